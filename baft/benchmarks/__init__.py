@@ -1,0 +1,1 @@
+"""Edit benchmarks: file formats in, records out."""

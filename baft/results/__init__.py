@@ -1,0 +1,1 @@
+"""The result schema, the parquet store and the statistics."""

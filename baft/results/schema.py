@@ -1,0 +1,68 @@
+"""Columns of the two result datasets: one row a probe, one row an edit.
+
+Both are hive-partitioned by :data:`PARTITIONS`, so that ``pandas.read_parquet("results/probes")`` is all of it.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PARTITIONS = ("model", "method", "protocol", "benchmark", "seed", "shard")
+
+MOMENTS = ("before", "immediate", "final")
+
+PROBES = pa.schema(
+    [
+        pa.field("record_id", pa.string(), nullable=False),
+        pa.field("stream_id", pa.string(), nullable=False),
+        # Step of the stream at which the record was edited, from 0; -1 in rows of the unedited model.
+        pa.field("step", pa.int32(), nullable=False),
+        # Edits the stream had made when this row was measured; 0 in rows of the unedited model.
+        pa.field("edits", pa.int32(), nullable=False),
+        pa.field("moment", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("answers", pa.list_(pa.string()), nullable=False),
+        pa.field("decoded", pa.string()),
+        # Teacher-forced share of right answer tokens: best over the aliases, and of the first alias.
+        pa.field("token_accuracy", pa.float64()),
+        pa.field("token_accuracy_first", pa.float64()),
+        # SQuAD-normalised decoded answer equals / starts with an accepted alias.
+        pa.field("exact_match", pa.bool_()),
+        pa.field("starts_with", pa.bool_()),
+        # Mean natural-log probability per token of the first alias.
+        pa.field("logprob_before", pa.float64()),
+        pa.field("logprob_after", pa.float64()),
+        # The same of the first contrast answer; null without one.
+        pa.field("contrast_logprob_before", pa.float64()),
+        pa.field("contrast_logprob_after", pa.float64()),
+        # Share of forced positions of the first alias where edited and unedited argmax agree.
+        pa.field("agreement", pa.float64()),
+        # Decoded string equals the unedited model's.
+        pa.field("same_string", pa.bool_()),
+        # Mean KL(unedited || edited) in nats over those positions; null where not measured.
+        pa.field("kl", pa.float64()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+EDITS = pa.schema(
+    [
+        pa.field("record_id", pa.string(), nullable=False),
+        pa.field("stream_id", pa.string(), nullable=False),
+        pa.field("step", pa.int32(), nullable=False),
+        # Optimiser steps taken, and the training objective's value at the last of them.
+        pa.field("optimiser_steps", pa.int32()),
+        pa.field("loss", pa.float64()),
+        # Wall seconds of the batch this edit was fitted in, divided by the edits in it.
+        pa.field("seconds", pa.float64()),
+        # Peak memory of the process or device while fitting, bytes.
+        pa.field("peak_memory", pa.int64()),
+        # Trained parameters, and weights of the model that differ from the unedited one's because of this edit.
+        pa.field("parameters_trained", pa.int64()),
+        pa.field("parameters_changed", pa.int64()),
+        pa.field("error", pa.string()),
+    ]
+)
