@@ -1,0 +1,55 @@
+import pytest
+
+from baft.benchmarks.irrelevant import Pool, Subject, Template, load_pool
+from baft.errors import UserError
+
+
+def test_shipped_pool_is_large_enough_and_has_no_duplicates():
+    pool = load_pool()
+    assert len(pool.general) >= 60
+    assert len(pool.templates) >= 40
+    assert len(pool.subjects) >= 80
+    for texts in (pool.general, [t.text for t in pool.templates], [s.name for s in pool.subjects]):
+        assert len(set(texts)) == len(texts)
+
+
+def test_every_kind_of_subject_has_templates_of_its_own():
+    pool = load_pool()
+    for kind in {subject.kind for subject in pool.subjects}:
+        own = [template for template in pool.templates if template.kind == kind]
+        assert len(own) >= 5
+        assert len(pool.templates_for(kind)) > len(own)
+
+
+def test_fill_capitalises_a_subject_only_at_the_start():
+    assert Template("thing", "{subject} is made of").fill("the piano") == "The piano is made of"
+    assert Template("thing", "The use of {subject} is").fill("the piano") == "The use of the piano is"
+
+
+def test_templates_for_an_unknown_kind_are_those_for_any():
+    pool = Pool((), (Template("any", "{subject} is a"), Template("person", "{subject} wrote")), (Subject("x", "y"),))
+    assert [template.text for template in pool.templates_for("planet")] == ["{subject} is a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("general: [a]", "templates"),
+        ("[", "YAML"),
+        ("general: [a, 3]\ntemplates: {any: ['{subject} is']}\nsubjects: {any: [b]}", "general"),
+        ("general: [a]\ntemplates: {any: ['no slot']}\nsubjects: {any: [b]}", "no slot"),
+        ("general: [a]\ntemplates: {any: ['{subject} is']}\nsubjects: [b]", "subjects"),
+    ],
+)
+def test_a_broken_pool_is_told_in_one_sentence(tmp_path, text, named):
+    path = tmp_path / "pool.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=named) as caught:
+        load_pool(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_pool_is_told(tmp_path):
+    with pytest.raises(UserError, match="absent"):
+        load_pool(tmp_path / "absent.yaml")
