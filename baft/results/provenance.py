@@ -1,0 +1,115 @@
+"""Where a result file comes from: enough to trace a number, and to refuse to average it with one it cannot join."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from baft.errors import UserError
+
+PACKAGES = ("baft", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must agree between the numbers of one table.
+
+    ``model`` is the model's fingerprint, ``protocol`` how records became streams (settings, not the label), ``method``
+    the method's settings as run, ``benchmark`` its name, ``revision`` and ``sha256`` what file it was read from,
+    ``records`` and ``rejected`` how many of its records were run and how many could not be used.
+    """
+
+    model: str
+    protocol: Mapping[str, Any]
+    method: Mapping[str, Any]
+    benchmark: str
+    revision: str
+    sha256: str
+    split: str
+    prompt_format: str
+    dtype: str
+    records: int = field(default=0, compare=False)
+    rejected: int = field(default=0, compare=False)
+
+
+def collect(
+    conditions: Conditions,
+    *,
+    device: str,
+    device_name: str,
+    config: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The provenance of a result file, JSON-able.
+
+    ``device`` is what the job ran on (``cpu``, ``cuda``), ``device_name`` the processor's or accelerator's own name,
+    ``config`` the configuration it ran under; ``more`` is kept as given. Versions, commit, platform and time are found
+    out here, without importing any of the packages.
+    """
+    return {
+        "conditions": asdict(conditions),
+        "versions": versions(),
+        "commit": commit(),
+        "platform": {"system": platform.platform(), "machine": platform.machine()},
+        "device": device,
+        "device_name": device_name,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": dict(config or {}),
+        **more,
+    }
+
+
+def conditions_of(provenance: Mapping[str, Any], path: Path | str) -> Conditions:
+    """The conditions in a file's ``provenance``; :class:`UserError` naming ``path`` if it has none that fit."""
+    found = provenance.get("conditions", {})
+    try:
+        return Conditions(**found)
+    except TypeError as error:
+        names = {known.name for known in fields(Conditions)}
+        odd = sorted(names.symmetric_difference(found))
+        raise UserError(
+            f"{path} was written by another version (its provenance differs in {', '.join(odd)}); "
+            "delete it and run again."
+        ) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages among :data:`PACKAGES`."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit(folder: Path | None = None) -> dict[str, Any] | None:
+    """Commit of the clone that holds ``folder`` (this package by default), and whether tracked files differ from it.
+
+    None outside a clone, without git, or where the clone does not track this package.
+    """
+    here = folder or Path(__file__).resolve().parent
+    # An installed copy may lie inside somebody else's clone: only one that tracks the folder says anything about it.
+    if not _git(here, "ls-files", "--", "."):
+        return None
+    head = _git(here, "rev-parse", "HEAD")
+    if not head:
+        return None
+    return {"hash": head, "dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
