@@ -54,6 +54,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to know about a record that is used: a probe left out, an id changed, characters replaced."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """Records with what is needed to trace them: format and revision as recognised, SHA-256 of the source file."""
 
@@ -64,3 +72,4 @@ class Benchmark:
     sha256: str
     records: tuple[Record, ...]
     rejected: tuple[Rejected, ...] = field(default=())
+    remarks: tuple[Remark, ...] = field(default=())
