@@ -1,0 +1,250 @@
+"""Asking an edited model: forced answers scored and answers decoded, for rows of many streams in one batch.
+
+The prompt is run once; the accepted answers and the decoded one all continue from its keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from baft.engine.budget import TokenBudget
+from baft.engine.deltas import Delta
+from baft.engine.frozen import FrozenModel, Reads
+from baft.engine.rows import Batch, Row, collate
+from baft.engine.sites import Site
+from baft.engine.text import Text
+
+Choose = Callable[[Tensor, Sequence[int]], Tensor]
+"""From logits (n, V) of the questions numbered (n,), the next tokens (n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A tokenised prompt to one stream, with the answers to force (each as its tokens)."""
+
+    stream: int
+    prompt: tuple[int, ...]
+    forced: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(slots=True)
+class Forced:
+    """Of one forced answer: the model's own choice and the log-probability (nats) at each of its tokens."""
+
+    argmax: list[int]
+    logprob: list[float]
+
+
+@dataclass(slots=True)
+class Reply:
+    """To one question: the decoded text and what was measured of each forced answer."""
+
+    decoded: str
+    forced: list[Forced]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Greedy decoding ends at an end token, at one of ``stop`` (cut off), or after ``max_new_tokens``."""
+
+    max_new_tokens: int
+    stop: tuple[str, ...] = ("\n",)
+
+
+def greedy(logits: Tensor, questions: Sequence[int]) -> Tensor:
+    """The most probable token."""
+    return logits.argmax(-1)
+
+
+@torch.no_grad()
+def ask(
+    model: FrozenModel,
+    text: Text,
+    budget: TokenBudget,
+    deltas: Mapping[Site, Delta],
+    questions: Sequence[Question],
+    decoding: Decoding,
+    choose: Choose = greedy,
+) -> list[Reply]:
+    """The replies to ``questions``, in order. Questions are batched by length, within the token budget."""
+    order = sorted(range(len(questions)), key=lambda i: (len(questions[i].prompt), questions[i].stream))
+    replies: list[Reply | None] = [None] * len(questions)
+
+    def cost(i: int) -> int:
+        longest = max((len(f) for f in questions[i].forced), default=0)
+        return len(questions[i].prompt) + max(longest, decoding.max_new_tokens)
+
+    def work(group: Sequence[int]) -> list[Reply]:
+        return _ask_batch(model, text, deltas, [questions[i] for i in group], group, decoding, choose, budget)
+
+    done = iter(order)
+    for part in budget.run(order, cost, work):
+        for reply in part:
+            replies[next(done)] = reply
+    return [reply for reply in replies if reply is not None]
+
+
+def _ask_batch(
+    model: FrozenModel,
+    text: Text,
+    deltas: Mapping[Site, Delta],
+    questions: Sequence[Question],
+    numbers: Sequence[int],
+    decoding: Decoding,
+    choose: Choose,
+    budget: TokenBudget,
+) -> list[Reply]:
+    rows = [Row(q.stream, q.prompt, len(q.prompt)) for q in questions]
+    width = max(len(q.prompt) for q in questions)
+    pad = text.tokenizer.pad_token_id or 0
+    batch = collate(rows, model.device, pad, [len(row.ids) - width for row in rows])
+    cache = DynamicCache()
+    column = torch.full((len(rows),), width - 1, device=model.device)
+    reads = Reads(torch.arange(len(rows), device=model.device), column)
+    logits = model.logits(batch, reads, deltas, cache=cache).float()
+    forced = _force(model, deltas, questions, batch, cache, logits, pad, budget)
+    decoded = _decode(model, text, deltas, batch, cache, logits, decoding, choose, numbers)
+    return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
+
+
+def _force(
+    model: FrozenModel,
+    deltas: Mapping[Site, Delta],
+    questions: Sequence[Question],
+    batch: Batch,
+    cache: DynamicCache,
+    logits: Tensor,
+    pad: int,
+    budget: TokenBudget,
+) -> list[list[Forced]]:
+    logprobs = logits.log_softmax(-1)
+    first = logits.argmax(-1).tolist()
+    results = [[Forced([first[i]], []) for _ in q.forced] for i, q in enumerate(questions)]
+    pairs = [(i, j) for i, q in enumerate(questions) for j in range(len(q.forced))]
+    if not pairs:
+        return results
+    where = torch.tensor([(i, questions[i].forced[j][0]) for i, j in pairs], device=model.device)
+    for (i, j), value in zip(pairs, logprobs[where[:, 0], where[:, 1]].tolist(), strict=True):
+        results[i][j].logprob.append(value)
+    longer = sorted(
+        (p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1), key=lambda p: len(questions[p[0]].forced[p[1]])
+    )
+    width = batch.ids.shape[1]
+    for start in _cuts([len(questions[i].forced[j]) for i, j in longer], width, budget.tokens):
+        part = longer[start]
+        answers = [questions[i].forced[j] for i, j in part]
+        for (i, j), (argmax, logprob) in zip(
+            part, _continue(model, deltas, batch, cache, [i for i, _ in part], answers, pad), strict=True
+        ):
+            results[i][j].argmax += argmax
+            results[i][j].logprob += logprob
+    return results
+
+
+def _cuts(lengths: Sequence[int], width: int, tokens: int) -> list[slice]:
+    cuts, start = [], 0
+    for end in range(1, len(lengths) + 1):
+        # A continued row attends to its prompt, so that the prompt's width counts as memory though it costs no time.
+        if end == len(lengths) or (end - start + 1) * (lengths[end] + width) > 4 * tokens:
+            cuts.append(slice(start, end))
+            start = end
+    return cuts
+
+
+def _continue(
+    model: FrozenModel,
+    deltas: Mapping[Site, Delta],
+    batch: Batch,
+    cache: DynamicCache,
+    source: Sequence[int],
+    answers: Sequence[tuple[int, ...]],
+    pad: int,
+) -> list[tuple[list[int], list[float]]]:
+    """Own choices and log-probabilities at the second and later tokens of ``answers`` to the rows ``source``."""
+    index = torch.tensor(source, device=model.device)
+    own = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        own.update(layer.keys[index], layer.values[index], number)
+    longest = max(len(a) for a in answers) - 1
+    ids = torch.full((len(answers), longest), pad, dtype=torch.int64)
+    for r, answer in enumerate(answers):
+        ids[r, : len(answer) - 1] = torch.tensor(answer[:-1])
+    prompt = batch.length[index]
+    lengths = prompt + torch.tensor([len(a) - 1 for a in answers], device=model.device)
+    more = Batch(ids.to(model.device), prompt, prompt, batch.mark[index], lengths, batch.stream[index])
+    pairs = torch.tensor([(r, c) for r, a in enumerate(answers) for c in range(len(a) - 1)], device=model.device)
+    logits = model.logits(
+        more, Reads(pairs[:, 0], pairs[:, 1]), deltas, cache=own, cached=batch.real[index]
+    ).float()
+    targets = torch.tensor([t for a in answers for t in a[1:]], device=model.device)
+    values = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].tolist()
+    choices = logits.argmax(-1).tolist()
+    results, at = [], 0
+    for answer in answers:
+        n = len(answer) - 1
+        results.append((choices[at : at + n], values[at : at + n]))
+        at += n
+    return results
+
+
+def _decode(
+    model: FrozenModel,
+    text: Text,
+    deltas: Mapping[Site, Delta],
+    batch: Batch,
+    cache: DynamicCache,
+    logits: Tensor,
+    decoding: Decoding,
+    choose: Choose,
+    numbers: Sequence[int],
+) -> list[str]:
+    """Continues every row from ``cache`` (used up); rows that have ended leave the batch."""
+    ends = _end_tokens(model, text)
+    tokens: list[list[int]] = [[] for _ in range(len(batch.ids))]
+    decoded = [""] * len(tokens)
+    alive = list(range(len(tokens)))
+    real, length, prompt, stream = batch.real, batch.length, batch.prompt, batch.stream
+    for step in range(decoding.max_new_tokens):
+        chosen = choose(logits, [numbers[i] for i in alive]).tolist()
+        going = []
+        for at, (i, token) in enumerate(zip(alive, chosen, strict=True)):
+            if token in ends:
+                continue
+            tokens[i].append(token)
+            decoded[i], stopped = _until(text.decode(tokens[i]), decoding.stop)
+            if not stopped:
+                going.append(at)
+        if not going or step == decoding.max_new_tokens - 1:
+            break
+        if len(going) < len(alive):
+            index = torch.tensor(going, device=model.device)
+            cache.batch_select_indices(index)
+            real, length, prompt, stream = real[index], length[index], prompt[index], stream[index]
+            alive = [alive[at] for at in going]
+        ids = torch.tensor([[tokens[i][-1]] for i in alive], device=model.device)
+        one = Batch(ids, length, prompt, torch.full_like(prompt, -1), length + 1, stream)
+        reads = Reads(torch.arange(len(alive), device=model.device), torch.zeros_like(prompt))
+        logits = model.logits(one, reads, deltas, cache=cache, cached=real).float()
+        real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
+        length = length + 1
+    return decoded
+
+
+def _until(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    # Leading white space is no content: a stop string in it doesn't end the answer.
+    body = text.lstrip()
+    cuts = [at for at in (body.find(s) for s in stop) if at >= 0]
+    return (body[: min(cuts)].strip(), True) if cuts else (body.strip(), False)
+
+
+def _end_tokens(model: FrozenModel, text: Text) -> set[int]:
+    ends = {text.tokenizer.eos_token_id}
+    for config in (model.model.config, model.model.generation_config):
+        value = getattr(config, "eos_token_id", None)
+        ends |= set(value) if isinstance(value, list) else {value}
+    return ends - {None}

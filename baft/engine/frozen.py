@@ -1,0 +1,199 @@
+"""The frozen model: forward passes that can start behind a block, continue a cache and carry deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+
+from baft.engine.deltas import Delta
+from baft.engine.rows import Batch, Grouping
+from baft.engine.sites import Site
+from baft.models.architectures import Architecture, blocks_of
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Which columns' logits to compute: the flat indices ``row`` and ``column`` (N,), in the order of the result."""
+
+    row: Tensor
+    column: Tensor
+
+
+class FrozenModel:
+    """A language model whose weights never change."""
+
+    def __init__(self, model: PreTrainedModel, architecture: Architecture):
+        self.model = model.eval().requires_grad_(False)
+        self.architecture = architecture
+        self.blocks = blocks_of(model, architecture)
+        self.device = model.get_input_embeddings().weight.device  # type: ignore[union-attr]
+        self.dtype = model.dtype
+        self.hidden_size = int(model.config.get_text_config().hidden_size)
+        self._tuples = self._blocks_return_tuples()
+
+    def layer(self, setting: int | float) -> int:
+        """A block's index: an int as it is, a float in (0, 1) as a share of the depth (0.75 of 32 blocks: 24)."""
+        depth = len(self.blocks)
+        index = int(setting) if isinstance(setting, int) else int(setting * depth)
+        if not 0 <= index < depth:
+            raise ValueError(f"layer {setting} is outside this model of {depth} blocks")
+        return index
+
+    def module(self, site: Site) -> nn.Module:
+        """The module whose output a site is."""
+        block = self.blocks[site.layer]
+        return block.get_submodule(site.module) if site.module else block
+
+    def widths(self, site: Site) -> tuple[int, int]:
+        """(d_in, d_out) of a linear layer; both the hidden size for a block's output."""
+        if not site.module:
+            return self.hidden_size, self.hidden_size
+        weight = self.module(site).weight
+        rows, columns = weight.shape  # type: ignore[misc]
+        # GPT-2's Conv1D keeps its weight as (in, out).
+        return (rows, columns) if type(self.module(site)).__name__ == "Conv1D" else (columns, rows)  # type: ignore[return-value]
+
+    def logits(
+        self,
+        batch: Batch,
+        reads: Reads,
+        deltas: Mapping[Site, Delta],
+        *,
+        hidden: Tensor | None = None,
+        entry: int = -1,
+        cache: DynamicCache | None = None,
+        cached: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (N, V) at ``reads``, in the model's dtype.
+
+        ``hidden`` (B, T, d) replaces the output of block ``entry``, and the blocks up to it are skipped. ``cache`` holds
+        earlier tokens' keys and values, of which ``cached`` (B, K) bool tells the real ones; it is extended in place.
+        """
+        with ExitStack() as stack:
+            if hidden is not None:
+                stack.enter_context(self._entered(entry, hidden))
+            stack.enter_context(self._edited(deltas, batch))
+            stack.enter_context(_reading(self.model.get_output_embeddings(), reads))
+            return self._call(self.model, batch, cache, cached).logits[0]
+
+    def outputs(
+        self,
+        batch: Batch,
+        site: Site,
+        *,
+        inputs: bool = False,
+        cache: DynamicCache | None = None,
+        deltas: Mapping[Site, Delta] | None = None,
+    ) -> Tensor:
+        """The unedited output at ``site`` (B, T, d_out), or its input; the blocks above are not run."""
+        kept: list[Tensor] = []
+
+        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            kept.append(args[0] if inputs else _first(output))
+
+        with ExitStack() as stack:
+            handle = self.module(site).register_forward_hook(keep)
+            stack.callback(handle.remove)
+            stack.enter_context(self._edited(deltas or {}, batch))
+            stack.enter_context(self._passing(range(site.layer + 1, len(self.blocks))))
+            self._call(self.model.base_model, batch, cache, None)
+        return kept[0]
+
+    def run(self, batch: Batch, cache: DynamicCache, deltas: Mapping[Site, Delta] | None = None) -> None:
+        """Runs all blocks over ``batch`` and fills ``cache``; no logits."""
+        with self._edited(deltas or {}, batch):
+            self._call(self.model.base_model, batch, cache, None)
+
+    def _call(self, module: nn.Module, batch: Batch, cache: DynamicCache | None, cached: Tensor | None) -> Any:
+        arguments: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:
+            arguments["past_key_values"] = cache
+        if cached is not None or bool((batch.base < 0).any()):
+            real = batch.real
+            arguments["attention_mask"] = (real if cached is None else torch.cat([cached, real], 1)).long()
+            # Padding columns get position 0: their outputs are never read.
+            arguments["position_ids"] = batch.positions.clamp(min=0)
+        return module(input_ids=batch.ids, **arguments)
+
+    @contextmanager
+    def _edited(self, deltas: Mapping[Site, Delta], batch: Batch) -> Iterator[None]:
+        grouping = Grouping(batch.stream) if deltas else None
+        handles = []
+        for site, delta in deltas.items():
+
+            def hook(module: nn.Module, args: tuple[Any, ...], output: Any, site: Site = site, d: Delta = delta) -> Any:
+                y = _first(output)
+                assert grouping is not None
+                edited = d.apply(args[0] if site.module else y, y, batch, grouping)
+                return (edited, *output[1:]) if isinstance(output, tuple) else edited
+
+            handles.append(self.module(site).register_forward_hook(hook))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
+    def _passing(self, layers: range) -> Iterator[None]:
+        """Blocks ``layers`` hand their input on unchanged."""
+        with _replaced({self.blocks[i]: self._pass_on for i in layers}):
+            yield
+
+    @contextmanager
+    def _entered(self, entry: int, hidden: Tensor) -> Iterator[None]:
+        """Blocks up to ``entry`` are skipped, and the last of them gives ``hidden``."""
+        forwards: dict[nn.Module, Any] = {self.blocks[i]: self._pass_on for i in range(entry)}
+        if entry >= 0:
+            forwards[self.blocks[entry]] = lambda *args, **kwargs: self._pass_on(hidden)
+        with _replaced(forwards):
+            yield
+
+    def _pass_on(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return (hidden_states, None) if self._tuples else hidden_states
+
+    @torch.no_grad()
+    def _blocks_return_tuples(self) -> bool:
+        """Whether a block gives (hidden, …) or the hidden states alone: it differs between architectures."""
+        outputs: list[Any] = []
+        handle = self.blocks[0].register_forward_hook(lambda module, args, output: outputs.append(output))
+        try:
+            self.model.base_model(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=self.device), use_cache=False)
+        finally:
+            handle.remove()
+        return isinstance(outputs[0], tuple)
+
+
+def _first(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+@contextmanager
+def _replaced(forwards: Mapping[nn.Module, Any]) -> Iterator[None]:
+    for module, forward in forwards.items():
+        module.forward = forward
+    try:
+        yield
+    finally:
+        for module in forwards:
+            del module.forward
+
+
+@contextmanager
+def _reading(head: nn.Module, reads: Reads) -> Iterator[None]:
+    """The output head sees only the columns to read, as one row of N columns: logits (1, N, V)."""
+
+    def select(module: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        return (args[0][reads.row, reads.column][None], *args[1:])
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,119 @@
+"""Rows made ready for many forward passes with changing deltas: everything that never changes is computed once.
+
+Two things never change while deltas are trained: the activations below the lowest site, and the activations of the tokens
+before the first one that any delta touches. So a pass runs only the blocks above the site, over the tokens from the first
+touched one on; the rest is held as hidden states and as cached keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from baft.engine.deltas import Delta, Where
+from baft.engine.frozen import FrozenModel, Reads
+from baft.engine.rows import Batch, Row, collate
+from baft.engine.sites import Site
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows with their unchanging activations.
+
+    ``hidden`` (B, T, d) is the output of block ``entry`` for the columns of ``batch``, None if entry is -1. ``keys`` and
+    ``values`` hold, per block, the K tokens before them, of which ``cached`` (B, K) tells the real ones; None if K is 0.
+    """
+
+    model: FrozenModel
+    rows: tuple[Row, ...]
+    batch: Batch
+    entry: int
+    hidden: Tensor | None
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    cached: Tensor | None
+
+    @property
+    def reads(self) -> Reads:
+        """Every read of every row, rows in order."""
+        base = self.batch.base.tolist()
+        pairs = [(i, at - base[i]) for i, row in enumerate(self.rows) for at, _ in row.reads]
+        index = torch.tensor(pairs, dtype=torch.int64, device=self.batch.ids.device).reshape(-1, 2)
+        return Reads(index[:, 0], index[:, 1])
+
+    @property
+    def targets(self) -> Tensor:
+        """(N,) int64: the token of every read; -1 where only the logits are wanted."""
+        return torch.tensor([t for row in self.rows for _, t in row.reads], device=self.batch.ids.device)
+
+    def logits(self, deltas: Mapping[Site, Delta], reads: Reads) -> Tensor:
+        """Logits (N, V) at ``reads`` with ``deltas`` in place."""
+        cache = None
+        if self.cached is not None:
+            cache = DynamicCache()
+            for layer, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
+                cache.update(key, value, layer)
+        return self.model.logits(
+            self.batch, reads, deltas, hidden=self.hidden, entry=self.entry, cache=cache, cached=self.cached
+        )
+
+    def select(self, index: Sequence[int], streams: Mapping[int, int]) -> Prepared:
+        """Some of the rows, with the streams renumbered."""
+        i = torch.tensor(list(index), dtype=torch.int64, device=self.batch.ids.device)
+        rows = tuple(
+            Row(streams[row.stream], row.ids, row.prompt, row.mark, row.reads) for row in (self.rows[j] for j in index)
+        )
+        b = self.batch
+        renumbered = torch.tensor([row.stream for row in rows], dtype=torch.int64, device=i.device)
+        return Prepared(
+            self.model,
+            rows,
+            Batch(b.ids[i], b.base[i], b.prompt[i], b.mark[i], b.length[i], renumbered),
+            self.entry,
+            None if self.hidden is None else self.hidden[i],
+            tuple(k if len(k) == 1 else k[i] for k in self.keys),
+            tuple(v if len(v) == 1 else v[i] for v in self.values),
+            None if self.cached is None else self.cached[i],
+        )
+
+
+@torch.no_grad()
+def prepare(model: FrozenModel, rows: Sequence[Row], where: Mapping[Site, Where], pad: int) -> Prepared:
+    """Runs the unedited model once over ``rows`` and keeps what deltas at the sites of ``where`` can never change."""
+    entry = min(site.entry for site in where)
+    starts = [min(_first(row, where), min(at for at, _ in row.reads)) for row in rows]
+    width = max(starts)
+    batch = collate(rows, model.device, pad, starts)
+    if width == 0:
+        hidden = None if entry < 0 else model.outputs(batch, Site(entry))
+        return Prepared(model, tuple(rows), batch, entry, hidden, (), (), None)
+    whole = collate(rows, model.device, pad, [start - width for start in starts])
+    cache = DynamicCache()
+    # The blocks above the site run too: their keys and values are what the later passes attend to.
+    kept: list[Tensor] = []
+    handle = None
+    if entry >= 0:
+        handle = model.blocks[entry].register_forward_hook(
+            lambda module, args, output: kept.append(output[0] if isinstance(output, tuple) else output)
+        )
+    try:
+        model.run(whole, cache)
+    finally:
+        if handle is not None:
+            handle.remove()
+    keys, values = [], []
+    for number, layer in enumerate(cache.layers):
+        # Below the site the cache is never read, but its length is; a view of one number stands for it.
+        short = number <= entry
+        keys.append(layer.keys[:1, :1, :width, :1] if short else layer.keys[:, :, :width])
+        values.append(layer.values[:1, :1, :width, :1] if short else layer.values[:, :, :width])
+    hidden = kept[0][:, width:] if kept else None
+    return Prepared(model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), whole.real[:, :width])
+
+
+def _first(row: Row, where: Mapping[Site, Where]) -> int:
+    return min(rule.first(row) for rule in where.values())

@@ -1,0 +1,80 @@
+"""The edits of several streams: their deltas, and what a method carries along a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from baft.engine.deltas import Delta, describe_where, parse_where
+from baft.engine.sites import Site
+from baft.errors import UserError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class EditState:
+    """``deltas`` by site and ``memory`` by name, every tensor (S, …) for ``streams`` = S streams."""
+
+    streams: int
+    deltas: Mapping[Site, Delta] = field(default_factory=dict)
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def select(self, streams: Sequence[int] | Tensor) -> EditState:
+        """The state of some streams, renumbered 0 … in the order given."""
+        index = torch.as_tensor(streams, dtype=torch.int64)
+        return EditState(
+            len(index),
+            {site: delta.select(index.to(_device(delta))) for site, delta in self.deltas.items()},
+            {name: t[index.to(t.device)] for name, t in self.memory.items()},
+        )
+
+    @staticmethod
+    def join(states: Sequence[EditState]) -> EditState:
+        """States of different streams as one; all must have the same sites and tensor shapes."""
+        first = states[0]
+        deltas = {}
+        for site, delta in first.deltas.items():
+            parts = [state.deltas[site].tensors() for state in states]
+            deltas[site] = delta.with_tensors({name: torch.cat([p[name] for p in parts]) for name in parts[0]})
+        memory = {name: torch.cat([state.memory[name] for state in states]) for name in first.memory}
+        return EditState(sum(state.streams for state in states), deltas, memory)
+
+    def save(self, folder: Path, about: Mapping[str, object]) -> None:
+        """Writes ``edit.safetensors`` and ``edit.json`` (kinds of delta, position rules, and ``about``)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"memory/{name}": t.contiguous() for name, t in self.memory.items()}
+        kinds = {}
+        for site, delta in self.deltas.items():
+            kinds[str(site)] = {"kind": type(delta).__name__, "where": describe_where(delta.where)}
+            tensors |= {f"{site}/{name}": t.detach().contiguous() for name, t in delta.tensors().items()}
+        save_file(tensors, folder / "edit.safetensors")
+        text = json.dumps({"format": FORMAT, "streams": self.streams, "deltas": kinds, "about": dict(about)}, indent=2)
+        (folder / "edit.json").write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path, device: torch.device | str = "cpu") -> tuple[EditState, dict[str, object]]:
+        """What :meth:`save` wrote: the state and ``about``. Raises UserError if the folder holds no edit."""
+        try:
+            about = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
+            tensors = load_file(folder / "edit.safetensors", device=str(device))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} holds no saved edit (edit.json and edit.safetensors): {error}.") from error
+        if about["format"] != FORMAT:
+            raise UserError(f"{folder} was saved in format {about['format']}, and this version reads {FORMAT}.")
+        deltas = {}
+        for name, kind in about["deltas"].items():
+            own = {key.rpartition("/")[2]: t for key, t in tensors.items() if key.rpartition("/")[0] == name}
+            deltas[Site.parse(name)] = Delta.registry[kind["kind"]](parse_where(kind["where"]), **own)
+        memory = {key.removeprefix("memory/"): t for key, t in tensors.items() if key.startswith("memory/")}
+        return EditState(about["streams"], deltas, memory), about["about"]
+
+
+def _device(delta: Delta) -> torch.device:
+    return next(iter(delta.tensors().values())).device

@@ -1,0 +1,1 @@
+"""Loading language models, and what the engine must know about their architectures."""
