@@ -1,6 +1,7 @@
-"""Columns of the two result datasets: one row a probe, one row an edit.
+"""Columns of the result datasets: one row a probe, one row an edit, and the per-record values made of them.
 
-Both are hive-partitioned by :data:`PARTITIONS`, so that ``pandas.read_parquet("results/probes")`` is all of it.
+All are hive-partitioned by :data:`PARTITIONS` (the per-record values without the last, ``shard``), so that
+``pandas.read_parquet("results/probes")`` is all of it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,26 @@ EDITS = pa.schema(
         # Trained parameters, and weights of the model that differ from the unedited one's because of this edit.
         pa.field("parameters_trained", pa.int64()),
         pa.field("parameters_changed", pa.int64()),
+        pa.field("error", pa.string()),
+    ]
+)
+
+# The group of a value that is the mean over the groups a record has.
+ALL_GROUPS = "*"
+
+RECORDS = pa.schema(
+    [
+        pa.field("record_id", pa.string(), nullable=False),
+        pa.field("stream_id", pa.string(), nullable=False),
+        pa.field("moment", pa.string(), nullable=False),
+        # A name in baft.results.summaries.METRICS.
+        pa.field("metric", pa.string(), nullable=False),
+        # A probe group, or ALL_GROUPS.
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        # Probes behind the value.
+        pa.field("probes", pa.int32(), nullable=False),
+        # Why the record's edit failed; null if it did not.
         pa.field("error", pa.string()),
     ]
 )

@@ -1,0 +1,230 @@
+"""From probes to records: KnowEdit's aggregation of one cell (model, method, protocol, benchmark, seed).
+
+A record's value of a metric is the mean over the probes of each group, then over the groups the record has. The mean over
+records is left to the tables, which put an interval beside it. A record without probes of a kind, or whose probes of it
+were not measured, has no row of that kind's metrics; the tables count it as left out.
+
+**Failed edits.** An edit that failed (its rows have an error and no values) scores 0 in every success metric, and has no
+locality: its method did not do what was asked, and leaving the record out would let a method that fails on hard edits look
+better than one that tries them, while the locality of an edit that was never made would be a gift. The tables say how
+many failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from baft.errors import UserError
+from baft.results import provenance, store
+from baft.results.provenance import Conditions
+from baft.results.schema import ALL_GROUPS, RECORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How a metric is read off the probes: the mean of ``column`` over the probes of ``kind``.
+
+    All metrics lie in [0, 1] and more is better. ``failed`` is what a probe of a failed edit counts as; None leaves it out.
+    """
+
+    display: str
+    kind: str
+    column: str
+    definition: str
+    failed: float | None = 0.0
+
+
+_FORCED = "share of answer tokens that are the argmax when the answer is forced, best over the accepted answers"
+_DECODED = "1 if the greedily decoded answer, normalised, starts with an accepted answer"
+_EXACT = "1 if the greedily decoded answer, normalised, equals an accepted answer"
+
+METRICS: dict[str, Metric] = {
+    "edit_success": Metric("Edit success", "reliability", "token_accuracy", _FORCED),
+    "edit_success_decoded": Metric("Edit success, decoded", "reliability", "starts_with", _DECODED),
+    "edit_success_exact": Metric("Edit success, exact", "reliability", "exact_match", _EXACT),
+    "generality": Metric("Generality", "generality", "token_accuracy", _FORCED),
+    "generality_decoded": Metric("Generality, decoded", "generality", "starts_with", _DECODED),
+    "generality_exact": Metric("Generality, exact", "generality", "exact_match", _EXACT),
+    "portability": Metric("Portability", "portability", "token_accuracy", _FORCED),
+    "portability_decoded": Metric("Portability, decoded", "portability", "starts_with", _DECODED),
+    "portability_exact": Metric("Portability, exact", "portability", "exact_match", _EXACT),
+    "locality": Metric(
+        "Locality",
+        "locality",
+        "agreement",
+        "share of forced answer positions where edited and unedited model have the same argmax",
+        failed=None,
+    ),
+    "locality_decoded": Metric(
+        "Locality, decoded",
+        "locality",
+        "same_string",
+        "1 if the greedily decoded string equals the unedited model's",
+        failed=None,
+    ),
+}
+
+_KEYS = ["record_id", "stream_id", "moment", "kind", "group"]
+_COLUMNS = sorted({metric.column for metric in METRICS.values()})
+
+
+def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> None:
+    """Write the per-record values of one cell's shards to ``out`` (schema :data:`~baft.results.schema.RECORDS`).
+
+    ``probes`` and ``edits`` are the shards' parts of the two result datasets. The provenance of ``out`` has the cell's
+    ``conditions``, its partition values as ``cell``, and as ``counts`` how many records were edited and how many of the
+    edits failed.
+
+    Raises :class:`UserError` if a file is damaged or missing, if the shards were run under different conditions, belong to
+    different cells, or if a record is in more than one of them.
+    """
+    if not probes or not edits:
+        raise UserError(f"{out}: a summary needs at least one probes file and one edits file.")
+    cell, conditions = _cell(probes, edits)
+    errors = _errors(edits)
+    pieces = [_per_record(group_means(path)) for path in probes]
+    _refuse_shared_records(probes, pieces)
+    values = pa.concat_tables([*pieces, _unprobed_failures(errors, pieces)])
+    values = _with_errors(values, errors).sort_by([(name, "ascending") for name in RECORDS.names[:5]])
+    failed = len(errors) - errors["error"].null_count
+    origin = {
+        "conditions": asdict(conditions),
+        "cell": cell,
+        "counts": {"records": len(errors), "failed": failed},
+        "sources": [str(path) for path in probes],
+        "versions": provenance.versions(),
+    }
+    store.write_tables([values], RECORDS, out, origin)
+
+
+def group_means(path: Path) -> pa.Table:
+    """Mean of each metric over the probes of a group, long: one row a record, moment, metric and group.
+
+    Columns as in :data:`~baft.results.schema.RECORDS`, without ``error``. Only the columns needed are read.
+    """
+    table = store.read_table([path], [*_KEYS, "error", *_COLUMNS])
+    # Five strings a row are most of the memory, and hashing them most of the time, unless they become codes first.
+    for name in _KEYS:
+        table = table.set_column(table.schema.get_field_index(name), name, pc.dictionary_encode(table[name]))
+    failed = pc.is_valid(table["error"])
+    pieces = []
+    for name, metric in METRICS.items():
+        rows = pc.equal(table["kind"].cast(pa.string()), metric.kind)
+        pieces.append(_metric_means(table.filter(rows), failed.filter(rows), name, metric))
+    return pa.concat_tables(pieces)
+
+
+def _metric_means(table: pa.Table, failed: pa.ChunkedArray, name: str, metric: Metric) -> pa.Table:
+    instead = pa.scalar(metric.failed, pa.float64())
+    value = pc.if_else(failed, instead, table[metric.column].cast(pa.float64()))
+    table = table.select(["record_id", "stream_id", "moment", "group"]).append_column("value", value)
+    table = table.filter(pc.is_valid(value))
+    means = table.group_by(["record_id", "stream_id", "moment", "group"], use_threads=False).aggregate(
+        [("value", "mean"), ("value", "count")]
+    )
+    return _long(means, name, means["group"], means["value_mean"], means["value_count"])
+
+
+def _long(table: pa.Table, metric: str, group: object, value: object, probes: pa.ChunkedArray) -> pa.Table:
+    return pa.table(
+        {
+            "record_id": table["record_id"].cast(pa.string()),
+            "stream_id": table["stream_id"].cast(pa.string()),
+            "moment": table["moment"].cast(pa.string()),
+            "metric": pa.array([metric] * len(table), pa.string()),
+            "group": group.cast(pa.string()),  # type: ignore[attr-defined]
+            "value": value,
+            "probes": probes.cast(pa.int32()),
+        }
+    )
+
+
+def _per_record(groups: pa.Table) -> pa.Table:
+    """``groups`` with the mean over each record's groups added, under the group :data:`ALL_GROUPS`."""
+    keys = ["record_id", "stream_id", "moment", "metric"]
+    means = groups.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("probes", "sum")])
+    overall = means.select(keys).append_column("group", pa.array([ALL_GROUPS] * len(means), pa.string()))
+    overall = overall.append_column("value", means["value_mean"])
+    overall = overall.append_column("probes", means["probes_sum"].cast(pa.int32()))
+    return pa.concat_tables([groups, overall])
+
+
+def _cell(probes: Sequence[Path], edits: Sequence[Path]) -> tuple[dict[str, str], Conditions]:
+    first: tuple[dict[str, str], Conditions] | None = None
+    for path in [*probes, *edits]:
+        values = {name: value for name, value in store.read_partition_values(path).items() if name != "shard"}
+        found = provenance.conditions_of(store.read_provenance(path), path)
+        if first is None:
+            first = values, found
+            continue
+        if values != first[0]:
+            raise UserError(f"{path} and {probes[0]} belong to different cells: summarise one cell at a time.")
+        if different := differences(first[1], found):
+            raise UserError(
+                f"{path} and {probes[0]} were run under different conditions ({different}); "
+                "delete the older and run again."
+            )
+    assert first is not None
+    return first
+
+
+def differences(one: Conditions, other: Conditions, names: Sequence[str] | None = None) -> str:
+    """In words, how two runs' conditions differ in ``names`` (all of them by default); empty if they agree."""
+    compared = [name for name in asdict(one) if name not in ("records", "rejected")] if names is None else names
+    return "; ".join(
+        f"{name} {getattr(one, name)!r} and {getattr(other, name)!r}"
+        for name in compared
+        if getattr(one, name) != getattr(other, name)
+    )
+
+
+def _errors(edits: Sequence[Path]) -> pa.Table:
+    """One row an edit: ``record_id``, ``stream_id``, ``error`` (null if it went well)."""
+    table = store.read_table(edits, ["record_id", "stream_id", "error"])
+    counted = table.group_by("record_id", use_threads=False).aggregate([("stream_id", "count")])
+    twice = counted.filter(pc.greater(counted["stream_id_count"], 1))
+    if len(twice):
+        raise UserError(
+            f"Record {twice['record_id'][0].as_py()!r} was edited more than once in {edits[0].parent.parent}: "
+            "the shards overlap; delete them and run again."
+        )
+    return table
+
+
+def _refuse_shared_records(probes: Sequence[Path], pieces: Sequence[pa.Table]) -> None:
+    seen = pa.array([], pa.string())
+    for path, piece in zip(probes, pieces, strict=True):
+        records = pc.unique(piece["record_id"])
+        shared = records.filter(pc.is_in(records, value_set=seen))
+        if len(shared):
+            raise UserError(
+                f"{path} has probes of record {shared[0].as_py()!r}, which another shard has too: "
+                "the shards overlap; delete them and run again."
+            )
+        seen = pa.concat_arrays([seen, records])
+
+
+def _unprobed_failures(errors: pa.Table, pieces: Sequence[pa.Table]) -> pa.Table:
+    """Success 0 for failed edits that left no probe rows behind, at every moment that the others have."""
+    probed = pa.concat_tables(pieces).select(["record_id", "moment", "metric"])
+    absent = pc.invert(pc.is_in(errors["record_id"], value_set=pc.unique(probed["record_id"])))
+    failed = errors.filter(pc.and_(pc.is_valid(errors["error"]), absent))
+    moments = [moment for moment in pc.unique(probed["moment"]).to_pylist() if moment != "before"] or ["final"]
+    metrics = [name for name, metric in METRICS.items() if metric.kind == "reliability" and metric.failed is not None]
+    rows = [
+        {**row, "moment": moment, "metric": metric, "group": ALL_GROUPS, "value": METRICS[metric].failed, "probes": 0}
+        for row in failed.select(["record_id", "stream_id"]).to_pylist()
+        for moment in moments
+        for metric in metrics
+    ]
+    return pa.Table.from_pylist(rows, schema=pieces[0].schema)
+
+
+def _with_errors(values: pa.Table, errors: pa.Table) -> pa.Table:
+    where = pc.index_in(values["record_id"], value_set=errors["record_id"].combine_chunks())
+    return values.append_column("error", errors["error"].take(where)).cast(RECORDS)

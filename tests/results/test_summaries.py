@@ -1,0 +1,191 @@
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baft.errors import UserError
+from baft.results import store, summaries
+from baft.results.schema import PROBES, RECORDS
+from tests.results.synthetic import edit, probe, write_shard
+
+CELL = {"model": "m", "method": "toy", "protocol": "single", "benchmark": "b", "seed": 0}
+
+
+def summarise(root: Path, *shards: tuple[Path, Path]) -> pd.DataFrame:
+    out = store.partition_path(root / "records", **CELL)
+    summaries.summarise_cell([probes for probes, _ in shards], [edits for _, edits in shards], out)
+    return pq.ParquetFile(out).read().to_pandas()
+
+
+def value(frame: pd.DataFrame, record: str, metric: str, group: str = "*", moment: str = "final") -> float | None:
+    rows = frame.query("record_id == @record and metric == @metric and group == @group and moment == @moment")
+    assert len(rows) <= 1
+    return None if rows.empty else float(rows["value"].iloc[0])
+
+
+def test_hand_computed_aggregation(tmp_path: Path) -> None:
+    # Portability: groups (1 + 0 + 0.5) / 3 = 0.5 and 1, so 0.75; the mean over probes would have been 0.625.
+    probes = [
+        probe("a", "reliability", token_accuracy=0.5, starts_with=True, exact_match=False),
+        probe("a", "portability", "Reasoning", 0, token_accuracy=1.0, starts_with=True),
+        probe("a", "portability", "Reasoning", 1, token_accuracy=0.0, starts_with=False),
+        probe("a", "portability", "Reasoning", 2, token_accuracy=0.5, starts_with=False),
+        probe("a", "portability", "Alias", 0, token_accuracy=1.0, starts_with=True),
+        probe("a", "locality", "Forgetfulness", 0, agreement=0.25, same_string=False, token_accuracy=1.0),
+        probe("b", "reliability", token_accuracy=1.0, starts_with=False, exact_match=False),
+    ]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, [edit("a"), edit("b")]))
+    assert value(frame, "a", "edit_success") == 0.5
+    assert value(frame, "a", "edit_success_decoded") == 1.0
+    assert value(frame, "a", "edit_success_exact") == 0.0
+    assert value(frame, "a", "portability", "Reasoning") == pytest.approx(0.5)
+    assert value(frame, "a", "portability") == pytest.approx(0.75)
+    assert value(frame, "a", "portability_decoded") == pytest.approx((1 / 3 + 1) / 2)
+    assert value(frame, "a", "locality") == 0.25, "agreement with the unedited model, not accuracy"
+    assert value(frame, "a", "locality_decoded") == 0.0
+    assert value(frame, "b", "portability") is None, "a record without probes of a kind is left out, not 0"
+    assert value(frame, "a", "portability_exact") is None, "what was not measured is left out, not 0"
+    rows = frame.query("record_id == 'a' and metric == 'portability'").set_index("group")["probes"]
+    assert rows.to_dict() == {"Reasoning": 3, "Alias": 1, "*": 4}
+
+
+def test_every_metric_reads_a_column_of_the_schema() -> None:
+    for metric in summaries.METRICS.values():
+        assert metric.column in PROBES.names
+
+
+def test_a_failed_edit_scores_0_in_success_and_has_no_locality(tmp_path: Path) -> None:
+    probes = [
+        probe("a", kind, token_accuracy=None, agreement=None, error="loss is NaN")
+        for kind in ("reliability", "generality", "portability", "locality")
+    ]
+    probes += [probe("b", "reliability", token_accuracy=1.0), probe("b", "locality", agreement=1.0)]
+    shard = write_shard(tmp_path, CELL, probes, [edit("a", error="loss is NaN"), edit("b")])
+    frame = summarise(tmp_path, shard)
+    for metric in ("edit_success", "edit_success_decoded", "generality", "portability_exact"):
+        assert value(frame, "a", metric) == 0.0
+    assert value(frame, "a", "locality") is None
+    assert set(frame.query("record_id == 'a'")["error"]) == {"loss is NaN"}
+    assert frame.query("record_id == 'b'")["error"].isna().all()
+    out = store.partition_path(tmp_path / "records", **CELL)
+    assert store.read_provenance(out)["counts"] == {"records": 2, "failed": 1}
+
+
+def test_a_failed_edit_without_probe_rows_still_scores_0(tmp_path: Path) -> None:
+    probes = [probe("b", "reliability", token_accuracy=1.0, starts_with=True, exact_match=True)]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, [edit("a", error="out of memory"), edit("b")]))
+    assert value(frame, "a", "edit_success") == value(frame, "a", "edit_success_decoded") == 0.0
+    assert frame.query("metric == 'edit_success' and group == '*'")["value"].mean() == 0.5
+
+
+def test_a_cell_in_which_every_edit_failed_without_probes(tmp_path: Path) -> None:
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, [], [edit("a", error="x")]))
+    assert value(frame, "a", "edit_success") == 0.0
+
+
+def test_moments_are_kept_apart(tmp_path: Path) -> None:
+    probes = [
+        probe("a", "reliability", moment=moment, token_accuracy=accuracy)
+        for moment, accuracy in (("before", 0.0), ("immediate", 1.0), ("final", 0.5))
+    ]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, [edit("a")]))
+    assert [value(frame, "a", "edit_success", moment=m) for m in ("before", "immediate", "final")] == [0.0, 1.0, 0.5]
+
+
+def test_shards_come_together_and_the_cell_is_in_the_metadata(tmp_path: Path) -> None:
+    shards = [
+        write_shard(tmp_path, CELL | {"shard": n}, [probe(name, "reliability", token_accuracy=1.0)], [edit(name)])
+        for n, name in enumerate("ba")
+    ]
+    frame = summarise(tmp_path, *shards)
+    assert frame.query("metric == 'edit_success' and group == '*'")["record_id"].to_list() == ["a", "b"]
+    out = store.partition_path(tmp_path / "records", **CELL)
+    found = store.read_provenance(out)
+    assert found["cell"] == {name: str(value) for name, value in CELL.items()}
+    assert found["conditions"]["split"] == "tune"
+    assert pq.read_schema(out).remove_metadata().equals(RECORDS)
+
+
+def test_overlapping_shards_are_refused(tmp_path: Path) -> None:
+    rows = [probe("a", "reliability", token_accuracy=1.0)]
+    with pytest.raises(UserError, match="'a' was edited more than once"):
+        summarise(tmp_path, *(write_shard(tmp_path, CELL | {"shard": n}, rows, [edit("a")]) for n in (0, 1)))
+    with pytest.raises(UserError, match="record 'a', which another shard has too"):
+        summarise(
+            tmp_path, *(write_shard(tmp_path, CELL | {"shard": n}, rows, [edit(name)]) for n, name in enumerate("ab"))
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("protocol", {"kind": "continual"}), ("revision", "r2"), ("prompt_format", "chat"), ("dtype", "bfloat16"),
+     ("split", "test"), ("method", {"name": "toy", "rank": 2}), ("model", "beef"), ("sha256", "1")],
+)  # fmt: skip
+def test_shards_of_different_conditions_are_refused_by_name(tmp_path: Path, name: str, other: Any) -> None:
+    first = write_shard(tmp_path, CELL, [probe("a", "reliability", token_accuracy=1.0)], [edit("a")])
+    second = write_shard(
+        tmp_path, CELL | {"shard": 1}, [probe("b", "reliability", token_accuracy=1.0)], [edit("b")], **{name: other}
+    )
+    with pytest.raises(UserError, match=f"different conditions \\({name} "):
+        summarise(tmp_path, first, second)
+
+
+def test_two_cells_are_refused(tmp_path: Path) -> None:
+    rows = [probe("a", "reliability", token_accuracy=1.0)]
+    first = write_shard(tmp_path, CELL, rows, [edit("a")])
+    second = write_shard(tmp_path, CELL | {"seed": 1}, rows, [edit("a")])
+    with pytest.raises(UserError, match="different cells"):
+        summarise(tmp_path, first, second)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from("abc"), st.sampled_from(["reliability", "portability", "locality"]), st.sampled_from("xyz"),
+        st.none() | st.integers(0, 4).map(lambda n: n / 4), st.booleans(),
+    ),
+    min_size=1, max_size=30,
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=ROWS)
+def test_equals_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
+    root = tmp_path_factory.mktemp("cell")
+    probes = [
+        probe(record, kind, group, index, token_accuracy=score, agreement=score, error="x" if failed else None)
+        for index, (record, kind, group, score, failed) in enumerate(rows)
+    ]
+    frame = summarise(root, write_shard(root, CELL, probes, [edit(name) for name in "abc"]))
+    for record in "abc":
+        for metric, kind in (("edit_success", "reliability"), ("portability", "portability"), ("locality", "locality")):
+            groups: dict[str, list[float]] = {}
+            for name, probed, group, score, failed in rows:
+                counted = (None if kind == "locality" else 0.0) if failed else score
+                if name == record and probed == kind and counted is not None:
+                    groups.setdefault(group, []).append(counted)
+            means = [sum(scores) / len(scores) for scores in groups.values()]
+            expected = sum(means) / len(means) if means else None
+            assert value(frame, record, metric) == (None if expected is None else pytest.approx(expected))
+
+
+def test_the_order_of_rows_and_shards_does_not_matter(tmp_path: Path) -> None:
+    names = ["a", "b", "c"]
+    frames = []
+    for number, order in enumerate(permutations(names)):
+        shards = [
+            write_shard(
+                tmp_path / str(number),
+                CELL | {"shard": names.index(name)},
+                [probe(name, "locality", group, 0, agreement=0.1 * ord(group)) for group in "yxz"],
+                [edit(name)],
+            )
+            for name in order
+        ]
+        frames.append(summarise(tmp_path / str(number), *shards))
+    for frame in frames[1:]:
+        pd.testing.assert_frame_equal(frame, frames[0])
