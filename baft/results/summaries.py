@@ -1,13 +1,13 @@
 """From probes to records: KnowEdit's aggregation of one cell (model, method, protocol, benchmark, seed).
 
-A record's value of a metric is the mean over the probes of each group, then over the groups the record has. The mean over
-records is left to the tables, which put an interval beside it. A record without probes of a kind, or whose probes of it
-were not measured, has no row of that kind's metrics; the tables count it as left out.
+A record's value of a metric is the mean over the probes of each group, then over the groups the record has. The mean
+over records is left to the tables, which put an interval beside it. A record without probes of a kind, or whose probes
+of it were not measured, has no row of that kind's metrics; the tables count it as left out.
 
-**Failed edits.** An edit that failed (its rows have an error and no values) scores 0 in every success metric, and has no
-locality: its method did not do what was asked, and leaving the record out would let a method that fails on hard edits look
-better than one that tries them, while the locality of an edit that was never made would be a gift. The tables say how
-many failed.
+**Failed edits.** An edit that failed (its rows have an error and no values) scores 0 in every success metric, and has
+no locality: its method did not do what was asked, and leaving the record out would let a method that fails on hard
+edits look better than one that tries them, while the locality of an edit that was never made would be a gift. The
+tables say how many failed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from baft.results.schema import ALL_GROUPS, RECORDS
 class Metric:
     """How a metric is read off the probes: the mean of ``column`` over the probes of ``kind``.
 
-    All metrics lie in [0, 1] and more is better. ``failed`` is what a probe of a failed edit counts as; None leaves it out.
+    All metrics lie in [0, 1] and more is better. ``failed`` is what a probe of a failed edit counts as; None leaves it
+    out.
     """
 
     display: str
@@ -80,8 +81,8 @@ def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> 
     ``conditions``, its partition values as ``cell``, and as ``counts`` how many records were edited and how many of the
     edits failed.
 
-    Raises :class:`UserError` if a file is damaged or missing, if the shards were run under different conditions, belong to
-    different cells, or if a record is in more than one of them.
+    Raises :class:`UserError` if a file is damaged or missing, if the shards were run under different conditions, belong
+    to different cells, or if a record is in more than one of them.
     """
     if not probes or not edits:
         raise UserError(f"{out}: a summary needs at least one probes file and one edits file.")

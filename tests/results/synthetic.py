@@ -76,7 +76,7 @@ def shard_rows(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Plausible probe and edit rows of ``records`` records of a method with ``quality`` (success, locality) in [0, 1].
 
-    ``difficulty`` (one a record, standard normal) is shared by methods so that paired comparisons have something to pair.
+    ``difficulty`` (one a record, standard normal) is shared by methods, so that a paired comparison has what to pair.
     """
     success, locality = quality
     hard = rng.normal(size=records) if difficulty is None else difficulty
