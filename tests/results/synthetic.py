@@ -110,7 +110,9 @@ def shard_rows(
         for group in ("Forgetfulness", "Relation_Specificity"):
             for index in range(2):
                 agreement = float(rng.binomial(5, float(np.clip(locality + shift, 0, 1))) / 5)
-                same = agreement == 1.0 and bool(locality == 1.0 or rng.random() < 0.6)
+                same = agreement == 1.0 and bool(rng.random() < 0.6)
+                if locality == 1.0:
+                    agreement, same = 1.0, True
                 probes.append(probe(name, "locality", group, index, agreement=agreement, same_string=same))
         edits.append(edit(name, optimiser_steps=20, loss=0.1, seconds=float(rng.gamma(4.0, 0.1)), **(cost or {})))
     return probes, edits

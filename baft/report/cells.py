@@ -1,0 +1,131 @@
+"""Per-record values of many cells as one frame, once it is sure that they may stand in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from baft.errors import UserError
+from baft.results import provenance, store
+from baft.results.provenance import Conditions
+from baft.results.schema import RECORDS
+from baft.results.summaries import differences
+
+# What must agree among all cells of one model and protocol, among those of one benchmark, and among those of one method.
+_ALWAYS = ("model", "protocol", "prompt_format", "dtype", "split")
+_BENCHMARK = ("revision", "sha256")
+_METHOD = ("method",)
+
+KEYS = ["model", "protocol", "method", "benchmark", "seed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Values and facts of the cells of a report.
+
+    ``values`` has the columns of :data:`~baft.results.schema.RECORDS` after :data:`KEYS`; ``facts`` one row a cell: the
+    keys, ``conditions``, ``edited`` and ``failed`` records, and ``rejected`` ones that the benchmark could not use.
+    """
+
+    values: pd.DataFrame
+    facts: pd.DataFrame
+
+    def one(self, model: str, protocol: str) -> Cells:
+        """The cells of one model and protocol."""
+        chosen = (
+            frame[(frame["model"] == model) & (frame["protocol"] == protocol)] for frame in (self.values, self.facts)
+        )
+        return Cells(*chosen)
+
+    def settings(self) -> list[tuple[str, str]]:
+        """The pairs of model and protocol there are, by name."""
+        return sorted(set(zip(self.facts["model"], self.facts["protocol"], strict=True)))
+
+
+def read_cells(records: Sequence[Path]) -> Cells:
+    """Read the files that ``summarise_cell`` wrote.
+
+    Raises :class:`UserError` if there are none, one is damaged, or the cells of one model and protocol do not belong
+    into one table: it says which files differ in what.
+    """
+    if not records:
+        raise UserError("There are no summarised cells to report: run the workflow first.")
+    facts: list[dict[str, Any]] = []
+    values: list[pd.DataFrame] = []
+    for path in sorted(records):
+        origin = store.read_provenance(path)
+        cell = _cell(origin, path)
+        facts.append({**cell, **_facts(origin, path)})
+        values.append(store.read_table([path], RECORDS.names).to_pandas().assign(**cell))
+    cells = Cells(pd.concat(values, ignore_index=True)[[*KEYS, *RECORDS.names]], pd.DataFrame(facts))
+    for model, protocol in cells.settings():
+        refuse_mixing(cells.one(model, protocol).facts)
+    return cells
+
+
+def refuse_mixing(facts: pd.DataFrame) -> None:
+    """Raise :class:`UserError` unless all rows of ``facts`` may stand in one table."""
+    for names, by in ((_ALWAYS, []), (_BENCHMARK, ["benchmark"]), (_METHOD, ["method"])):
+        groups = [group for _, group in facts.groupby(by)] if by else [facts]
+        for group in groups:
+            _refuse_differing(group, names)
+
+
+def _refuse_differing(group: pd.DataFrame, names: Sequence[str]) -> None:
+    first = group.iloc[0]
+    for _, row in group.iterrows():
+        if different := differences(first["conditions"], row["conditions"], names):
+            raise UserError(
+                f"{first['path']} and {row['path']} cannot stand in one table: they differ in {different}. "
+                "Delete the one that is out of date, or report them apart."
+            )
+
+
+def _cell(origin: dict[str, Any], path: Path) -> dict[str, str]:
+    cell = origin.get("cell", {})
+    if missing := [name for name in KEYS if name not in cell]:
+        raise UserError(f"{path} does not say its {missing[0]}: it is no summary of a cell in a result folder.")
+    return {name: cell[name] for name in KEYS}
+
+
+def _facts(origin: dict[str, Any], path: Path) -> dict[str, Any]:
+    conditions: Conditions = provenance.conditions_of(origin, path)
+    counts = origin["counts"]
+    return {
+        "path": path,
+        "conditions": conditions,
+        "edited": counts["records"],
+        "failed": counts["failed"],
+        "rejected": conditions.rejected,
+    }
+
+
+def shown_moment(cells: Cells) -> str:
+    """The moment that a table of these cells shows: the last one that every edited cell has.
+
+    ``final`` if all have it, else ``immediate``, else ``before``. A cell with ``before`` rows only was never edited, and
+    fits any moment. Raises :class:`UserError` if the cells have none in common.
+    """
+    moments = cells.values.groupby(KEYS)["moment"].unique().map(set)
+    edited = [found for found in moments if found != {"before"}]
+    for moment in ("final", "immediate", "before"):
+        if all(moment in found for found in edited):
+            return moment
+    raise UserError("Some cells were scored only right after each edit and some only at the end: report them apart.")
+
+
+def at_moment(cells: Cells, moment: str) -> pd.DataFrame:
+    """Values at ``moment``, and those of cells that were never edited, averaged over seeds, one row a record.
+
+    Columns ``model, protocol, method, benchmark, metric, group, record_id, stream_id, value``. A record's stream is that
+    of its first seed: streams are windows over the records, the same for each seed.
+    """
+    values = cells.values
+    only_before = values.groupby(KEYS)["moment"].transform("nunique").eq(1) & values["moment"].eq("before")
+    values = values[values["moment"].eq(moment) | only_before].sort_values([*KEYS, "record_id"])
+    keys = ["model", "protocol", "method", "benchmark", "metric", "group", "record_id"]
+    return values.groupby(keys, as_index=False, sort=True).agg(stream_id=("stream_id", "first"), value=("value", "mean"))

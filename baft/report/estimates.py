@@ -1,0 +1,163 @@
+"""Tidy frames of estimates: means with intervals, paired differences with p-values, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from baft.errors import UserError
+from baft.report.cells import KEYS, Cells, at_moment, shown_moment
+from baft.report.labels import UNEDITED
+from baft.results import statistics, store
+from baft.results.schema import ALL_GROUPS
+from baft.results.summaries import METRICS
+
+# Permutations a resample: a p-value must be small enough to stay so after Holm's correction across a table.
+PERMUTATIONS_A_RESAMPLE = 10
+
+SHOWN = tuple(name for name in METRICS if not name.endswith("_exact"))
+
+CELL = ["model", "protocol", "method", "benchmark"]
+
+
+def means(
+    cells: Cells, *, resamples: int, level: float, seed: int, metrics: Sequence[str] = tuple(METRICS)
+) -> pd.DataFrame:
+    """Mean over records with interval, one row a model, protocol, method, benchmark, metric and group.
+
+    Only ``metrics`` are estimated, over all groups and by group.
+
+    Beside ``mean, low, high``: ``records`` used and ``left_out`` (edited, but without a value), ``failed`` edits over
+    all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the standard deviation of the seeds'
+    means (NaN with one seed). Seeds are averaged within a record first, so the interval is of the mean over seeds.
+    """
+    tables = []
+    for model, protocol in cells.settings():
+        chosen = cells.one(model, protocol)
+        moment = shown_moment(chosen)
+        values = at_moment(chosen, moment)
+        values = values[values["metric"].isin(metrics)]
+        rows = []
+        for keys, group in values.groupby([*CELL, "metric", "group"], sort=True):
+            found = statistics.mean_interval(
+                group["value"].to_numpy(), group["stream_id"].to_numpy(str), resamples=resamples, level=level, seed=seed
+            )
+            names = dict(zip([*CELL, "metric", "group"], keys, strict=True))
+            rows.append({**names, "mean": found.mean, "low": found.low, "high": found.high, "records": found.records})
+        table = pd.DataFrame(rows).assign(moment=moment)
+        tables.append(table.merge(_counts(chosen), on=CELL).merge(_seed_spread(chosen, moment), how="left"))
+    table = pd.concat(tables, ignore_index=True)
+    table["left_out"] = table["edited"] - table["records"]
+    table["split"] = table["conditions"].map(lambda conditions: conditions.split)
+    columns = ["moment", "split", "metric", "group", "mean", "low", "high", "records", "edited", "left_out", "failed"]
+    return table[[*CELL, *columns, "rejected", "seeds", "seed_sd"]]
+
+
+def _counts(cells: Cells) -> pd.DataFrame:
+    return cells.facts.groupby(CELL, as_index=False).agg(
+        edited=("edited", "max"),
+        failed=("failed", "sum"),
+        rejected=("rejected", "max"),
+        seeds=("seed", "nunique"),
+        conditions=("conditions", "first"),
+    )
+
+
+def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
+    values = cells.values[cells.values["moment"].eq(moment)]
+    by_seed = values.groupby([*KEYS, "metric", "group"], as_index=False)["value"].mean()
+    spread = by_seed.groupby([*CELL, "metric", "group"], as_index=False)["value"].std()
+    return spread.rename(columns={"value": "seed_sd"})
+
+
+def differences(cells: Cells, reference: str, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+    """Each method's mean minus the reference method's, on the records both have, one row a metric and benchmark.
+
+    ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol. The unedited
+    model is not compared. Empty where the reference was not run.
+    """
+    tables = [
+        _corrected(_compared(cells.one(*setting), reference, resamples=resamples, level=level, seed=seed))
+        for setting in cells.settings()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+_DIFFERENCE = [*CELL, "reference", "moment", "metric", "mean", "low", "high", "p", "records"]
+
+
+def _compared(cells: Cells, reference: str, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+    moment = shown_moment(cells)
+    values = at_moment(cells, moment)
+    values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(SHOWN)]
+    keys = ["model", "protocol", "benchmark", "metric", "record_id"]
+    theirs = values[values["method"].eq(reference)][[*keys, "value"]]
+    ours = values[~values["method"].isin([reference, UNEDITED])]
+    pairs = ours.merge(theirs, on=keys, suffixes=("", "_reference"))
+    rows = []
+    for names, group in pairs.groupby([*CELL, "metric"], sort=True):
+        found = statistics.paired_difference(
+            group["value"].to_numpy(),
+            group["value_reference"].to_numpy(),
+            group["stream_id"].to_numpy(str),
+            resamples=resamples,
+            permutations=PERMUTATIONS_A_RESAMPLE * resamples,
+            level=level,
+            seed=seed,
+        )
+        estimate = {"mean": found.mean, "low": found.low, "high": found.high, "p": found.p, "records": found.records}
+        row = dict(zip([*CELL, "metric"], names, strict=True))
+        rows.append({**row, "reference": reference, "moment": moment, **estimate})
+    return pd.DataFrame(rows, columns=_DIFFERENCE)
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(p_holm=statistics.holm(table["p"].to_numpy(float)))
+
+
+_COSTS = {
+    "parameters_trained": "median",
+    "parameters_changed": "median",
+    "optimiser_steps": "mean",
+    "peak_memory": "max",
+}
+
+
+def costs(edits: Sequence[Path], *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+    """What an edit costs, one row a model, protocol, method and benchmark, failed edits left out.
+
+    Median ``parameters_trained`` and ``parameters_changed``, mean ``optimiser_steps``, mean ``seconds`` with interval
+    over streams (``seconds_low``, ``seconds_high``), largest ``peak_memory`` in bytes, the ``edits`` counted, those
+    ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
+    """
+    rows = []
+    for keys, group in read_edits(edits).groupby(CELL, sort=True):
+        done = group[group["error"].isna()]
+        row = {name: done[name].astype(float).agg(how) for name, how in _COSTS.items()}
+        timed = done.dropna(subset="seconds")
+        seconds = {"seconds": float("nan"), "seconds_low": float("nan"), "seconds_high": float("nan")}
+        if len(timed):
+            found = statistics.mean_interval(
+                timed["seconds"].to_numpy(), timed["stream_id"].to_numpy(str), resamples=resamples, level=level, seed=seed
+            )
+            seconds = {"seconds": found.mean, "seconds_low": found.low, "seconds_high": found.high}
+        counts = {"edits": len(done), "failed": len(group) - len(done), "devices": ", ".join(sorted(set(group["device"])))}
+        rows.append({**dict(zip(CELL, keys, strict=True)), **row, **seconds, **counts})
+    return pd.DataFrame(rows)
+
+
+def read_edits(edits: Sequence[Path]) -> pd.DataFrame:
+    """Edit rows of all shards with their partition keys and ``device``, the name of what they ran on."""
+    if not edits:
+        raise UserError("There are no edits to report: run the workflow first.")
+    columns = ["record_id", "stream_id", "seconds", "error", *_COSTS]
+    frames = []
+    for path in sorted(edits):
+        keys = store.read_partition_values(path)
+        if missing := [name for name in KEYS if name not in keys]:
+            raise UserError(f"{path} does not say its {missing[0]}: it is no part of a result folder.")
+        device = str(store.read_provenance(path).get("device_name", ""))
+        frames.append(store.read_table([path], columns).to_pandas().assign(**keys, device=device))
+    return pd.concat(frames, ignore_index=True)

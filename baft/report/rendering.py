@@ -1,0 +1,130 @@
+"""Tables as text: cells of a grid as Markdown, LaTeX (booktabs) or plain columns. A hole is a dash, never a 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tabulate import tabulate
+
+HOLE = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table ready to be written: ``rows`` of texts under ``heads``, in blocks that each have a title."""
+
+    title: str
+    heads: Sequence[str]
+    blocks: Sequence[tuple[str, Sequence[Sequence[str]]]]
+    notes: Sequence[str] = field(default=())
+
+
+def percent(value: float, low: float = math.nan, high: float = math.nan, *, signed: bool = False) -> str:
+    """A share as per cent with one decimal, its interval in brackets where there is one."""
+    if math.isnan(value):
+        return HOLE
+    form = "{:+.1f}" if signed else "{:.1f}"
+    text = form.format(_no_negative_zero(100 * value))
+    if math.isnan(low) or math.isnan(high):
+        return text
+    return f"{text} [{_no_negative_zero(100 * low):.1f}, {_no_negative_zero(100 * high):.1f}]"
+
+
+def number(value: float, form: str = "{:,.0f}") -> str:
+    """A number in ``form``, or a hole."""
+    return HOLE if math.isnan(value) else form.format(value)
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """A count to three digits with k, M, G: 12300000 is 12.3M."""
+    if math.isnan(value):
+        return HOLE
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}{unit}"
+    return f"{value:.3g}{unit}"
+
+
+def _no_negative_zero(value: float) -> float:
+    return 0.0 if abs(value) < 0.05 else value
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """Markdown with a section a table, a bold row a block, and the notes below."""
+    parts = []
+    for table in tables:
+        rows = []
+        for title, block in table.blocks:
+            rows.append([f"**{title}**", *[""] * (len(table.heads) - 1)])
+            rows.extend(list(row) for row in block)
+        aligned = ["left", *["right"] * (len(table.heads) - 1)]
+        body = tabulate(rows, list(table.heads), tablefmt="pipe", disable_numparse=True, colalign=aligned)
+        notes = "\n".join(f"- {note}" for note in table.notes)
+        parts.append(f"## {table.title}\n\n{body}\n" + (f"\n{notes}\n" if notes else ""))
+    return "\n".join(parts)
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """A ``table*`` environment a table, for the booktabs package."""
+    return "\n".join(_latex(table) for table in tables)
+
+
+def _latex(table: Table) -> str:
+    width = len(table.heads)
+    lines = [
+        r"\begin{table*}",
+        r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"  \caption{{{escape(table.title)}. {' '.join(escape(note) for note in table.notes)}}}",
+        rf"  \begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        r"    \toprule",
+        f"    {_row(table.heads)}",
+    ]
+    for title, block in table.blocks:
+        lines += [r"    \midrule", rf"    \multicolumn{{{width}}}{{l}}{{\emph{{{escape(title)}}}}} \\"]
+        lines += [f"    {_row(row)}" for row in block]
+    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table*}", ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(_small_interval(escape(cell)) for cell in cells) + r" \\"
+
+
+def _small_interval(cell: str) -> str:
+    estimate, bracket, interval = cell.partition(" [")
+    return f"{estimate} {{\\scriptsize [{interval}}}" if bracket else cell
+
+
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    HOLE: "--",
+    "×": r"$\times$",  # noqa: RUF001
+}
+
+
+def escape(text: str) -> str:
+    """``text`` with LaTeX's special characters made harmless."""
+    return "".join(_SPECIAL.get(character, character) for character in text)
+
+
+def plain(table: Table) -> str:
+    """The table in aligned columns for a terminal, block titles in the first column."""
+    rows: list[Sequence[str]] = []
+    for title, block in table.blocks:
+        rows.append([title, *[""] * (len(table.heads) - 1)])
+        rows.extend([f"  {row[0]}", *row[1:]] for row in block)
+    aligned = ["left", *["right"] * (len(table.heads) - 1)]
+    body = tabulate(
+        rows, list(table.heads), tablefmt="simple", disable_numparse=True, colalign=aligned, preserve_whitespace=True
+    )
+    return "\n".join([table.title, "", body, *table.notes])

@@ -1,0 +1,143 @@
+"""How figures look: one colour and marker a method wherever it appears, sizes that stay legible in a paper's column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from baft.report.labels import METHODS, UNEDITED, method_name, ordered_methods
+from baft.results.store import replacing
+
+# Widths of one and of two columns of a paper, inches.
+COLUMN = 3.3
+PAGE = 6.9
+
+# Okabe and Ito's palette, told apart with any kind of colour vision; without its yellow, which fades on white.
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+
+_RC = {
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E5E5E5",
+    "grid.linewidth": 0.5,
+    "hatch.linewidth": 0.6,
+    # Text stays text in the PDF, and the file depends on nothing but the figure.
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "baft",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Colour and marker of a method."""
+
+    colour: str
+    marker: str
+
+
+_UNEDITED = Mark("#7F7F7F", "*")
+_KNOWN = [label for label in METHODS if label != UNEDITED]
+
+
+def _pairs() -> Iterator[Mark]:
+    # A colour and a marker change together, so that neighbours differ in both; all pairs come up before any repeats.
+    for shift, (place, colour) in product(range(len(MARKERS)), enumerate(COLOURS)):
+        yield Mark(colour, MARKERS[(place + shift) % len(MARKERS)])
+
+
+def marks(labels: Iterable[str]) -> dict[str, Mark]:
+    """The mark of each label: a known method's never changes, others get the next free ones in the order of their names."""
+    pairs = _pairs()
+    given = {UNEDITED: _UNEDITED} | {label: next(pairs) for label in _KNOWN}
+    for label in ordered_methods(labels):
+        if label not in given:
+            given[label] = next(pairs)
+    return {label: given[label] for label in ordered_methods(labels)}
+
+
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[Figure]:
+    """A figure of that size in inches, in the report's style, independent of pyplot and of any display."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def save(figure: Figure, frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Write ``figure`` as PDF and PNG (300 dpi) and its numbers as CSV, to ``out`` with those suffixes.
+
+    Must be called inside :func:`drawing`. The bytes depend on the data alone: no time, no version.
+    """
+    base = out.with_suffix("") if out.suffix in (".pdf", ".png", ".csv") else out
+    nothing: dict[str, dict[str, Any]] = {
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+    paths = []
+    for kind, metadata in nothing.items():
+        paths.append(base.with_name(f"{base.name}.{kind}"))
+        with replacing(paths[-1]) as file:
+            figure.savefig(file, format=kind, dpi=300, metadata=metadata)
+    paths.append(base.with_name(f"{base.name}.csv"))
+    with replacing(paths[-1]) as file:
+        file.write(frame.to_csv(index=False).encode())
+    return paths
+
+
+def legend_handles(given: dict[str, Mark]) -> list[Line2D]:
+    """Legend entries of methods."""
+    return [
+        Line2D(
+            [], [], color=mark.colour, marker=mark.marker, linestyle="", markersize=marker_size(mark), label=method_name(m)
+        )
+        for m, mark in given.items()
+    ]
+
+
+def marker_size(mark: Mark) -> float:
+    """Points across: stars and crosses are drawn larger to look as large as the rest."""
+    return {"*": 7.5, "P": 5.0, "X": 5.0, "D": 3.8, "s": 4.0}.get(mark.marker, 4.5)
+
+
+def name_panels(axes: Sequence[Axes], names: Sequence[str]) -> None:
+    """Titles that fit narrow panels: underscores are spaces, and long names break into two lines."""
+    for axis, name in zip(axes, names, strict=True):
+        axis.set_title(panel_name(name), pad=4)
+
+
+def panel_name(name: str) -> str:
+    """``mini_wiki_counterfact`` in two lines where it is too long for one."""
+    words = name.replace("_", " ").split()
+    if len(name) <= 14 or len(words) < 2:
+        return " ".join(words)
+    cuts = range(1, len(words))
+    best = min(cuts, key=lambda cut: abs(len(" ".join(words[:cut])) - len(" ".join(words[cut:]))))
+    return " ".join(words[:best]) + "\n" + " ".join(words[best:])

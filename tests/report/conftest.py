@@ -1,0 +1,69 @@
+"""A small study's result files, as realistic as invented numbers can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from baft.config import StatisticsConfig
+from baft.results import store
+from baft.results.summaries import summarise_cell
+from tests.results.synthetic import shard_rows, write_shard
+
+# Edit success, locality, parameters trained, parameters changed.
+METHODS = {
+    "none": (0.05, 1.0, 0, 0),
+    "baft": (0.97, 0.55, 20_000, 0),
+    "reft": (0.98, 0.30, 14_000, 0),
+    "ft_l": (0.90, 0.45, 884_736, 880_000),
+    "lora": (0.99, 0.20, 460_800, 460_800),
+    "rome": (0.95, 0.60, 576, 884_736),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    records: list[Path]
+    edits: list[Path]
+
+
+def make_study(
+    root: Path,
+    methods: dict[str, tuple[float, float, int, int]],
+    benchmarks: list[str],
+    count: int = 30,
+    models: tuple[str, ...] = ("tiny",),
+    **changes: object,
+) -> Study:
+    """Result files of every method on every benchmark, seeded by their place in the study."""
+    study = Study([], [])
+    for m, model in enumerate(models):
+        for b, benchmark in enumerate(benchmarks):
+            hard = np.random.default_rng(b).normal(size=count)
+            for k, (method, (success, locality, trained, changed)) in enumerate(methods.items()):
+                cell = {"model": model, "method": method, "protocol": "single", "benchmark": benchmark, "seed": 0}
+                rng = np.random.default_rng([m, b, k])
+                shift = 0.0 if method == "none" else rng.uniform(-0.12, 0.02)
+                quality = (max(success + shift, 0.02), locality if method == "none" else max(locality + 2 * shift, 0.02))
+                cost = {"parameters_trained": trained, "parameters_changed": changed, "peak_memory": 2_000_000_000}
+                rows = shard_rows(quality, count, rng, cost, hard)
+                conditions = {"benchmark": benchmark, "method": {"name": method}, "model": model, **changes}
+                probes, edits = write_shard(root, cell, *rows, **conditions)
+                out = store.partition_path(root / "records", **cell)
+                summarise_cell([probes], [edits], out)
+                study.records.append(out)
+                study.edits.append(edits)
+    return study
+
+
+@pytest.fixture(scope="session")
+def statistics() -> StatisticsConfig:
+    return StatisticsConfig(resamples=200, level=0.95, seed=0)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("study"), METHODS, ["mini_zsre", "mini_wiki_recent"])
