@@ -1,0 +1,23 @@
+from snakemake.utils import min_version, validate
+
+min_version("9.0")
+
+
+# A config given on the command line stands alone: laid over the default, it would keep the default's models.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/study.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/edit.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tabulate.output,
+        rules.plot_tradeoff.output,
+        rules.plot_parameters.output,

@@ -1,0 +1,5 @@
+"""``python -m baft``."""
+
+from baft.cli import app
+
+app()

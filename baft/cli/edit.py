@@ -1,0 +1,46 @@
+"""``baft edit``: one edit, without the workflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from baft.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command()
+def edit(
+    prompt: Annotated[str, typer.Argument(help="The prompt to be answered differently.")],
+    subject: Annotated[str, typer.Option(help="What the prompt is about; must occur in it.")],
+    target: Annotated[str, typer.Option(help="The new answer.")],
+    model: Annotated[str, typer.Option(help="Embedded model, or a local folder.")] = "smollm2-135m",
+    method: Annotated[str, typer.Option(help="Name of a file in config/methods.")] = "baft",
+    ask: Annotated[list[str] | None, typer.Option(help="Another prompt to answer before and after.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder to save the edit in.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the method, as key=value.")] = None,
+) -> None:
+    """Make one edit and print the answers before and after it."""
+    from baft.library import edit_command as run
+
+    run(
+        model=model,
+        method=method,
+        subject=subject,
+        target=target,
+        prompt=prompt,
+        ask=ask or [],
+        save=save,
+        settings=dict(map(_setting, settings or [])),
+    )
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set is {text!r}, but must be key=value.")
+    return key, yaml.safe_load(value)

@@ -1,0 +1,97 @@
+"""Commands of the rules that prepare and edit. What they import is imported when they run: torch takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baft.config import BenchmarkConfig, Cell, EvaluationConfig, ModelConfig, MomentsConfig, read_spec
+
+app = typer.Typer()
+
+Model = Annotated[str, typer.Option("--model", help="The model as JSON, as in the config.")]
+Folder = Annotated[Path, typer.Option(help="Folder of the prepared model.")]
+Records = Annotated[Path, typer.Option("--benchmark", help="Parquet file of the prepared benchmark.")]
+Out = Annotated[Path, typer.Option(help="What to write.")]
+
+
+@app.command()
+def prepare_model(model: Model, out: Out) -> None:
+    """Convert or download a model into a folder of safetensors."""
+    from baft.models.prepare import prepare_model as run
+
+    run(read_spec(ModelConfig, model), out)
+
+
+@app.command()
+def prepare_benchmark(
+    benchmark: Annotated[str, typer.Option(help="The benchmark as JSON, as in the config.")],
+    name: Annotated[str, typer.Option(help="Its label.")],
+    out: Out,
+) -> None:
+    """Read a benchmark and write its records as parquet."""
+    from baft.benchmarks.prepare import prepare_benchmark as run
+
+    run(read_spec(BenchmarkConfig, benchmark), name, out)
+
+
+@app.command()
+def measure_base(
+    model: Model,
+    evaluation: Annotated[str, typer.Option(help="How answers are taken, as JSON.")],
+    folder: Folder,
+    benchmark: Records,
+    out: Out,
+) -> None:
+    """Ask the unedited model all probes of a benchmark."""
+    from baft.evaluation.jobs import measure_base as run
+
+    run(read_spec(ModelConfig, model), folder, benchmark, read_spec(EvaluationConfig, evaluation), out)
+
+
+@app.command()
+def collect_moments(
+    model: Model,
+    moments: Annotated[str, typer.Option(help="The text to use, as JSON.")],
+    layer: Annotated[str, typer.Option(help="The layer, as a number of blocks or a share of the depth.")],
+    folder: Folder,
+    out: Out,
+) -> None:
+    """Collect the second moment of a layer's keys over text."""
+    from baft.evaluation.jobs import collect_moments as run
+
+    run(read_spec(ModelConfig, model), folder, layer, read_spec(MomentsConfig, moments), out)
+
+
+@app.command()
+def edit_shard(
+    spec: Annotated[str, typer.Option(help="The cell as JSON: model, method, protocol, seed, evaluation.")],
+    folder: Folder,
+    benchmark: Records,
+    base: Annotated[Path, typer.Option(help="Answers of the unedited model.")],
+    shard: Annotated[int, typer.Option(min=0, help="Which shard of the records.")],
+    shards: Annotated[int, typer.Option(min=1, help="Into how many the records are dealt.")],
+    probes: Annotated[Path, typer.Option(help="Probe rows to write.")],
+    edits: Annotated[Path, typer.Option(help="Edit rows to write.")],
+    moments: Annotated[list[Path] | None, typer.Argument(help="Moments that the method needs.")] = None,
+) -> None:
+    """Edit and question one shard of a cell."""
+    from baft.evaluation.jobs import edit_shard as run
+
+    run(Cell.from_spec(spec), folder, benchmark, base, moments or [], shard, shards, probes, edits)
+
+
+@app.command()
+def summarise_cell(
+    probes: Annotated[Path, typer.Option(help="Folder of the cell's probe rows.")],
+    edits: Annotated[Path, typer.Option(help="Folder of the cell's edit rows.")],
+    shards: Annotated[int, typer.Option(min=1, help="How many shards the cell has.")],
+    out: Out,
+) -> None:
+    """Aggregate a cell's probes to one value a record and metric."""
+    from baft.results.summaries import summarise_cell as run
+
+    parts = [f"shard={shard}/part.parquet" for shard in range(shards)]
+    run([probes / part for part in parts], [edits / part for part in parts], out)

@@ -1,0 +1,46 @@
+"""The program: its commands gathered, and the user's errors printed as one line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from baft import __version__
+from baft.cli import edit, jobs, reports
+from baft.errors import UserError
+
+commands = typer.Typer(
+    help="Benchmark knowledge editing of language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for group in (jobs.app, reports.app, edit.app):
+    commands.registered_commands.extend(group.registered_commands)
+commands.add_typer(reports.results, name="results")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"baft {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def app() -> None:
+    """Run the command line; exit code 2 and one line on stderr for what the user can mend."""
+    try:
+        commands()
+    except UserError as error:
+        print(f"baft: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,57 @@
+"""Commands of the rules that make tables and figures, and what shows them on a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baft.config import Grid, config_schema, read_spec
+
+app = typer.Typer()
+results = typer.Typer(help="Look at results.", no_args_is_help=True)
+
+GridOption = Annotated[str, typer.Option("--grid", help="Results folder, cells and statistics as JSON.")]
+Figure = Annotated[Path, typer.Option("--out", help="Figure to write, without suffix.")]
+
+
+@app.command()
+def tabulate(grid: GridOption, out: Annotated[Path, typer.Option(help="Folder of the tables.")]) -> None:
+    """Write the tables."""
+    from baft.report.tables import tabulate as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), cells.edits(), out, cells.statistics)
+
+
+@app.command()
+def plot_tradeoff(grid: GridOption, out: Figure) -> None:
+    """Draw edit success against locality."""
+    from baft.report.figures import plot_tradeoff as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), out, cells.statistics)
+
+
+@app.command()
+def plot_parameters(grid: GridOption, out: Figure) -> None:
+    """Draw the parameters of each method beside its success."""
+    from baft.report.figures import plot_parameters as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), cells.edits(), out, cells.statistics)
+
+
+@app.command("config-schema")
+def print_schema() -> None:
+    """Print the JSON schema of the config."""
+    typer.echo(config_schema(), nl=False)
+
+
+@results.command()
+def show(folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results")) -> None:
+    """Print the main table."""
+    from baft.report.tables import show as run
+
+    typer.echo(run(folder))

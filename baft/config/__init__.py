@@ -1,0 +1,50 @@
+"""The config of a study: its classes, its checks, and the plan of jobs that follows from it.
+
+Nothing here imports torch, transformers or pandas, for the Snakefile is parsed again by every job.
+"""
+
+from baft.config.cells import Cell, MethodSpec, model_spec, read_spec
+from baft.config.layout import Layout, at
+from baft.config.methods import MethodFile, known_methods, method_settings, read_method
+from baft.config.plan import Grid, Plan
+from baft.config.schema import config_schema
+from baft.config.sections import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    MethodConfig,
+    ModelConfig,
+    ModulesConfig,
+    MomentsConfig,
+    ResourcesConfig,
+    StatisticsConfig,
+)
+from baft.config.sources import source_digest
+from baft.config.study import Study, check_files, parse_study
+
+__all__ = [
+    "BenchmarkConfig",
+    "Cell",
+    "EvaluationConfig",
+    "Grid",
+    "Layout",
+    "MethodConfig",
+    "MethodFile",
+    "MethodSpec",
+    "ModelConfig",
+    "ModulesConfig",
+    "MomentsConfig",
+    "Plan",
+    "ResourcesConfig",
+    "StatisticsConfig",
+    "Study",
+    "at",
+    "check_files",
+    "config_schema",
+    "known_methods",
+    "method_settings",
+    "model_spec",
+    "parse_study",
+    "read_method",
+    "read_spec",
+    "source_digest",
+]

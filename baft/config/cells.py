@@ -1,0 +1,55 @@
+"""What one job is told: everything that influences its result and nothing else, as JSON on its command line."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+from pydantic import Field, ValidationError
+
+from baft.config.messages import sentence
+from baft.config.sections import EvaluationConfig, ModelConfig, Section
+from baft.errors import UserError
+
+S = TypeVar("S", bound=Section)
+
+
+class MethodSpec(Section):
+    """A method with all its settings, per-model overrides included; ``label`` is its name in paths and figures."""
+
+    label: str = Field(description="Name of this line of the comparison.")
+    method: str = Field(description="Name of the method's file in config/methods and in baft/methods.")
+    settings: dict[str, Any] = Field(description="All its settings.")
+
+
+class Cell(Section):
+    """One model x method x protocol x benchmark x seed."""
+
+    model_label: str = Field(description="Label of the model in the config.")
+    model: ModelConfig = Field(description="The model.")
+    method: MethodSpec = Field(description="The method and its settings.")
+    protocol: str = Field(description="Label of the protocol.")
+    benchmark: str = Field(description="Label of the benchmark.")
+    seed: int = Field(description="Seed of the method's random numbers.")
+    evaluation: EvaluationConfig = Field(description="How the edited model is questioned.")
+
+    def spec(self) -> str:
+        """Compact JSON, without the resources of the model's jobs, which change no result."""
+        return self.model_dump_json(exclude={"model": {"resources"}})
+
+    @classmethod
+    def from_spec(cls, spec: str) -> Self:
+        """The inverse of :meth:`spec`."""
+        return read_spec(cls, spec)
+
+
+def model_spec(model: ModelConfig) -> str:
+    """Compact JSON of a model, without the resources of its jobs."""
+    return model.model_dump_json(exclude={"resources"})
+
+
+def read_spec(section: type[S], spec: str) -> S:
+    """A section from the JSON on a command line; :class:`~baft.errors.UserError` if it is none."""
+    try:
+        return section.model_validate_json(spec)
+    except ValidationError as error:
+        raise UserError(sentence(error, section)) from None

@@ -1,0 +1,72 @@
+"""Where a study's files lie.
+
+The patterns are those of the rules, wildcards in braces; :func:`at` fills one in. They agree with the hive partitions
+of :mod:`baft.results.schema`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+_CELL = "model={model}/method={method}/protocol={protocol}/benchmark={benchmark}/seed={seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Patterns of the files of a study under its folders ``results`` and ``cache``."""
+
+    results: str
+    cache: str
+
+    @property
+    def model(self) -> str:
+        """Converted model: a folder."""
+        return f"{self.cache}/models/{{model}}"
+
+    @property
+    def moments(self) -> str:
+        """Second moment of the keys of one layer."""
+        return f"{self.cache}/moments/{{model}}/layer-{{layer}}.safetensors"
+
+    @property
+    def benchmark(self) -> str:
+        """Records of a benchmark."""
+        return f"{self.results}/benchmarks/{{benchmark}}.parquet"
+
+    @property
+    def base(self) -> str:
+        """Answers of the unedited model."""
+        return f"{self.results}/base/model={{model}}/benchmark={{benchmark}}/part.parquet"
+
+    @property
+    def probes(self) -> str:
+        """Probe rows of one shard of a cell."""
+        return f"{self.results}/probes/{_CELL}/shard={{shard}}/part.parquet"
+
+    @property
+    def edits(self) -> str:
+        """Edit rows of one shard of a cell."""
+        return f"{self.results}/edits/{_CELL}/shard={{shard}}/part.parquet"
+
+    @property
+    def record(self) -> str:
+        """Aggregated rows of a cell, one a record."""
+        return f"{self.results}/records/{_CELL}/part.parquet"
+
+    def log(self, rule: str, *wildcards: str) -> str:
+        """Log of one job of a rule."""
+        return f"{self.results}/logs/{rule}/{_name(wildcards)}.log"
+
+    def timing(self, rule: str, *wildcards: str) -> str:
+        """Snakemake's measurement of one job of a rule, JSON lines."""
+        return f"{self.results}/timings/{rule}/{_name(wildcards)}.jsonl"
+
+
+def at(pattern: str, **wildcards: object) -> Path:
+    """A pattern with its wildcards filled in."""
+    return Path(pattern.format(**wildcards))
+
+
+def _name(wildcards: tuple[str, ...]) -> str:
+    return "_".join(f"{{{wildcard}}}" for wildcard in wildcards) or "all"

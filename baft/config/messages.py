@@ -1,0 +1,68 @@
+"""Validation errors as one sentence that names the key and says what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+
+def sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first error of a validation of ``model``, unknown keys before others."""
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    if first["type"] == "extra_forbidden":
+        *section, key = first["loc"]
+        return unknown("key", str(key), _keys(model.model_json_schema(), section), place=dotted(section))
+    return _described(first)
+
+
+def unknown(kind: str, name: str, known: Iterable[str], place: str = "") -> str:
+    """The sentence on a name that is none of ``known``, with the nearest of them where one is near."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else "."
+    where = f" in {place}" if place else ""
+    return f"{name!r} is not a known {kind}{where}{guess} Allowed: {', '.join(names) or 'none at all'}."
+
+
+def dotted(location: Sequence[str | int]) -> str:
+    """A key's place in the config, as in ``models.smollm2-135m.dtype``."""
+    return ".".join(str(part) for part in location if part != "[key]")
+
+
+def _described(error: ErrorDetails) -> str:
+    place = dotted(error["loc"]) or "The config"
+    if error["type"] == "value_error":
+        return f"{place}: {error['ctx']['error']}."
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
+        return f"{place}: a label must be of letters, digits, '.', '_' and '-', and start with a letter or digit."
+    if error["type"] == "too_short":
+        return f"{place} is empty, but must have at least one entry."
+    allowed = error["msg"].replace("Input should be", "must be").replace("String should", "must")
+    allowed = allowed.replace("an object", "a mapping").replace("a valid array", "a list")
+    return f"{place} is {error['input']!r}, but {allowed}."
+
+
+def _keys(schema: dict[str, Any], section: Sequence[str | int]) -> list[str]:
+    """Keys that the schema allows in a section of the config."""
+    node = schema
+    for part in section:
+        branches = [_resolved(schema, branch) for branch in node.get("anyOf", [node])]
+        node = next(branch for branch in branches if branch.get("type") == "object")
+        named = node.get("properties", {}).get(part)
+        labelled = node.get("patternProperties") or {"": node.get("additionalProperties")}
+        node = _resolved(schema, named or next(iter(labelled.values())))
+    return list(node.get("properties", {}))
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference; of alternatives with null, take the other."""
+    if "$ref" in node:
+        target: dict[str, Any] = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        return target
+    alternatives = [branch for branch in node.get("anyOf", []) if branch.get("type") != "null"]
+    return _resolved(schema, alternatives[0]) if len(alternatives) == 1 else node

@@ -1,0 +1,191 @@
+"""A study worked out: its cells, what each job is told and needs, and which files the tables are made of.
+
+The rules look everything up here. Look-ups are of dictionaries, for a large study asks a hundred thousand times.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from baft.config.cells import Cell, MethodSpec, model_spec
+from baft.config.layout import Layout, at
+from baft.config.messages import unknown
+from baft.config.methods import FOLDER, known_methods, method_settings, read_method
+from baft.config.sections import Section, StatisticsConfig
+from baft.config.sources import ROOT, source_digest
+from baft.config.study import Study
+from baft.errors import UserError
+
+Key = tuple[str, str, str, str, str]
+
+
+class Grid(Section):
+    """The cells that a table or figure is about; small however many they are, so it fits a command line."""
+
+    results: str = Field(description="Folder of the results.")
+    models: tuple[str, ...] = Field(description="Labels of the models.")
+    methods: tuple[str, ...] = Field(description="Labels of the methods.")
+    protocols: tuple[str, ...] = Field(description="Labels of the protocols.")
+    benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
+    seeds: tuple[int, ...] = Field(description="Seeds.")
+    statistics: StatisticsConfig = Field(description="Intervals.")
+
+    def records(self) -> list[Path]:
+        """Record files of all cells."""
+        pattern = Layout(self.results, "").record
+        return [at(pattern, **cell) for cell in self._cells()]
+
+    def edits(self) -> list[Path]:
+        """Edit files of all shards of all cells."""
+        pattern = Layout(self.results, "").edits
+        return [
+            at(pattern, shard=shard, **cell)
+            for cell in self._cells()
+            for shard in range(self.benchmarks[str(cell["benchmark"])])
+        ]
+
+    def _cells(self) -> list[dict[str, object]]:
+        names = ("model", "method", "protocol", "benchmark", "seed")
+        axes = product(self.models, self.methods, self.protocols, self.benchmarks, self.seeds)
+        return [dict(zip(names, values, strict=True)) for values in axes]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Answers of the study to the questions of the rules; wildcards are passed as the strings they are."""
+
+    study: Study
+    methods_folder: Path = FOLDER
+
+    def check(self) -> None:
+        """Raise :class:`~baft.errors.UserError` for the first method or setting that is wrong for any model."""
+        known = known_methods(self.methods_folder)
+        for label, section in self.study.methods.items():
+            if self._method(label) not in known:
+                place = f"methods.{label}" if section.method else "methods"
+                raise UserError(unknown("method", self._method(label), known, place=place))
+            for model in self.study.models:
+                self._settings(model, label)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Where the files lie."""
+        return Layout(self.study.results, self.study.cache)
+
+    @functools.cached_property
+    def grid(self) -> Grid:
+        """All cells."""
+        study = self.study
+        return Grid(
+            results=study.results,
+            models=tuple(study.models),
+            methods=tuple(study.methods),
+            protocols=tuple(study.protocols),
+            benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
+            seeds=tuple(study.seeds),
+            statistics=study.statistics,
+        )
+
+    def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
+        """What an edit job is told, as JSON."""
+        return self._cells[model, method, protocol, benchmark, seed].spec()
+
+    def edit_source(self, method: str) -> str:
+        """Digest of the code behind an edit job, of all methods only its own."""
+        return self._edit_sources[method]
+
+    def moment_files(self, model: str, method: str) -> list[str]:
+        """The moments that an edit job needs: none for most methods."""
+        layers = read_method(self._method(method), self.methods_folder).moment_layers(self._settings(model, method))
+        return [str(at(self.layout.moments, model=model, layer=layer)) for layer in layers]
+
+    def model_spec(self, model: str) -> str:
+        """A model as JSON."""
+        return self._model_specs[model]
+
+    def benchmark_spec(self, benchmark: str) -> str:
+        """A benchmark as JSON, without its shards, which are not the records' business."""
+        return self.study.benchmarks[benchmark].model_dump_json(exclude={"shards"})
+
+    def benchmark_files(self, benchmark: str) -> list[str]:
+        """Local files that a benchmark is read from."""
+        section = self.study.benchmarks[benchmark]
+        return [section.path] if section.source == "file" and section.path else []
+
+    def moments_text(self) -> list[str]:
+        """The local file or folder that the moments are collected from."""
+        moments = self.study.moments
+        return [moments.path] if moments.source == "file" and moments.path else []
+
+    def source(self, *modules: str) -> str:
+        """Digest of the code behind the entry points of a job that is no edit."""
+        return source_digest(*modules)
+
+    def benchmark_source(self) -> str:
+        """Digest of the code and the shipped facts behind the benchmarks."""
+        return source_digest("baft.benchmarks.prepare", files=tuple(sorted((ROOT / "resources").glob("**/*.*"))))
+
+    def resources(self, model: str) -> dict[str, int]:
+        """What a job of a model asks of a cluster."""
+        return self._resources[model]
+
+    def cell_folder(self, pattern: str, **cell: str) -> str:
+        """Folder of the shards of a cell."""
+        return str(at(pattern, shard=0, **cell).parents[1])
+
+    def shards(self, benchmark: str) -> int:
+        """Into how many jobs a cell is dealt."""
+        return self.study.benchmarks[benchmark].shards
+
+    @functools.cached_property
+    def _model_specs(self) -> dict[str, str]:
+        return {label: model_spec(model) for label, model in self.study.models.items()}
+
+    @functools.cached_property
+    def _edit_sources(self) -> dict[str, str]:
+        return {
+            label: source_digest("baft.evaluation.jobs", f"baft.methods.{self._method(label)}")
+            for label in self.study.methods
+        }
+
+    @functools.cached_property
+    def _resources(self) -> dict[str, dict[str, int]]:
+        return {label: model.resources.model_dump() for label, model in self.study.models.items()}
+
+    @functools.cached_property
+    def _cells(self) -> dict[Key, Cell]:
+        study = self.study
+        axes = product(study.models, study.methods, study.protocols, study.benchmarks, study.seeds)
+        return {
+            (model, method, protocol, benchmark, str(seed)): Cell(
+                model_label=model,
+                model=study.models[model],
+                method=self._spec(model, method),
+                protocol=protocol,
+                benchmark=benchmark,
+                seed=seed,
+                evaluation=study.evaluation,
+            )
+            for model, method, protocol, benchmark, seed in axes
+        }
+
+    def _spec(self, model: str, label: str) -> MethodSpec:
+        return MethodSpec(label=label, method=self._method(label), settings=self._settings(model, label))
+
+    def _method(self, label: str) -> str:
+        return self.study.methods[label].method or label
+
+    def _settings(self, model: str, label: str) -> dict[str, Any]:
+        return method_settings(
+            self._method(label),
+            model,
+            self.study.methods[label].settings,
+            place=f"methods.{label}.settings",
+            folder=self.methods_folder,
+        )

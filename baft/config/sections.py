@@ -1,0 +1,179 @@
+"""The sections of a study's config, each key with its description and default.
+
+These classes are the one statement of the config: the JSON schema and the messages a user sees come from them. They
+import neither torch nor pandas, for the Snakefile is parsed again by every job.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
+
+PINNED = re.compile(r"[0-9a-f]{40}")
+
+# Labels become directory names of the hive-partitioned results, so nothing that a path or a partition gives meaning to.
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+T = TypeVar("T")
+# YAML has lists only; what is read is not to be changed.
+Listed: TypeAlias = Annotated[tuple[T, ...], Strict(False)]
+
+
+def _empty_section(value: Any) -> Any:
+    """A YAML key with nothing after its colon is a section left at its defaults."""
+    return {} if value is None else value
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, no key beyond those declared, no silent conversion between types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+
+class ResourcesConfig(Section):
+    """What one job of a model asks of a cluster."""
+
+    mem_mb: int = Field(4000, gt=0, description="Main memory of a job, in MB.")
+    runtime: int = Field(120, gt=0, description="Time limit of a job, in minutes.")
+    gpu: int = Field(0, ge=0, description="GPUs of a job.")
+
+
+class ModulesConfig(Section):
+    """Module names of an architecture that the built-in table lacks."""
+
+    blocks: str | None = Field(None, description="Path of the list of transformer blocks, such as 'model.layers'.")
+    mlp_down: str | None = Field(None, description="Last linear layer of the MLP, relative to a block.")
+    attention: Listed[str] | None = Field(
+        None, description="Query and value projections, or the fused one, relative to a block."
+    )
+    bos: bool | None = Field(None, description="Whether every prompt needs the beginning-of-text token.")
+
+
+class ModelConfig(Section):
+    """A language model: where it comes from and how it is run."""
+
+    source: Literal["embedded", "hub", "folder"] = Field(
+        "embedded",
+        description="'embedded': the model that installs as a package; 'hub': downloaded by hub_id and revision; "
+        "'folder': a local folder in the hub's layout.",
+    )
+    name: Literal["smollm2-135m"] = Field("smollm2-135m", description="Which embedded model (source: embedded).")
+    hub_id: str | None = Field(None, description="Hub id, such as 'org/name' (source: hub).")
+    revision: str | None = Field(None, description="Commit of the hub repository, 40 hex digits (source: hub).")
+    allow_unpinned: bool = Field(
+        False, description="Accept a branch or tag as revision; the commit it resolves to is then recorded."
+    )
+    path: str | None = Field(None, description="Local folder of the model (source: folder).")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format the model runs in.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="'auto' takes a GPU where there is one.")
+    prompt_format: Literal["plain", "chat"] = Field(
+        "plain", description="Prompts as written, or inside the model's chat template; the same everywhere in a run."
+    )
+    token_budget: int = Field(
+        2048, gt=0, description="Tokens, padding included, in one forward pass; halved when memory runs out."
+    )
+    trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
+    modules: Annotated[ModulesConfig, BeforeValidator(_empty_section)] = Field(
+        ModulesConfig(), description="Module names, only for an architecture that the built-in table lacks."
+    )
+    resources: Annotated[ResourcesConfig, BeforeValidator(_empty_section)] = Field(
+        ResourcesConfig(), description="What each job of this model asks of a cluster."
+    )
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> Self:
+        _require(self, "hub", "hub_id", "revision")
+        _require(self, "folder", "path")
+        if self.source == "hub" and not self.allow_unpinned and not PINNED.fullmatch(self.revision or ""):
+            raise ValueError(
+                f"revision is {self.revision!r}, but must be a commit of 40 hex digits (or set allow_unpinned: true)"
+            )
+        return self
+
+
+class BenchmarkConfig(Section):
+    """A benchmark: where its records come from and how many of them are used."""
+
+    source: Literal["embedded", "file", "hub"] = Field(
+        "embedded",
+        description="'embedded': one of the project's own; 'file': a local file; 'hub': a file of a hub data set.",
+    )
+    name: str | None = Field(None, description="Which embedded benchmark; the section's label unless given.")
+    path: str | None = Field(None, description="Local file (source: file).")
+    format: str = Field("auto", description="Format of the file; 'auto' recognises it from the content.")
+    split: Literal["tune", "test"] = Field(
+        "tune", description="What the records may be used for; test splits are for the final word only."
+    )
+    hub_id: str | None = Field(None, description="Hub id of the data set (source: hub).")
+    filename: str | None = Field(None, description="File inside the data set (source: hub).")
+    revision: str = Field("main", description="Commit of the data set (source: hub); a branch only with sha256.")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="SHA-256 that the file must have."
+    )
+    limit: int | None = Field(None, gt=0, description="Use only the first so many records; null for all.")
+    shards: int = Field(1, gt=0, description="Jobs that one cell's records are dealt to.")
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> Self:
+        _require(self, "file", "path")
+        _require(self, "hub", "hub_id", "filename")
+        if self.source == "hub" and self.sha256 is None and not PINNED.fullmatch(self.revision):
+            raise ValueError(
+                f"revision is {self.revision!r}, but must be a commit of 40 hex digits (or give sha256, "
+                "which pins the file)"
+            )
+        return self
+
+
+class MethodConfig(Section):
+    """One line of the comparison: a method with settings of its own."""
+
+    method: str | None = Field(None, description="Name of a file in config/methods; the label unless given.")
+    settings: Annotated[dict[str, Any], BeforeValidator(_empty_section)] = Field(
+        {}, description="Settings that differ from config/methods/{method}.yaml."
+    )
+
+
+class EvaluationConfig(Section):
+    """How an edited model is questioned."""
+
+    max_new_tokens: int = Field(12, gt=0, description="Most tokens of a decoded answer.")
+    stop: Listed[str] = Field(("\n",), description="Strings that end a decoded answer.")
+
+
+class MomentsConfig(Section):
+    """The text whose keys give ROME's second moment."""
+
+    source: Literal["embedded", "file", "hub"] = Field(
+        "embedded", description="'embedded': text that needs no network; 'file': path; 'hub': a file of a hub data set."
+    )
+    path: str | None = Field(None, description="A text file, or a folder of them (source: file).")
+    hub_id: str | None = Field(None, description="Hub id of the data set (source: hub).")
+    filename: str | None = Field(None, description="File inside the data set (source: hub).")
+    revision: str | None = Field(None, description="Commit of the data set, 40 hex digits (source: hub).")
+    tokens: int = Field(20000, gt=0, description="Tokens of the text to use.")
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> Self:
+        _require(self, "file", "path")
+        _require(self, "hub", "hub_id", "filename", "revision")
+        if self.source == "hub" and not PINNED.fullmatch(self.revision or ""):
+            raise ValueError(f"revision is {self.revision!r}, but must be a commit of 40 hex digits")
+        return self
+
+
+class StatisticsConfig(Section):
+    """Intervals of the tables and figures."""
+
+    resamples: int = Field(2000, gt=0, description="Bootstrap resamples of the records.")
+    level: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the resampling.")
+
+
+def _require(section: ModelConfig | BenchmarkConfig | MomentsConfig, source: str, *keys: str) -> None:
+    """Hold a section to the keys its source needs."""
+    missing = [key for key in keys if getattr(section, key) is None]
+    if section.source == source and missing:
+        raise ValueError(f"source: {source} needs the key {' and '.join(missing)}")

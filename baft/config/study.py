@@ -1,0 +1,131 @@
+"""A study: which models, benchmarks, methods, protocols and seeds are crossed, and where the files go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from baft.config.messages import sentence
+from baft.config.sections import (
+    BenchmarkConfig,
+    EvaluationConfig,
+    Label,
+    Listed,
+    MethodConfig,
+    ModelConfig,
+    MomentsConfig,
+    Section,
+    StatisticsConfig,
+    _empty_section,
+)
+from baft.errors import UserError
+
+Protocol = Literal["single"]
+
+
+def _named(value: Any) -> Any:
+    """A list of method names means each of them under its own name with its own settings."""
+    if isinstance(value, list):
+        wrong = next((name for name in value if not isinstance(name, str)), None)
+        if wrong is not None:
+            raise ValueError(f"the list holds {wrong!r}, but must hold names of methods")
+        repeated = next((name for name in value if value.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"{repeated!r} is in the list twice")
+        return {name: {} for name in value}
+    if not isinstance(value, dict):
+        raise ValueError(f"it is {value!r}, but must be a list of names or a mapping from labels to sections")
+    return _sections(value)
+
+
+def _sections(value: Any) -> Any:
+    return {label: _empty_section(section) for label, section in value.items()} if isinstance(value, dict) else value
+
+
+class Study(Section):
+    """The whole config."""
+
+    study: Label = Field("embedded", description="Name of the study, for headings.")
+    results: str = Field("results", min_length=1, description="Folder of everything that the study produces.")
+    cache: str = Field(
+        "cache", min_length=1, description="Folder of converted models and moments, which studies may share."
+    )
+    threads: int = Field(1, gt=0, description="CPU threads of a job; several jobs run side by side.")
+    container: str = Field(
+        "baft.sif",
+        description="Image with this package installed; used only with --software-deployment-method apptainer.",
+    )
+    models: Annotated[dict[Label, ModelConfig], BeforeValidator(_sections)] = Field(
+        {"smollm2-135m": ModelConfig()}, min_length=1, description="The models, by label."
+    )
+    benchmarks: Annotated[dict[Label, BenchmarkConfig], BeforeValidator(_sections)] = Field(
+        {"mini_wiki_recent": BenchmarkConfig()}, min_length=1, description="The benchmarks, by label."
+    )
+    methods: Annotated[
+        dict[Label, MethodConfig],
+        BeforeValidator(_named, json_schema_input_type=list[Label] | dict[Label, MethodConfig | None]),
+    ] = Field(
+        {"none": MethodConfig(), "baft": MethodConfig()},
+        min_length=1,
+        description="Names of files in config/methods, or labels with a method and settings.",
+    )
+    protocols: Listed[Protocol] = Field(
+        ("single",), min_length=1, description="How records become streams of edits; 'single': one edit a stream."
+    )
+    seeds: Listed[Annotated[int, Field(ge=0)]] = Field(
+        (0,), min_length=1, description="Seeds of the methods' random numbers; every cell is run with each."
+    )
+    evaluation: Annotated[EvaluationConfig, BeforeValidator(_empty_section)] = Field(
+        EvaluationConfig(), description="How an edited model is questioned."
+    )
+    moments: Annotated[MomentsConfig, BeforeValidator(_empty_section)] = Field(
+        MomentsConfig(), description="Text for the key covariance of methods that need it."
+    )
+    statistics: Annotated[StatisticsConfig, BeforeValidator(_empty_section)] = Field(
+        StatisticsConfig(), description="Intervals of the tables and figures."
+    )
+
+    @field_validator("protocols", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = next((value for value in values if values.count(value) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"{repeated!r} is in the list twice")
+        return values
+
+
+def parse_study(config: Mapping[str, Any]) -> Study:
+    """Check a config and fill its defaults.
+
+    Raises :class:`~baft.errors.UserError` with one sentence on the first key that is wrong, typing errors before the
+    rest, since a mistyped key often is also a missing one.
+    """
+    try:
+        # Through JSON: what YAML reads as a list may be a tuple here, and nothing else is converted.
+        return Study.model_validate_json(json.dumps(config, default=str))
+    except ValidationError as error:
+        raise UserError(sentence(error, Study)) from None
+
+
+def check_files(study: Study) -> None:
+    """Raise :class:`~baft.errors.UserError` for the first local file or folder of the config that is not there."""
+    for label, model in study.models.items():
+        if model.source == "folder":
+            _must_exist(f"models.{label}.path", model.path, folder=True)
+    for label, benchmark in study.benchmarks.items():
+        if benchmark.source == "file":
+            _must_exist(f"benchmarks.{label}.path", benchmark.path, folder=False)
+    if study.moments.source == "file":
+        _must_exist("moments.path", study.moments.path, folder=None)
+
+
+def _must_exist(key: str, path: str | None, folder: bool | None) -> None:
+    """``folder``: True or False for what it must be, None where either will do."""
+    found = Path(path or "")
+    kind = {True: "a folder", False: "a file", None: "a file or folder"}[folder]
+    if not found.exists() or (folder is not None and found.is_dir() != folder):
+        raise UserError(f"{key} is {path!r}, but must be {kind} that exists (looked for {found.absolute()}).")

@@ -1,0 +1,87 @@
+# Models, benchmarks, the unedited model's answers and the text moments: once each, shared by all methods.
+
+
+rule prepare_model:
+    output:
+        directory(layout.model),
+    log:
+        layout.log("prepare_model", "model"),
+    benchmark:
+        layout.timing("prepare_model", "model")
+    resources:
+        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
+        runtime=lambda w: plan.resources(w.model)["runtime"],
+    params:
+        spec=lambda w: plan.model_spec(w.model),
+        source=plan.source("baft.models.prepare"),
+    shell:
+        "baft prepare-model --model {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
+
+
+rule prepare_benchmark:
+    input:
+        lambda w: plan.benchmark_files(w.benchmark),
+    output:
+        layout.benchmark,
+    log:
+        layout.log("prepare_benchmark", "benchmark"),
+    benchmark:
+        layout.timing("prepare_benchmark", "benchmark")
+    params:
+        spec=lambda w: plan.benchmark_spec(w.benchmark),
+        source=plan.benchmark_source(),
+    shell:
+        "baft prepare-benchmark --benchmark {params.spec:q} --name {wildcards.benchmark:q} --out {output:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule measure_base:
+    input:
+        model=layout.model,
+        benchmark=layout.benchmark,
+    output:
+        layout.base,
+    log:
+        layout.log("measure_base", "model", "benchmark"),
+    benchmark:
+        layout.timing("measure_base", "model", "benchmark")
+    threads: study.threads
+    resources:
+        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
+        runtime=lambda w: plan.resources(w.model)["runtime"],
+        gpu=lambda w: plan.resources(w.model)["gpu"],
+    params:
+        model=lambda w: plan.model_spec(w.model),
+        evaluation=study.evaluation.model_dump_json(),
+        source=plan.source("baft.evaluation.jobs"),
+    shell:
+        "OMP_NUM_THREADS={threads}"
+        " baft measure-base --model {params.model:q} --evaluation {params.evaluation:q}"
+        " --folder {input.model:q} --benchmark {input.benchmark:q} --out {output:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule collect_moments:
+    input:
+        model=layout.model,
+        text=plan.moments_text(),
+    output:
+        layout.moments,
+    log:
+        layout.log("collect_moments", "model", "layer"),
+    benchmark:
+        layout.timing("collect_moments", "model", "layer")
+    threads: study.threads
+    resources:
+        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
+        runtime=lambda w: plan.resources(w.model)["runtime"],
+        gpu=lambda w: plan.resources(w.model)["gpu"],
+    params:
+        model=lambda w: plan.model_spec(w.model),
+        moments=study.moments.model_dump_json(),
+        source=plan.source("baft.evaluation.jobs"),
+    shell:
+        "OMP_NUM_THREADS={threads}"
+        " baft collect-moments --model {params.model:q} --moments {params.moments:q} --layer {wildcards.layer}"
+        " --folder {input.model:q} --out {output:q}"
+        " 2> >(tee {log:q} >&2)"

@@ -1,0 +1,72 @@
+# Tables and figures over all cells, for the HTML report of `snakemake --report`.
+
+
+rule tabulate:
+    input:
+        records=plan.grid.records(),
+        edits=plan.grid.edits(),
+    output:
+        multiext(f"{study.results}/tables/main", ".csv", ".md", ".tex"),
+        report(
+            f"{study.results}/tables/main.html",
+            caption="../report/main.rst",
+            category="Tables",
+            labels={"table": "main"},
+        ),
+    log:
+        layout.log("tabulate"),
+    benchmark:
+        layout.timing("tabulate")
+    params:
+        grid=plan.grid.model_dump_json(),
+        folder=subpath(output[0], parent=True),
+        source=plan.source("baft.report.tables"),
+    shell:
+        "baft tabulate --grid {params.grid:q} --out {params.folder:q} 2> >(tee {log:q} >&2)"
+
+
+rule plot_tradeoff:
+    input:
+        plan.grid.records(),
+    output:
+        multiext(f"{study.results}/figures/tradeoff", ".pdf", ".csv"),
+        report(
+            f"{study.results}/figures/tradeoff.png",
+            caption="../report/tradeoff.rst",
+            category="Trade-off",
+            labels={"figure": "edit success against locality"},
+        ),
+    log:
+        layout.log("plot_tradeoff"),
+    benchmark:
+        layout.timing("plot_tradeoff")
+    params:
+        grid=plan.grid.model_dump_json(),
+        stem=subpath(output[0], strip_suffix=".pdf"),
+        source=plan.source("baft.report.figures"),
+    shell:
+        "baft plot-tradeoff --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
+
+
+rule plot_parameters:
+    input:
+        records=plan.grid.records(),
+        edits=plan.grid.edits(),
+    output:
+        multiext(f"{study.results}/figures/parameters", ".pdf", ".csv"),
+        report(
+            f"{study.results}/figures/parameters.png",
+            caption="../report/parameters.rst",
+            category="Cost",
+            labels={"figure": "parameters beside success"},
+        ),
+    log:
+        layout.log("plot_parameters"),
+    benchmark:
+        layout.timing("plot_parameters")
+    params:
+        grid=plan.grid.model_dump_json(),
+        stem=subpath(output[0], strip_suffix=".pdf"),
+        source=plan.source("baft.report.figures"),
+    shell:
+        "baft plot-parameters --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"

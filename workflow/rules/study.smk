@@ -1,0 +1,38 @@
+# The config, checked, and what follows from it: `plan` answers every question of the rules.
+import os
+import sys
+
+from baft.config import Plan, check_files, parse_study
+from baft.errors import UserError
+
+try:
+    study = parse_study(config)
+    plan = Plan(study)
+    plan.check()
+    check_files(study)
+except UserError as error:
+    # Snakemake shows an exception with the Snakefile's lines around it, which is no help with a config.
+    sys.exit(f"config: {error}")
+
+validate(config, "../schemas/config.schema.json")
+
+layout = plan.layout
+
+
+container: study.container
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, study.models)),
+    method="|".join(map(re.escape, study.methods)),
+    protocol="|".join(map(re.escape, study.protocols)),
+    benchmark="|".join(map(re.escape, study.benchmarks)),
+    seed=r"\d+",
+    shard=r"\d+",
+    layer=r"\d+(\.\d+)?",
+
+
+# The jobs' own environment, whichever way Snakemake was started: the `baft` beside it, threads as asked for.
+shell.prefix(
+    f'set -euo pipefail; export PATH={os.path.dirname(sys.executable)!r}:"$PATH" PYTHONUNBUFFERED=1 TQDM_DISABLE=1; '
+)
