@@ -19,5 +19,6 @@ rule all:
     default_target: True
     input:
         rules.tabulate.output,
+        expand(rules.show_table.output, table=TABLES),
         rules.plot_tradeoff.output,
         rules.plot_parameters.output,

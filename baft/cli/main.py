@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baft import __version__
-from baft.cli import edit, jobs, reports
+from baft.cli import edit, jobs, reports, run
 from baft.errors import UserError
 
 commands = typer.Typer(
@@ -17,7 +17,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (jobs.app, reports.app, edit.app):
+for group in (run.app, jobs.app, reports.app, edit.app):
     commands.registered_commands.extend(group.registered_commands)
 commands.add_typer(reports.results, name="results")
 

@@ -26,6 +26,17 @@ def tabulate(grid: GridOption, out: Annotated[Path, typer.Option(help="Folder of
 
 
 @app.command()
+def show_table(
+    table: Annotated[Path, typer.Argument(help="Markdown file of a table.")],
+    out: Annotated[Path, typer.Option(help="HTML page to write.")],
+) -> None:
+    """Turn a table into a page for the report."""
+    from baft.report.pages import show_table as run
+
+    run(table, out)
+
+
+@app.command()
 def plot_tradeoff(grid: GridOption, out: Figure) -> None:
     """Draw edit success against locality."""
     from baft.report.figures import plot_tradeoff as run
@@ -51,7 +62,7 @@ def print_schema() -> None:
 
 @results.command()
 def show(folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results")) -> None:
-    """Print the main table."""
-    from baft.report.tables import show as run
+    """Print the main table's means."""
+    from baft.report.tables import summary_text as run
 
-    typer.echo(run(folder))
+    typer.echo(run(folder / "tables"))

@@ -1,17 +1,18 @@
 # Tables and figures over all cells, for the HTML report of `snakemake --report`.
 
+TABLES = {"main": "means", "paired": "paired differences", "cost": "cost of an edit"}
+
 
 rule tabulate:
     input:
         records=plan.grid.records(),
         edits=plan.grid.edits(),
     output:
-        multiext(f"{study.results}/tables/main", ".csv", ".md", ".tex"),
-        report(
-            f"{study.results}/tables/main.html",
-            caption="../report/main.rst",
-            category="Tables",
-            labels={"table": "main"},
+        f"{study.results}/tables/main_wide.csv",
+        expand(
+            f"{study.results}/tables/{{table}}.{{suffix}}",
+            table=TABLES,
+            suffix=["csv", "md", "tex"],
         ),
     log:
         layout.log("tabulate"),
@@ -23,6 +24,26 @@ rule tabulate:
         source=plan.source("baft.report.tables"),
     shell:
         "baft tabulate --grid {params.grid:q} --out {params.folder:q} 2> >(tee {log:q} >&2)"
+
+
+rule show_table:
+    input:
+        f"{study.results}/tables/{{table}}.md",
+    output:
+        report(
+            f"{study.results}/tables/{{table}}.html",
+            caption="../report/{table}.rst",
+            category="Tables",
+            labels=lambda w: {"table": TABLES[w.table]},
+        ),
+    log:
+        layout.log("show_table", "table"),
+    benchmark:
+        layout.timing("show_table", "table")
+    params:
+        source=plan.source("baft.report.pages"),
+    shell:
+        "baft show-table {input:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
 
 rule plot_tradeoff:

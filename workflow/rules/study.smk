@@ -29,6 +29,7 @@ wildcard_constraints:
     benchmark="|".join(map(re.escape, study.benchmarks)),
     seed=r"\d+",
     shard=r"\d+",
+    table=r"\w+",
     layer=r"\d+(\.\d+)?",
 
 

@@ -1,0 +1,79 @@
+# make report   install, run the embedded study, make its HTML report, print the main table
+# make test     install and run the tests
+# make lint     install and run the static checks
+# make bench    edits per second, one at a time and batched
+# make clean    remove what the study produced (not the installation, nor the converted models)
+#
+# CONFIG=config/paper.yaml   another study          PYTHON=python3.12   another interpreter, 3.11 or later
+# CORES=8                    CPU cores to use       TORCH_INDEX=URL     package index with CPU-only builds of torch
+
+PYTHON ?= python3
+CORES ?= all
+CONFIG ?=
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+PEERS := $(VENV)/.peers
+
+.DELETE_ON_ERROR:
+.PHONY: report test lint lint-code lint-types lint-workflow lint-schema schema format bench install clean
+
+report: $(INSTALLED)
+	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
+
+test: $(INSTALLED) $(PEERS)
+	$(BIN)/python -m pytest
+
+lint: lint-code lint-types lint-workflow lint-schema
+
+lint-code: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lint-types: $(INSTALLED)
+	$(BIN)/mypy
+
+lint-workflow: $(INSTALLED)
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lint-schema: $(INSTALLED)
+	@$(BIN)/baft config-schema | diff -u workflow/schemas/config.schema.json - \
+		|| { echo "The schema is not that of baft/config: run 'make schema'."; exit 1; }
+
+schema: $(INSTALLED)
+	$(BIN)/baft config-schema > workflow/schemas/config.schema.json
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: $(INSTALLED)
+	$(BIN)/python bench/edits_per_second.py
+
+install: $(INSTALLED)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed, as in: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
+		|| { echo "$(PYTHON) lacks venv; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# The stamps are written last, so that an interrupted installation is taken up again.
+$(INSTALLED): requirements.lock requirements-nodeps.lock pyproject.toml | $(BIN)/python
+	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements-nodeps.lock
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(PEERS): requirements-peers.lock | $(INSTALLED)
+	$(PIP) install --no-deps --require-hashes -r requirements-peers.lock
+	@touch $@
+
+clean:
+	rm -rf results .snakemake

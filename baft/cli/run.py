@@ -1,0 +1,139 @@
+"""``baft run``: a study from its config to its HTML report, taking over where an interrupted run left off."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from baft.config import Plan, Study, check_files, parse_study
+from baft.errors import UserError
+
+app = typer.Typer()
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+LOCK = Path(".snakemake/baft.lock")
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Option(help="Config of the study; the embedded one unless given.")] = None,
+    cores: Annotated[str, typer.Option(help="CPU cores to use, or 'all'.")] = "all",
+) -> None:
+    """Run a study in this folder, make its HTML report and print its main table."""
+    study = _checked(config or DEFAULT_CONFIG)
+    chosen = ["--configfile", str(config)] if config else []
+    with sole_run(LOCK):
+        if has_stale_lock(Path.cwd()):
+            print("Unlocking the folder, which an interrupted run left locked.", flush=True)
+            snakemake("--unlock", "--quiet", "all", *chosen)
+        snakemake(
+            *("--cores", cores, "--rerun-incomplete", "--keep-going", *chosen),
+            *("--quiet", "rules", "reason", "host"),
+        )
+        results = Path(study.results)
+        report = results / "report.html"
+        if not is_current(
+            report, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]
+        ):
+            _write_report(report, chosen)
+    from baft.report.tables import summary_text
+
+    print(summary_text(results / "tables"))
+    print(f"Report: {report.absolute()}")
+
+
+def is_current(product: Path, sources: list[Path]) -> bool:
+    """Whether ``product`` is there and newer than every file in ``sources``, folders being searched."""
+    files = [file for source in sources for file in ([source] if source.is_file() else source.rglob("*"))]
+    return product.is_file() and all(file.stat().st_mtime <= product.stat().st_mtime for file in files)
+
+
+@contextmanager
+def sole_run(lock: Path) -> Iterator[None]:
+    """Hold the folder for this process; the kernel lets go of it when the process ends, however it ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                "another run is under way in this folder; wait for it, or stop it before starting again."
+            ) from None
+        yield
+
+
+def has_stale_lock(folder: Path, processes: Path = Path("/proc")) -> bool:
+    """Whether Snakemake's lock is on the folder and no Snakemake works in it.
+
+    Where ``processes`` cannot be read no lock is called stale: a needless message is better than two runs at once.
+    """
+    locked = any((folder / ".snakemake" / "locks").glob("*"))
+    return (
+        locked
+        and processes.is_dir()
+        and not any(_is_snakemake(process, folder) for process in processes.glob("[0-9]*"))
+    )
+
+
+def snakemake(*arguments: str) -> None:
+    """Run Snakemake to its end; an interrupt is left to it, for it cleans up behind its jobs.
+
+    Raises :class:`typer.Exit` with its exit code unless that is 0.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments])
+    # A terminal's Ctrl-C reaches the child by itself; what is sent to this process alone is passed on.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code:
+        print("The run is not complete; start it again to go on from here.", file=sys.stderr)
+        raise typer.Exit(code if code > 0 else 128 - code)
+
+
+def _checked(config: Path) -> Study:
+    """The study, its mistakes found before Snakemake starts."""
+    if not Path("Snakefile").is_file():
+        raise UserError(f"there is no Snakefile in {Path.cwd()}; run this in the folder of the project.")
+    if not config.is_file():
+        raise UserError(f"--config is {str(config)!r}, but must be a file that exists.")
+    try:
+        content = yaml.safe_load(config.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{config} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{config} must hold a mapping from keys to values.")
+    study = parse_study(content)
+    Plan(study).check()
+    check_files(study)
+    return study
+
+
+def _write_report(report: Path, chosen: list[str]) -> None:
+    # Under another name until it is whole: a half-written report would pass for a current one.
+    unfinished = report.with_name(".report.html")
+    snakemake("--report", str(unfinished), "--quiet", "all", *chosen)
+    unfinished.replace(report)
+
+
+def _is_snakemake(process: Path, folder: Path) -> bool:
+    """Whether a process, given by its folder in /proc, is a Snakemake in ``folder``; one that just ended is not."""
+    try:
+        command = (process / "cmdline").read_bytes().split(b"\0")
+        started_here = (process / "cwd").resolve() == folder.resolve()
+    except OSError:
+        return False
+    return started_here and any(word.rpartition(b"/")[2] == b"snakemake" for word in command[:3])

@@ -1,0 +1,34 @@
+"""A table as a page of its own, for reports that show HTML only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from baft.results.store import replacing
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 14px/1.5 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: 0.25em 0.8em; border-bottom: 1px solid #ddd; white-space: nowrap; }}
+thead th {{ border-bottom: 2px solid #222; }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def show_table(markdown: Path, out: Path) -> None:
+    """Write the Markdown file of a table as a self-contained HTML page; what looks like HTML in it stays text."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown.read_text(encoding="utf-8"))
+    with replacing(out) as file:
+        file.write(_PAGE.format(title=markdown.stem, body=body).encode())
