@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from baft.results.provenance import Conditions
 from baft.results.schema import RECORDS
 from baft.results.summaries import differences
 
-# What must agree among all cells of one model and protocol, among those of one benchmark, and among those of one method.
+# What must agree among all cells of one model and protocol, those of one benchmark, and those of one method.
 _ALWAYS = ("model", "protocol", "prompt_format", "dtype", "split")
 _BENCHMARK = ("revision", "sha256")
 _METHOD = ("method",)
@@ -107,8 +107,8 @@ def _facts(origin: dict[str, Any], path: Path) -> dict[str, Any]:
 def shown_moment(cells: Cells) -> str:
     """The moment that a table of these cells shows: the last one that every edited cell has.
 
-    ``final`` if all have it, else ``immediate``, else ``before``. A cell with ``before`` rows only was never edited, and
-    fits any moment. Raises :class:`UserError` if the cells have none in common.
+    ``final`` if all have it, else ``immediate``, else ``before``. A cell with ``before`` rows only was never edited,
+    and fits any moment. Raises :class:`UserError` if the cells have none in common.
     """
     moments = cells.values.groupby(KEYS)["moment"].unique().map(set)
     edited = [found for found in moments if found != {"before"}]
@@ -121,11 +121,22 @@ def shown_moment(cells: Cells) -> str:
 def at_moment(cells: Cells, moment: str) -> pd.DataFrame:
     """Values at ``moment``, and those of cells that were never edited, averaged over seeds, one row a record.
 
-    Columns ``model, protocol, method, benchmark, metric, group, record_id, stream_id, value``. A record's stream is that
-    of its first seed: streams are windows over the records, the same for each seed.
+    Columns ``model, protocol, method, benchmark, metric, group, record_id, stream_id, value``. A record's stream is
+    that of its first seed: streams are windows over the records, the same for each seed.
     """
     values = cells.values
     only_before = values.groupby(KEYS)["moment"].transform("nunique").eq(1) & values["moment"].eq("before")
     values = values[values["moment"].eq(moment) | only_before].sort_values([*KEYS, "record_id"])
     keys = ["model", "protocol", "method", "benchmark", "metric", "group", "record_id"]
-    return values.groupby(keys, as_index=False, sort=True).agg(stream_id=("stream_id", "first"), value=("value", "mean"))
+    grouped = values.groupby(keys, as_index=False, sort=True)
+    return grouped.agg(stream_id=("stream_id", "first"), value=("value", "mean"))
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """Rows as named tuples, whose fields no type checker knows."""
+    return iter(frame.itertuples())
+
+
+def settings_of(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Model, protocol and their rows of ``frame``, by name."""
+    return [(str(model), str(protocol), rows) for (model, protocol), rows in frame.groupby(["model", "protocol"])]

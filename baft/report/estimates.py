@@ -52,7 +52,8 @@ def means(
     table["left_out"] = table["edited"] - table["records"]
     table["split"] = table["conditions"].map(lambda conditions: conditions.split)
     columns = ["moment", "split", "metric", "group", "mean", "low", "high", "records", "edited", "left_out", "failed"]
-    return table[[*CELL, *columns, "rejected", "seeds", "seed_sd"]]
+    shown: pd.DataFrame = table[[*CELL, *columns, "rejected", "seeds", "seed_sd"]]
+    return shown
 
 
 def _counts(cells: Cells) -> pd.DataFrame:
@@ -68,15 +69,15 @@ def _counts(cells: Cells) -> pd.DataFrame:
 def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
     values = cells.values[cells.values["moment"].eq(moment)]
     by_seed = values.groupby([*KEYS, "metric", "group"], as_index=False)["value"].mean()
-    spread = by_seed.groupby([*CELL, "metric", "group"], as_index=False)["value"].std()
+    spread: pd.DataFrame = by_seed.groupby([*CELL, "metric", "group"], as_index=False)["value"].std()
     return spread.rename(columns={"value": "seed_sd"})
 
 
 def differences(cells: Cells, reference: str, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
     """Each method's mean minus the reference method's, on the records both have, one row a metric and benchmark.
 
-    ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol. The unedited
-    model is not compared. Empty where the reference was not run.
+    ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol. The
+    unedited model is not compared. Empty where the reference was not run.
     """
     tables = [
         _corrected(_compared(cells.one(*setting), reference, resamples=resamples, level=level, seed=seed))
@@ -139,11 +140,13 @@ def costs(edits: Sequence[Path], *, resamples: int, level: float, seed: int) -> 
         timed = done.dropna(subset="seconds")
         seconds = {"seconds": float("nan"), "seconds_low": float("nan"), "seconds_high": float("nan")}
         if len(timed):
+            streams = timed["stream_id"].to_numpy(str)
             found = statistics.mean_interval(
-                timed["seconds"].to_numpy(), timed["stream_id"].to_numpy(str), resamples=resamples, level=level, seed=seed
+                timed["seconds"].to_numpy(), streams, resamples=resamples, level=level, seed=seed
             )
             seconds = {"seconds": found.mean, "seconds_low": found.low, "seconds_high": found.high}
-        counts = {"edits": len(done), "failed": len(group) - len(done), "devices": ", ".join(sorted(set(group["device"])))}
+        devices = ", ".join(sorted(set(group["device"])))
+        counts = {"edits": len(done), "failed": len(group) - len(done), "devices": devices}
         rows.append({**dict(zip(CELL, keys, strict=True)), **row, **seconds, **counts})
     return pd.DataFrame(rows)
 
@@ -160,4 +163,5 @@ def read_edits(edits: Sequence[Path]) -> pd.DataFrame:
             raise UserError(f"{path} does not say its {missing[0]}: it is no part of a result folder.")
         device = str(store.read_provenance(path).get("device_name", ""))
         frames.append(store.read_table([path], columns).to_pandas().assign(**keys, device=device))
-    return pd.concat(frames, ignore_index=True)
+    table: pd.DataFrame = pd.concat(frames, ignore_index=True)
+    return table

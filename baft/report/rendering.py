@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tabulate import tabulate
 
-HOLE = "–"
+HOLE = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,6 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     HOLE: "--",
-    "×": r"$\times$",  # noqa: RUF001
 }
 
 

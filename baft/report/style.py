@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from baft.report.labels import METHODS, UNEDITED, method_name, ordered_methods
+from baft.report.labels import UNEDITED, method_name, ordered_methods
 from baft.results.store import replacing
 
 # Widths of one and of two columns of a paper, inches.
@@ -27,7 +26,7 @@ PAGE = 6.9
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 
-_RC = {
+_RC: dict[str, Any] = {
     "font.size": 7.5,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
@@ -60,24 +59,39 @@ class Mark:
     marker: str
 
 
-_UNEDITED = Mark("#7F7F7F", "*")
-_KNOWN = [label for label in METHODS if label != UNEDITED]
-
-
-def _pairs() -> Iterator[Mark]:
-    # A colour and a marker change together, so that neighbours differ in both; all pairs come up before any repeats.
-    for shift, (place, colour) in product(range(len(MARKERS)), enumerate(COLOURS)):
-        yield Mark(colour, MARKERS[(place + shift) % len(MARKERS)])
+# A colour a family of methods, a marker a member of it.
+_KNOWN = {
+    UNEDITED: Mark("#7F7F7F", "*"),
+    "baft": Mark("#D55E00", "o"),
+    "reft": Mark("#0072B2", "s"),
+    "ft_l": Mark("#009E73", "^"),
+    "ft_m": Mark("#009E73", "v"),
+    "lora": Mark("#E69F00", "D"),
+    "adalora": Mark("#E69F00", "P"),
+    "roselora": Mark("#E69F00", "X"),
+    "rome": Mark("#CC79A7", "p"),
+    "rome_c": Mark("#CC79A7", "X"),
+    "memit": Mark("#56B4E9", "<"),
+    "alphaedit": Mark("#56B4E9", ">"),
+    "grace": Mark("#000000", "o"),
+    "wise": Mark("#000000", "s"),
+    "melo": Mark("#000000", "^"),
+    "ike": Mark("#000000", "D"),
+}
 
 
 def marks(labels: Iterable[str]) -> dict[str, Mark]:
-    """The mark of each label: a known method's never changes, others get the next free ones in the order of their names."""
-    pairs = _pairs()
-    given = {UNEDITED: _UNEDITED} | {label: next(pairs) for label in _KNOWN}
-    for label in ordered_methods(labels):
-        if label not in given:
-            given[label] = next(pairs)
-    return {label: given[label] for label in ordered_methods(labels)}
+    """The mark of each label: a known method's never changes, others get free ones in the order of their names."""
+    # Colour and marker change together, so that two new labels differ in both.
+    pairs = (
+        Mark(colour, MARKERS[(place + shift) % len(MARKERS)])
+        for shift in range(1, len(MARKERS) + 1)
+        for place, colour in enumerate(reversed(COLOURS))
+    )
+    taken = set(_KNOWN.values())
+    free = (mark for mark in pairs if mark not in taken)
+    # More labels than pairs would fill any legend; they share the last resort.
+    return {label: _KNOWN.get(label) or next(free, Mark("#000000", "+")) for label in ordered_methods(labels)}
 
 
 @contextmanager
@@ -85,7 +99,7 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
     """A figure of that size in inches, in the report's style, independent of pyplot and of any display."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_RC)
+        mpl.rcParams.update(_RC)  # type: ignore[arg-type]
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -116,9 +130,15 @@ def legend_handles(given: dict[str, Mark]) -> list[Line2D]:
     """Legend entries of methods."""
     return [
         Line2D(
-            [], [], color=mark.colour, marker=mark.marker, linestyle="", markersize=marker_size(mark), label=method_name(m)
+            [],
+            [],
+            color=mark.colour,
+            marker=mark.marker,
+            linestyle="",
+            markersize=marker_size(mark),
+            label=method_name(label),
         )
-        for m, mark in given.items()
+        for label, mark in given.items()
     ]
 
 

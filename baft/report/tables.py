@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from baft.config import StatisticsConfig
 from baft.errors import UserError
 from baft.report import estimates
-from baft.report.cells import Cells, read_cells
+from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE, Table, latex, markdown, number, percent, plain, quantity
 from baft.results.schema import ALL_GROUPS
@@ -41,9 +42,9 @@ def tabulate(
 ) -> list[Path]:
     """Write every table of :data:`TABLES` into ``folder`` as CSV, Markdown and LaTeX; return the paths.
 
-    ``main.csv``, ``paired.csv`` and ``cost.csv`` are tidy, one row an estimate; ``main_wide.csv`` has a row a method and
-    benchmark and three columns a metric. ``reference`` is the label that other methods are compared with. Cells that are
-    not there are holes. Raises :class:`UserError` if the cells do not belong into one table.
+    ``main.csv``, ``paired.csv`` and ``cost.csv`` are tidy, one row an estimate; ``main_wide.csv`` has a row a method
+    and benchmark and three columns a metric. ``reference`` is the label that other methods are compared with. Cells
+    that are not there are holes. Raises :class:`UserError` if the cells do not belong into one table.
     """
     cells = read_cells(records)
     settings = statistics.model_dump()
@@ -84,8 +85,8 @@ def main_tables(main: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) 
     """A table a model and protocol: a block a benchmark, a row a method, a column a metric."""
     overall = main[main["group"].eq(ALL_GROUPS)]
     made = []
-    for (model, protocol), setting in overall.groupby(["model", "protocol"]):
-        found = {(row.benchmark, row.method, row.metric): row for row in setting.itertuples()}
+    for model, protocol, setting in settings_of(overall):
+        found = {(row.benchmark, row.method, row.metric): row for row in rows_of(setting)}
         methods = ordered_methods(setting["method"])
         blocks = []
         for benchmark in ordered_benchmarks(setting["benchmark"]):
@@ -99,8 +100,8 @@ def main_tables(main: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) 
     return made
 
 
-def _estimate(row: object) -> str:
-    return HOLE if row is None else percent(row.mean, row.low, row.high)  # type: ignore[attr-defined]
+def _estimate(row: Any) -> str:
+    return HOLE if row is None else percent(row.mean, row.low, row.high)
 
 
 def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFrame) -> list[str]:
@@ -111,10 +112,10 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
         f"({statistics.resamples} resamples of streams).",
         f"Scored {moment.get(setting['moment'].iloc[0], 'before any edit')}; {conditions.split} split; "
         f"{conditions.prompt_format} prompts; {conditions.dtype}; seeds: {setting['seeds'].max()}.",
-        "Success, generality and portability: share of answer tokens right when the answer is forced, and (dec.) whether "
-        "the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced answer "
-        "positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and is left "
-        "out of the latter.",
+        "Success, generality and portability: share of answer tokens right when the answer is forced, and (dec.) "
+        "whether the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced "
+        "answer positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and "
+        "is left out of the latter.",
     ]
 
 
@@ -139,8 +140,8 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
 def paired_tables(paired: pd.DataFrame, reference: str, statistics: StatisticsConfig) -> list[Table]:
     """A table a model and protocol of differences from ``reference``, those that stay significant marked."""
     made = []
-    for (model, protocol), setting in paired.groupby(["model", "protocol"]):
-        found = {(row.benchmark, row.method, row.metric): row for row in setting.itertuples()}
+    for model, protocol, setting in settings_of(paired):
+        found = {(row.benchmark, row.method, row.metric): row for row in rows_of(setting)}
         blocks = [
             (
                 benchmark,
@@ -165,19 +166,19 @@ def paired_tables(paired: pd.DataFrame, reference: str, statistics: StatisticsCo
     return made
 
 
-def _difference(row: object, level: float) -> str:
+def _difference(row: Any, level: float) -> str:
     if row is None:
         return HOLE
-    text = percent(row.mean, row.low, row.high, signed=True)  # type: ignore[attr-defined]
-    return text + ("*" if row.p_holm < 1 - level else "")  # type: ignore[attr-defined]
+    text = percent(row.mean, row.low, row.high, signed=True)
+    return text + ("*" if row.p_holm < 1 - level else "")
 
 
 def cost_tables(cost: pd.DataFrame) -> list[Table]:
     """A table a model and protocol of what an edit costs."""
     heads = ["Method", "Trained", "Changed", "Steps", "Seconds an edit", "Peak memory", "Edits", "Failed"]
     made = []
-    for (model, protocol), setting in cost.groupby(["model", "protocol"]):
-        found = {(row.benchmark, row.method): row for row in setting.itertuples()}
+    for model, protocol, setting in settings_of(cost):
+        found = {(row.benchmark, row.method): row for row in rows_of(setting)}
         blocks = []
         for benchmark in ordered_benchmarks(setting["benchmark"]):
             rows = [
@@ -187,8 +188,8 @@ def cost_tables(cost: pd.DataFrame) -> list[Table]:
             blocks.append((benchmark, rows))
         devices = ", ".join(sorted(set(setting["devices"]))) or "not recorded"
         notes = [
-            "Trained: parameters trained for an edit; changed: weights of the model that differ because of it (medians). "
-            "Seconds: wall time of a batch over its edits, mean with interval. Peak memory: the largest. "
+            "Trained: parameters trained for an edit; changed: weights of the model that differ because of it "
+            "(medians). Seconds: wall time of a batch over its edits, mean with interval. Peak memory: the largest. "
             "Failed edits are left out.",
             f"Measured on: {devices}.",
         ]
@@ -196,10 +197,10 @@ def cost_tables(cost: pd.DataFrame) -> list[Table]:
     return made
 
 
-def _cost(row: object, columns: int) -> list[str]:
+def _cost(row: Any, columns: int) -> list[str]:
     if row is None:
         return [HOLE] * columns
-    given: Mapping[str, float] = row._asdict()  # type: ignore[attr-defined]
+    given: Mapping[str, float] = row._asdict()
     seconds = number(given["seconds"], "{:.3g}")
     if not math.isnan(given["seconds_low"]):
         seconds += f" [{given['seconds_low']:.3g}, {given['seconds_high']:.3g}]"
@@ -223,8 +224,8 @@ def summary_text(folder: Path) -> str:
     overall = main[main["group"].eq(ALL_GROUPS)]
     seconds = cost.set_index(estimates.CELL)["seconds"].to_dict()
     tables = []
-    for (model, protocol), setting in overall.groupby(["model", "protocol"]):
-        found = {(row.benchmark, row.method, row.metric): row.mean for row in setting.itertuples()}
+    for model, protocol, setting in settings_of(overall):
+        found = {(row.benchmark, row.method, row.metric): row.mean for row in rows_of(setting)}
         blocks = []
         for benchmark in ordered_benchmarks(setting["benchmark"]):
             rows = []

@@ -47,7 +47,7 @@ def make_study(
                 cell = {"model": model, "method": method, "protocol": "single", "benchmark": benchmark, "seed": 0}
                 rng = np.random.default_rng([m, b, k])
                 shift = 0.0 if method == "none" else rng.uniform(-0.12, 0.02)
-                quality = (max(success + shift, 0.02), locality if method == "none" else max(locality + 2 * shift, 0.02))
+                quality = (max(success + shift, 0.02), max(locality + 2 * shift, 0.02))
                 cost = {"parameters_trained": trained, "parameters_changed": changed, "peak_memory": 2_000_000_000}
                 rows = shard_rows(quality, count, rng, cost, hard)
                 conditions = {"benchmark": benchmark, "method": {"name": method}, "model": model, **changes}

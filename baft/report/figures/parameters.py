@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.patches import Patch
 
 from baft.config import StatisticsConfig
 from baft.report import estimates, style
-from baft.report.cells import read_cells
+from baft.report.cells import read_cells, rows_of, settings_of
 from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE, quantity
 from baft.results.schema import ALL_GROUPS
@@ -28,21 +29,21 @@ def plot_parameters(
     """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths.
 
     A row of panels for each model and protocol: bars of the parameters an edit trains and of the model weights it
-    changes (logarithmic; median over edits, then over benchmarks), then for each benchmark edit success with its interval,
-    teacher-forced (filled) and decoded (hollow). The unedited model is left out.
+    changes (logarithmic; median over edits, then over benchmarks), then for each benchmark edit success with its
+    interval, teacher-forced (filled) and decoded (hollow). The unedited model is left out.
     """
     frame = parameters_frame(records, edits, statistics)
-    settings = list(frame.groupby(["model", "protocol"], sort=True))
+    settings = settings_of(frame)
     names = ordered_benchmarks(frame["benchmark"])
     lines = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
-    rows = [(setting, shown, line) for setting, shown in settings for line in lines]
+    rows = [(*setting, line) for setting in settings for line in lines]
     given = style.marks(frame["method"])
     columns = 1 + max(len(line) for line in lines)
-    height = sum(0.75 + 0.21 * shown["method"].nunique() for _, shown, _ in rows) + 0.3
+    height = sum(0.75 + 0.27 * shown["method"].nunique() for _, _, shown, _ in rows) + 0.3
     with style.drawing(style.PAGE, height) as figure:
         ratios = [2.2, *[1.0] * (columns - 1)]
         grid = figure.subplots(len(rows), columns, squeeze=False, width_ratios=ratios, sharey="row")
-        for axes, ((model, protocol), shown, line) in zip(grid, rows, strict=True):
+        for axes, (model, protocol, shown, line) in zip(grid, rows, strict=True):
             methods = ordered_methods(shown["method"])
             _bars(axes[0], shown, methods, given)
             axes[0].set_title(f"{model}, {protocol}" if len(settings) > 1 else "", loc="left", pad=4)
@@ -55,9 +56,7 @@ def plot_parameters(
         return style.save(figure, frame, out)
 
 
-def parameters_frame(
-    records: Sequence[Path], edits: Sequence[Path], statistics: StatisticsConfig
-) -> pd.DataFrame:
+def parameters_frame(records: Sequence[Path], edits: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
     """One row a model, protocol, method and benchmark: parameters trained and changed, edit success with intervals."""
     settings = statistics.model_dump()
     means = estimates.means(read_cells(records), **settings, metrics=_SUCCESS)
@@ -73,14 +72,15 @@ def parameters_frame(
 
 def _bars(axis: Axes, shown: pd.DataFrame, methods: Sequence[str], given: dict[str, style.Mark]) -> None:
     counts = shown.groupby("method")[["parameters_trained", "parameters_changed"]].median()
-    largest = float(np.nanmax([counts.to_numpy(float).max(initial=1.0), 10.0]))
+    largest = float(np.nanmax([10.0, *counts.to_numpy(float).ravel()]))
     axis.set(xscale="log", xlim=(1, largest**1.3))
     for place, method in enumerate(methods):
-        trained, changed = (float(value) for value in counts.loc[method])
+        trained, changed = (float(value) for value in counts.loc[method].to_numpy(float))
         colour = given[method].colour
-        axis.barh(place - 0.19, max(trained, 0.0), 0.34, facecolor="white", edgecolor=colour, linewidth=0.8, hatch="////")
-        axis.barh(place + 0.19, max(changed, 0.0), 0.34, facecolor=colour, edgecolor=colour, linewidth=0.8)
-        for offset, value in ((-0.19, trained), (0.19, changed)):
+        edge: dict[str, Any] = {"edgecolor": colour, "linewidth": 0.8}
+        axis.barh(place - 0.2, trained, 0.36, facecolor="white", hatch="////", **edge)
+        axis.barh(place + 0.2, changed, 0.36, facecolor=colour, **edge)
+        for offset, value in ((-0.2, trained), (0.2, changed)):
             text = HOLE if np.isnan(value) else quantity(value)
             at = max(1.0 if np.isnan(value) else value, 1.0)
             axis.annotate(text, (at, place + offset), (2, 0), textcoords="offset points", va="center", fontsize=7)
@@ -92,23 +92,27 @@ def _bars(axis: Axes, shown: pd.DataFrame, methods: Sequence[str], given: dict[s
 
 
 def _successes(axis: Axes, shown: pd.DataFrame, methods: Sequence[str], given: dict[str, style.Mark]) -> None:
-    rows = shown.set_index("method")
+    rows = {row.method: row._asdict() for row in rows_of(shown)}
     for place, method in enumerate(methods):
-        if method not in rows.index:
+        row = rows.get(method)
+        if row is None or np.isnan(row["edit_success_mean"]):
+            axis.text(50, place, HOLE, ha="center", va="center")
             continue
         colour = given[method].colour
-        for metric, offset, face in (("edit_success", -0.19, colour), ("edit_success_decoded", 0.19, "white")):
-            mean, low, high = (100 * rows.loc[method, f"{metric}_{part}"] for part in ("mean", "low", "high"))
+        for metric, offset, face in (("edit_success", -0.2, colour), ("edit_success_decoded", 0.2, "white")):
+            mean, low, high = (100 * row[f"{metric}_{part}"] for part in ("mean", "low", "high"))
             axis.plot([low, high], [place + offset] * 2, color=colour, linewidth=1.0, solid_capstyle="butt")
-            axis.plot(mean, place + offset, "o", markersize=3.6, color=colour, markerfacecolor=face, markeredgewidth=0.8)
-    axis.set(xlim=(-6, 106), xticks=(0, 50, 100))
+            point: dict[str, Any] = {"marker": "o", "markersize": 3.6, "markerfacecolor": face, "markeredgewidth": 0.8}
+            axis.plot(mean, place + offset, color=colour, **point)
+    axis.set(xlim=(-12, 112), xticks=(0, 50, 100))
+    axis.grid(visible=False, axis="y")
     axis.tick_params(axis="y", length=0)
     axis.set_xlabel("success (%)")
 
 
 def _handles() -> list[Patch | Line2D]:
     grey = "#4D4D4D"
-    point = {"color": grey, "marker": "o", "markersize": 3.6, "linewidth": 1.0, "markeredgewidth": 0.8}
+    point: dict[str, Any] = {"color": grey, "marker": "o", "markersize": 3.6, "linewidth": 1.0, "markeredgewidth": 0.8}
     return [
         Patch(facecolor="white", edgecolor=grey, hatch="////", label="trained"),
         Patch(facecolor=grey, edgecolor=grey, label="changed"),

@@ -1,0 +1,41 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import jinja2
+import pytest
+from docutils.core import publish_parts
+
+CAPTIONS = sorted((Path(__file__).parents[2] / "workflow" / "report").glob("*.rst"))
+CONFIG = {
+    "models": {"m": {}},
+    "methods": ["none", "reft"],
+    "benchmarks": {"mini_zsre": {"limit": 17, "split": "test"}, "zsre": {"limit": None}},
+    "results": "elsewhere",
+    "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
+    "evaluation": {"max_new_tokens": 12},
+}
+
+
+def render(caption: Path) -> str:
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(caption.read_text())
+    return template.render(snakemake=SimpleNamespace(config=CONFIG))
+
+
+def test_there_is_a_caption_for_each_table_and_figure() -> None:
+    from baft.report.tables import TABLES
+
+    assert {*TABLES, "tradeoff", "parameters", "workflow"} <= {caption.stem for caption in CAPTIONS}
+
+
+@pytest.mark.parametrize("caption", CAPTIONS, ids=lambda caption: caption.stem)
+def test_captions_are_valid_and_read_the_config(caption: Path) -> None:
+    text = render(caption)
+    assert "90 %" in text
+    # Raises at the first warning: a caption that is not valid reStructuredText shows as an error box in the report.
+    publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+def test_the_main_caption_says_which_records() -> None:
+    text = " ".join(render(next(caption for caption in CAPTIONS if caption.stem == "main")).split())
+    assert "mini_zsre: the first 17 of the test split" in text
+    assert "zsre: all of the tune split" in text

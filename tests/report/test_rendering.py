@@ -1,0 +1,71 @@
+import math
+
+import pytest
+
+from baft.report.rendering import HOLE, Table, escape, latex, markdown, number, percent, plain, quantity
+
+TABLE = Table(
+    "m_1, single", ["Method", "A"], [("zs_re", [["ReFT", "1.0 [0.5, 2.0]"], ["x", HOLE]])], ["50% of & more."]
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((0.9734, 0.951, 0.99), "97.3 [95.1, 99.0]"),
+        ((0.5,), "50.0"),
+        ((math.nan, 0.1, 0.2), HOLE),
+        ((0.0, 0.0, 0.0), "0.0 [0.0, 0.0]"),
+        ((1.0, math.nan, math.nan), "100.0"),
+    ],
+)
+def test_percent(arguments: tuple[float, ...], text: str) -> None:
+    assert percent(*arguments) == text
+
+
+def test_a_signed_percent_has_no_negative_zero() -> None:
+    assert percent(0.032, -0.0001, 0.064, signed=True) == "+3.2 [0.0, 6.4]"
+    assert percent(-1e-9, signed=True) == "+0.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (576, "576"), (884_736, "885k"), (1_999_999, "2M"), (2.5e9, "2.5G"), (math.nan, HOLE)],
+)
+def test_quantity(value: float, text: str) -> None:
+    assert quantity(value) == text
+
+
+def test_numbers_that_are_missing_are_holes() -> None:
+    assert number(math.nan) == HOLE
+    assert number(1234.4) == "1,234"
+
+
+def test_markdown_has_a_row_a_method_in_its_block() -> None:
+    lines = markdown([TABLE]).splitlines()
+    assert lines[0] == "## m_1, single"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert cells[0] == ["Method", "A"]
+    assert cells[2:] == [["**zs_re**", ""], ["ReFT", "1.0 [0.5, 2.0]"], ["x", HOLE]]
+    assert lines[-1] == "- 50% of & more."
+
+
+def test_latex_is_booktabs_with_everything_escaped() -> None:
+    text = latex([TABLE])
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{lr}"):
+        assert rule in text
+    assert r"\caption{m\_1, single. 50\% of \& more.}" in text
+    assert r"ReFT & 1.0 {\scriptsize [0.5, 2.0]} \\" in text
+    assert r"x & -- \\" in text
+    assert text.count(r"\begin{") == text.count(r"\end{")
+
+
+def test_escape_leaves_no_special_character_bare() -> None:
+    assert escape("a_b\\{$") == r"a\_b\textbackslash{}\{\$"
+
+
+def test_plain_indents_methods_below_their_block() -> None:
+    lines = plain(TABLE).splitlines()
+    assert lines[0] == "m_1, single"
+    assert any(line.startswith("zs_re") for line in lines)
+    assert any(line.startswith("  ReFT") for line in lines)
