@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,7 @@ from baft.results import statistics, store
 from baft.results.schema import ALL_GROUPS
 from baft.results.summaries import METRICS
 
-# Permutations a resample: a p-value must be small enough to stay so after Holm's correction across a table.
-PERMUTATIONS_A_RESAMPLE = 10
+_PERMUTATIONS_A_RESAMPLE = 10
 
 SHOWN = tuple(name for name in METRICS if not name.endswith("_exact"))
 
@@ -76,8 +76,9 @@ def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
 def differences(cells: Cells, reference: str, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
     """Each method's mean minus the reference method's, on the records both have, one row a metric and benchmark.
 
-    ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol. The
-    unedited model is not compared. Empty where the reference was not run.
+    ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol, with so
+    many permutations that the correction cannot by itself keep a difference from being significant at ``1 - level``.
+    The unedited model is not compared. Empty where the reference was not run.
     """
     tables = [
         _corrected(_compared(cells.one(*setting), reference, resamples=resamples, level=level, seed=seed))
@@ -97,14 +98,17 @@ def _compared(cells: Cells, reference: str, *, resamples: int, level: float, see
     theirs = values[values["method"].eq(reference)][[*keys, "value"]]
     ours = values[~values["method"].isin([reference, UNEDITED])]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_reference"))
+    groups = pairs.groupby([*CELL, "metric"], sort=True)
+    # The smallest p-value, 2 / (permutations + 1), times the number of tests must be well below 1 - level.
+    permutations = max(_PERMUTATIONS_A_RESAMPLE * resamples, math.ceil(4 * groups.ngroups / (1 - level)))
     rows = []
-    for names, group in pairs.groupby([*CELL, "metric"], sort=True):
+    for names, group in groups:
         found = statistics.paired_difference(
             group["value"].to_numpy(),
             group["value_reference"].to_numpy(),
             group["stream_id"].to_numpy(str),
             resamples=resamples,
-            permutations=PERMUTATIONS_A_RESAMPLE * resamples,
+            permutations=permutations,
             level=level,
             seed=seed,
         )

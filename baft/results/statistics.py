@@ -74,7 +74,7 @@ def paired_difference(
     The interval is :func:`mean_interval`'s of the differences. The p-value is two-sided, from the permutation test that
     flips the signs of whole clusters, which is exact under the hypothesis that the two are exchangeable within each
     cluster; all flips are enumerated where there are no more than ``permutations`` of them, else that many are drawn,
-    and the p-value is then at least 1 / (permutations + 1).
+    and the p-value is then at least 2 / (permutations + 1).
     """
     differences = np.asarray(ours, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
     found = mean_interval(differences, clusters, resamples=resamples, level=level, seed=seed)

@@ -33,6 +33,10 @@ def plot_parameters(
     interval, teacher-forced (filled) and decoded (hollow). The unedited model is left out.
     """
     frame = parameters_frame(records, edits, statistics)
+    if frame.empty:
+        with style.drawing(style.COLUMN, 1) as figure:
+            figure.text(0.5, 0.5, "no method but the unedited model was run", ha="center")
+            return style.save(figure, frame, out)
     settings = settings_of(frame)
     names = ordered_benchmarks(frame["benchmark"])
     lines = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]

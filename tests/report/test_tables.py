@@ -1,0 +1,121 @@
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from baft.config import StatisticsConfig
+from baft.errors import UserError
+from baft.report.rendering import HOLE
+from baft.report.tables import SUFFIXES, TABLES, summary_text, tabulate
+from tests.report.conftest import Study
+from tests.report.test_cells import score, write_cell
+from tests.results.synthetic import edit, probe, write_shard
+
+
+@pytest.fixture(scope="module")
+def folder(study: Study, statistics: StatisticsConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables of the study without one cell."""
+    folder = tmp_path_factory.mktemp("tables")
+    records = [path for path in study.records if not {"method=lora", "benchmark=mini_zsre"} <= set(path.parts)]
+    assert len(records) == len(study.records) - 1
+    tabulate(records, study.edits, folder, statistics)
+    return folder
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_every_table_is_written_in_every_form(folder: Path) -> None:
+    expected = {f"{table}.{suffix}" for table in TABLES for suffix in SUFFIXES} | {"main_wide.csv"}
+    assert {path.name for path in folder.iterdir()} == expected
+
+
+def test_markdown_shows_the_tidy_numbers_and_holes_as_holes(folder: Path) -> None:
+    tidy = pd.read_csv(folder / "main.csv", keep_default_na=False).query("group == '*'")
+    lines = (folder / "main.md").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if "**mini_zsre**" in line)
+    block = {cells(line)[0]: cells(line)[1:] for line in lines[start + 1 : start + 7]}
+    assert list(block) == ["Unedited", "BaFT", "ReFT", "FT-L", "LoRA", "ROME"]
+    assert set(block["LoRA"]) == {HOLE}
+    row = tidy.query("method == 'baft' and benchmark == 'mini_zsre' and metric == 'edit_success'").iloc[0]
+    mean, low, high = (100 * float(row[name]) for name in ("mean", "low", "high"))
+    assert block["BaFT"][0] == f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+    assert tidy.query("method == 'lora' and benchmark == 'mini_zsre'").empty
+
+
+def test_the_wide_form_has_a_row_a_method_and_benchmark(folder: Path) -> None:
+    wide = pd.read_csv(folder / "main_wide.csv", keep_default_na=False, na_values=[""])
+    assert len(wide) == 11
+    assert {"edit_success", "edit_success_low", "edit_success_high", "locality_decoded"} <= set(wide.columns)
+    row = wide.query("method == 'none' and benchmark == 'mini_zsre'").iloc[0]
+    assert row["locality"] == row["locality_low"] == 1.0
+
+
+def test_the_notes_say_split_moment_and_counts(folder: Path) -> None:
+    text = (folder / "main.md").read_text()
+    assert "tune split" in text
+    assert "after the last edit" in text
+    assert "mini_zsre: 30 records." in text
+    assert "95%" in text
+
+
+def test_differences_are_from_the_reference_and_corrected(folder: Path) -> None:
+    paired = pd.read_csv(folder / "paired.csv")
+    assert set(paired["reference"]) == {"reft"}
+    assert not set(paired["method"]) & {"reft", "none"}
+    assert (paired["p_holm"] >= paired["p"]).all()
+    text = (folder / "paired.md").read_text()
+    assert f"({len(paired)} tests)" in text
+    assert text.count("]*") == (paired["p_holm"] < 0.05).sum() > 0
+
+
+def test_failed_and_left_out_and_unusable_records_are_counted(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    cell = {"model": "m", "method": "rome", "protocol": "single", "benchmark": "b", "seed": 0}
+    probes = [score(1.0, record="a"), probe("a", "locality", agreement=1.0), probe("b", "reliability", error="no")]
+    files = write_shard(tmp_path, cell, probes, [edit("a"), edit("b", error="no")], rejected=3)
+    from baft.results.summaries import summarise_cell
+
+    out = tmp_path / "records.parquet"
+    summarise_cell([files[0]], [files[1]], out)
+    tabulate([out], [files[1]], tmp_path / "tables", statistics)
+    text = (tmp_path / "tables" / "main.md").read_text()
+    assert "1 failed edits of ROME" in text
+    assert "1 left out of locality" in text
+    assert "3 more could not be used" in text
+
+
+def test_mixed_runs_write_no_table(tmp_path: Path, study: Study, statistics: StatisticsConfig) -> None:
+    other = write_cell(tmp_path, [score(1.0)], {"model": "tiny"}, model="tiny", dtype="bfloat16")
+    with pytest.raises(UserError, match="differ in dtype"):
+        tabulate([*study.records, other], study.edits, tmp_path / "tables", statistics)
+    assert not (tmp_path / "tables").exists()
+
+
+def test_the_same_input_gives_the_same_bytes(
+    tmp_path: Path, folder: Path, study: Study, statistics: StatisticsConfig
+) -> None:
+    records = [path for path in study.records if not {"method=lora", "benchmark=mini_zsre"} <= set(path.parts)]
+    tabulate(records[::-1], study.edits[::-1], tmp_path, statistics)
+    for path in folder.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_summary_fits_a_terminal(folder: Path) -> None:
+    text = summary_text(folder)
+    lines = text.splitlines()
+    assert max(len(line) for line in lines) <= 88
+    assert lines[0].startswith("tiny, single editing, tune split")
+    main = pd.read_csv(folder / "main.csv", keep_default_na=False).query("group == '*' and method == 'baft'")
+    row = main.query("benchmark == 'mini_wiki_recent' and metric == 'edit_success'").iloc[0]
+    shown = next(line for line in lines if line.startswith("  BaFT"))
+    assert shown.split()[1] == f"{100 * float(row['mean']):.1f}"
+    assert any(line.startswith("  LoRA") and HOLE in line for line in lines)
+    assert not any(math.isnan(float(word)) for word in text.split() if word == "nan")
+    assert "nan" not in text
+
+
+def test_the_summary_of_nothing_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="baft tabulate"):
+        summary_text(tmp_path)
