@@ -9,6 +9,9 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/study.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/edit.smk"
@@ -19,6 +22,6 @@ rule all:
     default_target: True
     input:
         rules.tabulate.output,
-        expand(rules.show_table.output, table=TABLES),
+        expand(f"{study.results}/tables/{{table}}.html", table=TABLES),
         rules.plot_tradeoff.output,
         rules.plot_parameters.output,

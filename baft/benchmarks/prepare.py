@@ -28,8 +28,7 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
 def _embedded(config: BenchmarkConfig, name: str) -> Benchmark:
     from baft.benchmarks.embedded import build
 
-    built = build(config.name or name)
-    return replace(built, name=name, split=config.split, records=built.records[: config.limit])
+    return replace(build(config.name or name, config.split, config.limit), name=name)
 
 
 def _from_file(config: BenchmarkConfig, name: str) -> Benchmark:

@@ -14,12 +14,14 @@ from typing import Annotated
 import typer
 import yaml
 
-from baft.config import Plan, Study, check_files, parse_study
+from baft.config import Plan, Study, check_sources, parse_study
 from baft.errors import UserError
 
 app = typer.Typer()
 
 DEFAULT_CONFIG = Path("config/config.yaml")
+# What is left are the jobs' own progress lines, and how many jobs are done.
+QUIET = ("--quiet", "rules", "reason", "host")
 LOCK = Path(".snakemake/baft.lock")
 
 
@@ -34,11 +36,8 @@ def run(
     with sole_run(LOCK):
         if has_stale_lock(Path.cwd()):
             print("Unlocking the folder, which an interrupted run left locked.", flush=True)
-            snakemake("--unlock", "--quiet", "all", *chosen)
-        snakemake(
-            *("--cores", cores, "--rerun-incomplete", "--keep-going", *chosen),
-            *("--quiet", "rules", "reason", "host"),
-        )
+            snakemake("--unlock", *QUIET, *chosen)
+        snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
         results = Path(study.results)
         report = results / "report.html"
         if not is_current(
@@ -118,14 +117,14 @@ def _checked(config: Path) -> Study:
         raise UserError(f"{config} must hold a mapping from keys to values.")
     study = parse_study(content)
     Plan(study).check()
-    check_files(study)
+    check_sources(study)
     return study
 
 
 def _write_report(report: Path, chosen: list[str]) -> None:
     # Under another name until it is whole: a half-written report would pass for a current one.
     unfinished = report.with_name(".report.html")
-    snakemake("--report", str(unfinished), "--quiet", "all", *chosen)
+    snakemake("--report", str(unfinished), *QUIET, *chosen)
     unfinished.replace(report)
 
 

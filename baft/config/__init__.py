@@ -19,7 +19,7 @@ from baft.config.sections import (
     StatisticsConfig,
 )
 from baft.config.sources import source_digest
-from baft.config.study import Study, check_files, parse_study
+from baft.config.study import Study, check_sources, parse_study
 
 __all__ = [
     "BenchmarkConfig",
@@ -38,7 +38,7 @@ __all__ = [
     "StatisticsConfig",
     "Study",
     "at",
-    "check_files",
+    "check_sources",
     "config_schema",
     "known_methods",
     "method_settings",

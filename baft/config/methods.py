@@ -7,6 +7,7 @@ method's settings is held to it by a test.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pydantic import Field, ValidationError
 from baft.config.messages import sentence, unknown
 from baft.config.sections import Listed, Section
 from baft.errors import UserError
+
+_SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "methods"
 
@@ -91,13 +94,15 @@ def read_method(name: str, folder: Path = FOLDER) -> MethodFile:
     if name not in known_methods(folder):
         raise UserError(unknown("method", name, known_methods(folder)))
     content = {key: value for key, value in (yaml.safe_load(path.read_text()) or {}).items() if value is not None}
+    if isinstance(content.get("defaults"), dict):
+        content["defaults"] = {key: _number(value) for key, value in content["defaults"].items()}
     try:
         method = MethodFile.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {sentence(error, MethodFile)}") from None
     for place, settings in [("defaults", method.defaults), *((f"models.{k}", v) for k, v in method.models.items())]:
         check_settings(method, settings, f"{path}: {place}")
-    return method.model_copy(update={"defaults": _numbers(method, method.defaults)})
+    return method
 
 
 def method_settings(
@@ -150,14 +155,10 @@ def _numbers(method: MethodFile, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _number(value) if _numeric(method.defaults.get(key)) else value for key, value in settings.items()}
 
 
-def _numeric(default: Any) -> bool:
-    return isinstance(_number(default), (int, float)) and not isinstance(default, bool)
+def _numeric(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value
+    """A text in scientific notation as a number; anything else as it is."""
+    return float(value) if isinstance(value, str) and _SCIENTIFIC.fullmatch(value) else value

@@ -140,7 +140,7 @@ class EvaluationConfig(Section):
     """How an edited model is questioned."""
 
     max_new_tokens: int = Field(12, gt=0, description="Most tokens of a decoded answer.")
-    stop: Listed[str] = Field(("\n",), description="Strings that end a decoded answer.")
+    stop: Listed[Annotated[str, Field(min_length=1)]] = Field(("\n",), description="Strings that end a decoded answer.")
 
 
 class MomentsConfig(Section):

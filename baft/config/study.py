@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from baft.config.messages import sentence
+from baft.config.messages import sentence, unknown
 from baft.config.sections import (
     BenchmarkConfig,
     EvaluationConfig,
@@ -111,12 +111,21 @@ def parse_study(config: Mapping[str, Any]) -> Study:
         raise UserError(sentence(error, Study)) from None
 
 
-def check_files(study: Study) -> None:
-    """Raise :class:`~baft.errors.UserError` for the first local file or folder of the config that is not there."""
+def check_sources(study: Study) -> None:
+    """Raise :class:`~baft.errors.UserError` for the first file, format or embedded benchmark that does not exist."""
+    from baft.benchmarks.embedded import EMBEDDED
+    from baft.benchmarks.formats import FORMATS
+
+    formats = ["auto", *(known.name for known in FORMATS)]
     for label, model in study.models.items():
         if model.source == "folder":
             _must_exist(f"models.{label}.path", model.path, folder=True)
     for label, benchmark in study.benchmarks.items():
+        name = benchmark.name or label
+        if benchmark.source == "embedded" and name not in EMBEDDED:
+            raise UserError(unknown("embedded benchmark", name, EMBEDDED, place=f"benchmarks.{label}"))
+        if benchmark.format not in formats:
+            raise UserError(unknown("format", benchmark.format, formats, place=f"benchmarks.{label}.format"))
         if benchmark.source == "file":
             _must_exist(f"benchmarks.{label}.path", benchmark.path, folder=False)
     if study.moments.source == "file":

@@ -26,24 +26,29 @@ rule tabulate:
         "baft tabulate --grid {params.grid:q} --out {params.folder:q} 2> >(tee {log:q} >&2)"
 
 
-rule show_table:
-    input:
-        f"{study.results}/tables/{{table}}.md",
-    output:
-        report(
-            f"{study.results}/tables/{{table}}.html",
-            caption="../report/{table}.rst",
-            category="Tables",
-            labels=lambda w: {"table": TABLES[w.table]},
-        ),
-    log:
-        layout.log("show_table", "table"),
-    benchmark:
-        layout.timing("show_table", "table")
-    params:
-        source=plan.source("baft.report.pages"),
-    shell:
-        "baft show-table {input:q} --out {output:q} 2> >(tee {log:q} >&2)"
+# A rule a table, for a caption's path takes no wildcards.
+for table, label in TABLES.items():
+
+    rule:
+        name:
+            f"show_table_{table}"
+        input:
+            f"{study.results}/tables/{table}.md",
+        output:
+            report(
+                f"{study.results}/tables/{table}.html",
+                caption=f"../report/{table}.rst",
+                category="Tables",
+                labels={"table": label},
+            ),
+        log:
+            layout.log(f"show_table_{table}"),
+        benchmark:
+            layout.timing(f"show_table_{table}")
+        params:
+            source=plan.source("baft.report.pages"),
+        shell:
+            "baft show-table {input:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
 
 rule plot_tradeoff:

@@ -2,14 +2,14 @@
 import os
 import sys
 
-from baft.config import Plan, check_files, parse_study
+from baft.config import Plan, check_sources, parse_study
 from baft.errors import UserError
 
 try:
     study = parse_study(config)
     plan = Plan(study)
     plan.check()
-    check_files(study)
+    check_sources(study)
 except UserError as error:
     # Snakemake shows an exception with the Snakefile's lines around it, which is no help with a config.
     sys.exit(f"config: {error}")
@@ -29,7 +29,6 @@ wildcard_constraints:
     benchmark="|".join(map(re.escape, study.benchmarks)),
     seed=r"\d+",
     shard=r"\d+",
-    table=r"\w+",
     layer=r"\d+(\.\d+)?",
 
 
