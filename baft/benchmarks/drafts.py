@@ -120,6 +120,16 @@ def group_probes(draft: Draft, kind: Kind, groups: Any) -> None:
                 draft.remarks.append(f"a probe of {kind} {group} is not an object and is left out")
 
 
+def mend_portability(draft: Draft, value: Any) -> None:
+    """Add the probe of the form ``{"Recalled Relation", "New Question", "New Answer"}``, if ``value`` is one."""
+    if value is None:
+        return
+    if isinstance(value, dict):
+        draft.add("portability", "Reasoning", value.get("New Question"), value.get("New Answer"))
+    else:
+        draft.remarks.append("portability is not an object and is left out")
+
+
 def every_row(parse: Callable[[Row], Draft]) -> Callable[[Sequence[Entry]], Callable[[Entry], Draft | None]]:
     """The ``parser`` of a format whose records do not depend on one another."""
 

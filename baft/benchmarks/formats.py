@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from baft.benchmarks.convsent import CONVSENT
+from baft.benchmarks.counterfact import FLAT, ROME
 from baft.benchmarks.drafts import Format, Row
 from baft.benchmarks.knowedit import WIKI, ZSRE
+from baft.benchmarks.mend import MEND
 from baft.benchmarks.plain import PLAIN
+from baft.benchmarks.sanitation import SANITATION
+from baft.benchmarks.wikibio import WIKIBIO
 from baft.errors import UserError
 
 # The more particular form first: an object may have the keys of several.
-FORMATS: tuple[Format, ...] = (ZSRE, WIKI, PLAIN)
+FORMATS: tuple[Format, ...] = (ROME, MEND, CONVSENT, WIKIBIO, SANITATION, FLAT, ZSRE, WIKI, PLAIN)
 
 
 def recognise(rows: Sequence[Row]) -> Format | None:

@@ -52,7 +52,7 @@ def load(
     found = chosen or recognise([entry.row for entry in entries])
     if found is None:
         raise UserError(
-            f"{path}: has none of the known forms ({', '.join(known.name for known in FORMATS)}); for a file of your own "
+            f"{path}: has none of the known forms ({', '.join(known.name for known in FORMATS)}); for your own file "
             "give the columns prompt and target."
         )
     records, rejected, remarks = _read(items, entries, repairs, found, limit)

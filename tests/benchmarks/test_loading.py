@@ -161,6 +161,12 @@ REAL = {
     "knowedit/wiki_counterfact_train.json": ("knowedit-wiki", "old", 1428),
     "knowedit/wiki_recent_train.json": ("knowedit-wiki", "old", 570),
     "knowedit/zsre_test_first400.json": ("knowedit-zsre", "400 records", 400),
+    "knowedit/wikibio_train.json": ("knowedit-wikibio", "sole", 464),
+    "knowedit/convsent_val.json": ("knowedit-convsent", "sole", 799),
+    "knowedit/sanitation_train.json": ("knowedit-sanitation", "sole", 80),
+    "counterfact/counterfact_flat_train_2000.json": ("counterfact-flat", "sole", 2000),
+    "counterfact/counterfact_rome_format_first300.json": ("counterfact-rome", "sole", 300),
+    "zsre/zsre_mend_first400.json": ("zsre-mend", "sole", 400),
 }
 
 

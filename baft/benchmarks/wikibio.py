@@ -1,0 +1,21 @@
+"""KnowEdit's WikiBio, ``{"text", "labels", "concept", "locality"}``: a passage to be continued with a sentence."""
+
+from __future__ import annotations
+
+from baft.benchmarks.drafts import Draft, Format, Row, begin, every_row, group_probes, sole_revision
+
+
+def parse(row: Row) -> Draft:
+    """One record: the passage is the prompt, the sentence the target, the person the subject; it has locality only."""
+    draft = begin(row.get("concept"), row.get("text"), row.get("labels"))
+    group_probes(draft, "portability", row.get("portability"))
+    group_probes(draft, "locality", row.get("locality"))
+    return draft
+
+
+def is_wikibio(row: Row) -> bool:
+    """A row with a text, its continuation and its concept."""
+    return {"text", "labels", "concept"} <= row.keys()
+
+
+WIKIBIO = Format("knowedit-wikibio", is_wikibio, every_row(parse), sole_revision)
