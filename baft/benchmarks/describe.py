@@ -1,0 +1,83 @@
+"""What a benchmark holds, as a table: records, probes by kind and group, lengths, what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from baft.benchmarks.records import KINDS, Benchmark, Probe
+from baft.benchmarks.subjects import without_subject
+
+COLUMNS = (
+    "kind",
+    "group",
+    "records",
+    "count",
+    "prompt_length",
+    "prompt_longest",
+    "answer_length",
+    "answers",
+    "example",
+)
+
+
+class Tokenizer(Protocol):
+    """Any tokenizer of transformers."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]:
+        """Token ids of ``text``."""
+        ...
+
+
+def describe(benchmark: Benchmark, tokenizer: Tokenizer | None = None) -> pd.DataFrame:
+    """One row a kind and group of probes, and rows that count records, with the columns :data:`COLUMNS`.
+
+    ``records`` is how many records have such probes and ``count`` how many probes there are. ``prompt_length`` (mean),
+    ``prompt_longest`` and ``answer_length`` (mean, first alias) are in tokens with a ``tokenizer``, which adds none of
+    its special tokens, else in words. ``answers`` is the mean number of accepted answers, ``example`` the first prompt.
+    The rows of kind ``edit``, ``subject not in prompt``, ``rejected`` and ``remarks`` count records, or remarks, and
+    hold no lengths (missing values); the example of the last two is the first reason.
+    """
+    length = _length(tokenizer)
+    probes: dict[tuple[str, str], list[tuple[str, Probe]]] = {}
+    for record in benchmark.records:
+        for probe in record.probes:
+            probes.setdefault((probe.kind, probe.group), []).append((record.id, probe))
+    rows = [_count("edit", len(benchmark.records), [record.prompt for record in benchmark.records])]
+    for kind, group in sorted(probes, key=lambda key: (KINDS.index(key[0]), key[1])):
+        rows.append(_row(kind, group, probes[kind, group], length))
+    unfound = without_subject(benchmark.records)
+    rows.append(_count("subject not in prompt", len(unfound), [record.prompt for record in unfound]))
+    rejected, remarks = benchmark.rejected, benchmark.remarks
+    rows.append(_count("rejected", len(rejected), [f"{item.id}: {item.reason}" for item in rejected]))
+    remarked = len({item.id for item in remarks})
+    rows.append(_count("remarks", remarked, [f"{item.id}: {item.text}" for item in remarks]))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _length(tokenizer: Tokenizer | None) -> Callable[[str], int]:
+    if tokenizer is None:
+        return lambda text: len(text.split())
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _row(kind: str, group: str, found: Sequence[tuple[str, Probe]], length: Callable[[str], int]) -> tuple[object, ...]:
+    prompts = [length(probe.prompt) for _, probe in found]
+    answers = [length(probe.answers[0]) for _, probe in found if probe.answers]
+    return (
+        kind,
+        group,
+        len({id for id, _ in found}),
+        len(found),
+        sum(prompts) / len(prompts),
+        max(prompts),
+        sum(answers) / len(answers) if answers else None,
+        sum(len(probe.answers) for _, probe in found) / len(found),
+        found[0][1].prompt,
+    )
+
+
+def _count(kind: str, records: int, examples: Sequence[str]) -> tuple[object, ...]:
+    return (kind, "", records, len(examples), None, None, None, None, examples[0] if examples else "")
