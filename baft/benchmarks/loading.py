@@ -47,7 +47,7 @@ def load(
         raise UserError(
             f"{path}: has SHA-256 {source.sha256}, not {sha256.lower()}; get the right file, or pin this one."
         )
-    items, repairs = _repaired(source)
+    items, repairs = _repaired(path, source)
     entries = [Entry(position, item) for position, item in enumerate(items) if isinstance(item, dict)]
     found = chosen or recognise([entry.row for entry in entries])
     if found is None:
@@ -71,12 +71,17 @@ def load(
     )
 
 
-def _repaired(source: Source) -> tuple[list[Any], list[int]]:
-    try:
-        pairs = [repaired(item) for item in source.items]
-    except RecursionError as error:
-        raise UserError("A record is nested too deep to read.") from error
-    return [item for item, _ in pairs], [count for _, count in pairs]
+def _repaired(path: Path, source: Source) -> tuple[list[Any], list[int]]:
+    """The items without lone surrogates, and how many each had."""
+    items, counts = [], []
+    for position, item in enumerate(source.items):
+        try:
+            mended, count = repaired(item)
+        except RecursionError as error:
+            raise UserError(f"{path}: record {position} (from 0) is nested too deep to read; mend it.") from error
+        items.append(mended)
+        counts.append(count)
+    return items, counts
 
 
 def _read(
