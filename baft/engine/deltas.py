@@ -141,10 +141,6 @@ class Subspace(Delta):
     weight: Tensor
     bias: Tensor
 
-    def gates(self, h: Tensor, present: Tensor) -> Tensor | None:
-        """Weight of each basis at h (S', N, d): (S', N, r) in [0, 1]; None where all are 1."""
-        return None
-
     def moves(self, h: Tensor, present: Tensor) -> Tensor:
         """W h + b − R h at h (S', N, d), before any weighting: (S', N, r)."""
         rotation, weight = self._of(self.rotation, present), self._of(self.weight, present)
@@ -152,8 +148,7 @@ class Subspace(Delta):
         return torch.baddbmm(self._of(self.bias, present)[:, None], h, (weight - rotation).mT)
 
     def update(self, x: Tensor, present: Tensor) -> Tensor:
-        moves, gates = self.moves(x, present), self.gates(x, present)
-        return (moves if gates is None else gates * moves) @ self._of(self.rotation, present)
+        return self.moves(x, present) @ self._of(self.rotation, present)
 
 
 @dataclass(frozen=True)
@@ -167,10 +162,14 @@ class GatedSubspace(Subspace):
     gate_bias: Tensor
 
     def gates(self, h: Tensor, present: Tensor) -> Tensor:
+        """Weight of each basis at h (S', N, d): (S', N, r) in [0, 1]."""
         weight = self._of(self.gate_weight, present)
         return torch.sigmoid(
             torch.baddbmm(self._of(self.gate_bias, present)[:, None], unit_rms(h.to(weight.dtype)), weight.mT)
         )
+
+    def update(self, x: Tensor, present: Tensor) -> Tensor:
+        return (self.gates(x, present) * self.moves(x, present)) @ self._of(self.rotation, present)
 
 
 @dataclass(frozen=True)

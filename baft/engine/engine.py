@@ -13,6 +13,7 @@ from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
 from baft.engine.sites import Site
 from baft.engine.text import PromptFormat, Text
+from baft.errors import UserError
 from baft.models.architectures import Architecture, architecture_of
 
 
@@ -42,6 +43,12 @@ class Engine:
     def pad(self) -> int:
         """The token that fills padding columns; any will do, since they are masked by position."""
         return self.text.tokenizer.pad_token_id or 0
+
+    def check_length(self, tokens: int, prompt: str) -> None:
+        """Raises UserError if a text of ``tokens`` tokens is longer than the model can read."""
+        most = getattr(self.model.model.config, "max_position_embeddings", None)
+        if most is not None and tokens > most:
+            raise UserError(f"The prompt {prompt[:40]!r}… takes {tokens} tokens, and the model reads at most {most}.")
 
     def ask(
         self, deltas: Mapping[Site, Delta], questions: Sequence[Question], decoding: Decoding, choose: Choose = greedy

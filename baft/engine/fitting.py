@@ -88,11 +88,13 @@ def minimise(
     pad: int,
     objective: Objective = cross_entropy,
     constrain: Callable[[Params, Tensor], None] | None = None,
+    standing: Mapping[Site, Delta] | None = None,
 ) -> Fit:
     """Minimises every stream's objective over its own parameters.
 
     ``rows`` name streams 0 … S - 1 and ``params`` are (S, …); ``build`` makes the deltas of a subset of streams from their
     parameters. ``constrain(params, streams)`` may change the parameters of the active ``streams`` in place after a step.
+    ``standing`` are the deltas of earlier edits, which stay in place and as they are.
     A stream whose objective stops being finite keeps its last finite parameters and gets an error.
     """
     count = len(next(iter(params.values())))
@@ -100,7 +102,7 @@ def minimise(
     rows = [rows[i] for i in order]
     with torch.no_grad():
         where = {site: delta.where for site, delta in build(params).items()}
-    held = prepare(model, rows, where, pad)
+    held = prepare(model, rows, where, pad, standing)
     done = Fit({name: p.detach().clone() for name, p in params.items()}, [0] * count, [math.nan] * count, [None] * count)
     active = torch.arange(count, device=model.device)
     current = {name: p.detach().clone().requires_grad_() for name, p in params.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,10 @@ from baft.engine.deltas import Delta
 from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.models.architectures import Architecture, blocks_of
+
+
+Edits = Iterable[tuple[Site, Delta]]
+"""Deltas with their sites; of several at one site the earlier is added first."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class FrozenModel:
         self,
         batch: Batch,
         reads: Reads,
-        deltas: Mapping[Site, Delta],
+        edits: Edits = (),
         *,
         hidden: Tensor | None = None,
         entry: int = -1,
@@ -78,36 +82,34 @@ class FrozenModel:
         with ExitStack() as stack:
             if hidden is not None:
                 stack.enter_context(self._entered(entry, hidden))
-            stack.enter_context(self._edited(deltas, batch))
+            stack.enter_context(self._edited(edits, batch))
             stack.enter_context(_reading(self.model.get_output_embeddings(), reads))
             return self._call(self.model, batch, cache, cached).logits[0]
 
-    def outputs(
-        self,
-        batch: Batch,
-        site: Site,
-        *,
-        inputs: bool = False,
-        cache: DynamicCache | None = None,
-        deltas: Mapping[Site, Delta] | None = None,
-    ) -> Tensor:
-        """The unedited output at ``site`` (B, T, d_out), or its input; the blocks above are not run."""
-        kept: list[Tensor] = []
+    def activations(
+        self, batch: Batch, site: Site, *, cache: DynamicCache | None = None, edits: Edits = ()
+    ) -> tuple[Tensor, Tensor]:
+        """The input (B, T, d_in) and output (B, T, d_out) of ``site``'s module, before any delta there.
+
+        At a block's output both are the residual stream. The blocks above are not run.
+        """
+        kept: list[tuple[Tensor, Tensor]] = []
 
         def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            kept.append(args[0] if inputs else _first(output))
+            y = _first(output)
+            kept.append((args[0] if site.module else y, y))
 
         with ExitStack() as stack:
             handle = self.module(site).register_forward_hook(keep)
             stack.callback(handle.remove)
-            stack.enter_context(self._edited(deltas or {}, batch))
+            stack.enter_context(self._edited(edits, batch))
             stack.enter_context(self._passing(range(site.layer + 1, len(self.blocks))))
             self._call(self.model.base_model, batch, cache, None)
         return kept[0]
 
-    def run(self, batch: Batch, cache: DynamicCache, deltas: Mapping[Site, Delta] | None = None) -> None:
+    def run(self, batch: Batch, cache: DynamicCache, edits: Edits = ()) -> None:
         """Runs all blocks over ``batch`` and fills ``cache``; no logits."""
-        with self._edited(deltas or {}, batch):
+        with self._edited(edits, batch):
             self._call(self.model.base_model, batch, cache, None)
 
     def _call(self, module: nn.Module, batch: Batch, cache: DynamicCache | None, cached: Tensor | None) -> Any:
@@ -122,10 +124,11 @@ class FrozenModel:
         return module(input_ids=batch.ids, **arguments)
 
     @contextmanager
-    def _edited(self, deltas: Mapping[Site, Delta], batch: Batch) -> Iterator[None]:
-        grouping = Grouping(batch.stream) if deltas else None
+    def _edited(self, edits: Edits, batch: Batch) -> Iterator[None]:
+        edits = tuple(edits)
+        grouping = Grouping(batch.stream) if edits else None
         handles = []
-        for site, delta in deltas.items():
+        for site, delta in edits:
 
             def hook(module: nn.Module, args: tuple[Any, ...], output: Any, site: Site = site, d: Delta = delta) -> Any:
                 y = _first(output)

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from baft.engine.deltas import Delta, Where
-from baft.engine.frozen import FrozenModel, Reads
+from baft.engine.frozen import Edits, FrozenModel, Reads
 from baft.engine.rows import Batch, Row, collate
 from baft.engine.sites import Site
 
@@ -25,7 +25,8 @@ class Prepared:
     """Rows with their unchanging activations.
 
     ``hidden`` (B, T, d) is the output of block ``entry`` for the columns of ``batch``, None if entry is -1. ``keys`` and
-    ``values`` hold, per block, the K tokens before them, of which ``cached`` (B, K) tells the real ones; None if K is 0.
+    ``values`` hold, per block, the K tokens before them, of which ``cached`` (B, K) tells the real ones; None if K is 0. ``standing`` are the
+    constant deltas that act in the passes; those below are part of ``hidden`` already.
     """
 
     model: FrozenModel
@@ -36,6 +37,7 @@ class Prepared:
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     cached: Tensor | None
+    standing: Mapping[Site, Delta]
 
     @property
     def reads(self) -> Reads:
@@ -57,12 +59,14 @@ class Prepared:
             cache = DynamicCache()
             for layer, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
                 cache.update(key, value, layer)
+        edits = (*self.standing.items(), *deltas.items())
         return self.model.logits(
-            self.batch, reads, deltas, hidden=self.hidden, entry=self.entry, cache=cache, cached=self.cached
+            self.batch, reads, edits, hidden=self.hidden, entry=self.entry, cache=cache, cached=self.cached
         )
 
     def select(self, index: Sequence[int], streams: Mapping[int, int]) -> Prepared:
         """Some of the rows, with the streams renumbered."""
+        kept = torch.tensor(sorted(streams, key=lambda old: streams[old]), dtype=torch.int64, device=self.batch.ids.device)
         i = torch.tensor(list(index), dtype=torch.int64, device=self.batch.ids.device)
         rows = tuple(
             Row(streams[row.stream], row.ids, row.prompt, row.mark, row.reads) for row in (self.rows[j] for j in index)
@@ -78,19 +82,30 @@ class Prepared:
             tuple(k if len(k) == 1 else k[i] for k in self.keys),
             tuple(v if len(v) == 1 else v[i] for v in self.values),
             None if self.cached is None else self.cached[i],
+            {site: delta.select(kept) for site, delta in self.standing.items()},
         )
 
 
 @torch.no_grad()
-def prepare(model: FrozenModel, rows: Sequence[Row], where: Mapping[Site, Where], pad: int) -> Prepared:
-    """Runs the unedited model once over ``rows`` and keeps what deltas at the sites of ``where`` can never change."""
+def prepare(
+    model: FrozenModel,
+    rows: Sequence[Row],
+    where: Mapping[Site, Where],
+    pad: int,
+    standing: Mapping[Site, Delta] | None = None,
+) -> Prepared:
+    """Runs the model once over ``rows`` and keeps what changing deltas at the sites of ``where`` can never change.
+
+    ``standing`` are deltas that stay as they are: earlier edits of the same streams.
+    """
+    fixed = tuple((standing or {}).items())
     entry = min(site.entry for site in where)
     starts = [min(_first(row, where), min(at for at, _ in row.reads)) for row in rows]
     width = max(starts)
     batch = collate(rows, model.device, pad, starts)
     if width == 0:
-        hidden = None if entry < 0 else model.outputs(batch, Site(entry))
-        return Prepared(model, tuple(rows), batch, entry, hidden, (), (), None)
+        hidden = None if entry < 0 else model.activations(batch, Site(entry), edits=fixed)[1]
+        return Prepared(model, tuple(rows), batch, entry, hidden, (), (), None, _from(entry, fixed))
     whole = collate(rows, model.device, pad, [start - width for start in starts])
     cache = DynamicCache()
     # The blocks above the site run too: their keys and values are what the later passes attend to.
@@ -101,7 +116,7 @@ def prepare(model: FrozenModel, rows: Sequence[Row], where: Mapping[Site, Where]
             lambda module, args, output: kept.append(output[0] if isinstance(output, tuple) else output)
         )
     try:
-        model.run(whole, cache)
+        model.run(whole, cache, fixed)
     finally:
         if handle is not None:
             handle.remove()
@@ -112,7 +127,12 @@ def prepare(model: FrozenModel, rows: Sequence[Row], where: Mapping[Site, Where]
         keys.append(layer.keys[:1, :1, :width, :1] if short else layer.keys[:, :, :width])
         values.append(layer.values[:1, :1, :width, :1] if short else layer.values[:, :, :width])
     hidden = kept[0][:, width:] if kept else None
-    return Prepared(model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), whole.real[:, :width])
+    cached = whole.real[:, :width]
+    return Prepared(model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), cached, _from(entry, fixed))
+
+
+def _from(entry: int, edits: Edits) -> Mapping[Site, Delta]:
+    return {site: delta for site, delta in edits if site.entry >= entry}
 
 
 def _first(row: Row, where: Mapping[Site, Where]) -> int:

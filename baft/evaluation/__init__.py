@@ -1,0 +1,1 @@
+"""Protocols and metrics: how records become streams, and how an edited model is judged."""

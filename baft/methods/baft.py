@@ -1,0 +1,109 @@
+"""BaFT: basis-level representation fine-tuning (ICLR 2025), as far as it is public, and our choices where it is not.
+
+h + Rᵀ diag(g(h)) (W h + b − R h) with g(h) = σ(U ĥ + c). Trained on the target's cross-entropy, plus a locality term (the
+relative size of the update at irrelevant prompts) and an incremental load-balancing term. docs/methods.md states each
+choice and its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from baft.engine.deltas import Delta, GatedSubspace
+from baft.engine.engine import Engine
+from baft.engine.fitting import Losses, Params, Reading
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, register
+from baft.methods.irrelevant import Activations, IrrelevantSettings, hidden_states, irrelevant_activations
+from baft.methods.subspace import SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
+
+USAGE = "usage"
+"""Memory of a stream: per basis, the sum over its edits of the mean weight at the edit's prompt (S, r)."""
+
+
+class BaftSettings(SubspaceSettings, IrrelevantSettings):
+    """Settings of BaFT."""
+
+    gate_bias: float = Field(-2.0, description="Initial c: the weight of every basis starts at σ(c).")
+    gate_lr: float = Field(2e-2, gt=0, description="Adam's learning rate of U and c.")
+    locality: float = Field(10.0, ge=0, description="Weight of the locality term.")
+    balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
+
+
+@register
+class Baft(Method):
+    """ReFT with an input-dependent weight for each basis."""
+
+    name = "baft"
+    Settings = BaftSettings
+    settings: BaftSettings
+
+    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
+        params = initial(engine, batches, state, context, settings.rank, site)
+        params |= self._initial_gates(params, state, site)
+        alone = irrelevant_activations(engine, batches, site, where, settings, context)
+        prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
+        used = _usage(state, params)
+
+        def delta(now: Mapping[str, Tensor]) -> GatedSubspace:
+            gates = now["gate_weight"], now["gate_bias"]
+            return GatedSubspace(where, orthonormal(now["basis"]), now["weight"], now["bias"], *gates)
+
+        def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
+            trained = deltas[site]
+            assert isinstance(trained, GatedSubspace)
+            nll = reading.nll()
+            total = nll + settings.locality * displacement(trained, alone.select(reading.streams))
+            if settings.balance:
+                now = mean_gates(trained, [prompts[s] for s in reading.streams.tolist()])
+                total = total + settings.balance * imbalance(used[reading.streams] + now)
+            return Losses(total, nll)
+
+        rates = dict.fromkeys(params, settings.lr) | {"gate_weight": settings.gate_lr, "gate_bias": settings.gate_lr}
+        trained, fit = fit_subspace(engine, batches, settings, params, delta, objective, rates)
+        assert isinstance(trained, GatedSubspace)
+        edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
+        return outcome(site, trained, fit, {USAGE: used + edits * mean_gates(trained, prompts)})
+
+    def _initial_gates(self, params: Params, state: EditState | None, site: Site) -> Params:
+        previous = deltas_of(state).get(site)
+        if isinstance(previous, GatedSubspace):
+            return {"gate_weight": previous.gate_weight, "gate_bias": previous.gate_bias}
+        bias = torch.full_like(params["bias"], self.settings.gate_bias)
+        return {"gate_weight": torch.zeros_like(params["weight"]), "gate_bias": bias}
+
+
+def displacement(delta: GatedSubspace, alone: Activations) -> Tensor:
+    """The locality term (S,): mean of ‖Φ(h) − h‖² / ‖h‖² over the irrelevant positions of each stream."""
+    h = alone.hidden
+    present = torch.arange(len(h), device=h.device)
+    # R has orthonormal rows, so that the update is as long as its coordinates.
+    moved = (delta.gates(h, present) * delta.moves(h, present)).square().sum(-1) / h.square().sum(-1).clamp(min=1e-12)
+    return alone.average(moved)
+
+
+def mean_gates(delta: GatedSubspace, prompts: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Mean weight of each basis (S, r) over the edited positions of each stream's prompts."""
+    states = [torch.cat(list(own)) for own in prompts]
+    padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+    counts = torch.tensor([len(s) for s in states], device=padded.device)
+    real = torch.arange(padded.shape[1], device=padded.device) < counts[:, None]
+    gates = delta.gates(padded, torch.arange(len(padded), device=padded.device))
+    return (gates * real[..., None]).sum(1) / counts[:, None]
+
+
+def imbalance(usage: Tensor) -> Tensor:
+    """The load-balancing term (S,) of usage (S, r): r Σ p² − 1 with p the share of each basis; 0 if all are equal."""
+    share = usage / usage.sum(-1, keepdim=True).clamp(min=1e-12)
+    return usage.shape[-1] * share.square().sum(-1) - 1
+
+
+def _usage(state: EditState | None, params: Params) -> Tensor:
+    carried = state.memory.get(USAGE) if state is not None else None
+    return torch.zeros_like(params["bias"]) if carried is None else carried

@@ -1,0 +1,146 @@
+"""What a method is: settings, and ``fit`` from requests to the deltas of many streams.
+
+A new method is one file in this package with a :func:`register`-ed subclass of :class:`Method`, and one YAML file of its
+settings in ``config/methods``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from baft.engine.deltas import Delta
+from baft.engine.engine import Engine
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.errors import UserError
+
+
+class Settings(BaseModel):
+    """Base of every method's settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An edit as a method sees it: never a probe. ``irrelevant`` are prompts it may train on to leave them alone."""
+
+    id: str
+    prompt: str
+    target: str
+    subject: str = ""
+    irrelevant: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Of one stream's batch: optimiser steps taken, the last loss, and why the edit failed, or None."""
+
+    steps: int = 0
+    loss: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The edited streams, a report each, and the numbers trained and the model weights changed per stream."""
+
+    state: EditState
+    reports: tuple[Report, ...]
+    trained: int = 0
+    changed: int = 0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may know besides the requests: the run's seed and the key moments collected for its sites."""
+
+    seed: int = 0
+    moments: Mapping[Site, torch.Tensor] = field(default_factory=dict)
+
+
+Batches = Sequence[Sequence[Request]]
+
+
+class Method(ABC):
+    """A knowledge-editing method with its settings."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Settings]]
+
+    def __init__(self, settings: Any):
+        self.settings = settings
+
+    @abstractmethod
+    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        """Edits stream s with the requests of ``batches[s]``, going on from ``state`` (None: the unedited model).
+
+        All batches are edited side by side, and each gives what it would give alone. A request that this method cannot
+        use is reported as its stream's error, and the stream is left as it was.
+        """
+
+    def weight(self, engine: Engine, request: Request) -> int:
+        """Tokens that one request puts into a training batch: what the token budget counts."""
+        return len(engine.text.prompt(request.prompt)) + len(engine.text.answer(request.prompt, request.target))
+
+
+_REGISTRY: dict[str, type[Method]] = {}
+
+
+def register(method: type[Method]) -> type[Method]:
+    """Makes a method known by its ``name``."""
+    _REGISTRY[method.name] = method
+    return method
+
+
+def methods() -> Mapping[str, type[Method]]:
+    """Every method in this package, by name."""
+    import baft.methods as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return _REGISTRY
+
+
+def create(name: str, settings: Mapping[str, Any]) -> Method:
+    """A method with its settings. Raises UserError naming the unknown method or the wrong key."""
+    known = methods()
+    if name not in known:
+        raise UserError(f"Unknown method '{name}': known are {', '.join(sorted(known))}.")
+    kind = known[name]
+    try:
+        return kind(kind.Settings(**settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(kind.Settings.model_fields)
+        raise UserError(f"Method '{name}', setting '{key}': {first['msg']} (settings are {allowed}).") from error
+
+
+def seed_of(*parts: object) -> int:
+    """A seed from what identifies a draw, so that no draw depends on the order of the run."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:7], "big")
+
+
+def generator(*parts: object) -> torch.Generator:
+    """A CPU generator seeded by :func:`seed_of`: the same draws on every device."""
+    return torch.Generator().manual_seed(seed_of(*parts))
+
+
+def per_stream(batches: Batches, context: Context, draw: Callable[[torch.Generator], torch.Tensor]) -> torch.Tensor:
+    """``draw`` once per stream, each from its own generator, stacked (S, …)."""
+    return torch.stack([draw(generator(context.seed, *(request.id for request in batch))) for batch in batches])
+
+
+def deltas_of(state: EditState | None) -> Mapping[Site, Delta]:
+    """The deltas of a state that may not exist yet."""
+    return state.deltas if state is not None else {}

@@ -1,0 +1,113 @@
+"""Prompts that an edit should leave alone, and the model's activations at them.
+
+Three kinds are drawn: prompts unrelated to any edit, other relations of the same subject, and the same prompt about other
+subjects. All come from the project's own pool (or the benchmark's training prompts), never from a probe.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from baft.benchmarks.irrelevant import load_pool
+from baft.engine.deltas import PromptEnds
+from baft.engine.engine import Engine
+from baft.engine.rows import Row, collate
+from baft.engine.sites import Site
+from baft.methods.base import Batches, Context, Request, Settings, seed_of
+
+
+class IrrelevantSettings(Settings):
+    """How many irrelevant prompts go with each edit."""
+
+    general: int = Field(55, ge=0, description="Unrelated prompts, the same for all edits.")
+    relations: int = Field(16, ge=0, description="Prompts on other relations of the edit's subject.")
+    subjects: int = Field(4, ge=0, description="Copies of the rewrite prompt about other subjects.")
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Hidden states at the edited positions of irrelevant prompts.
+
+    ``shared`` (M, d) are the same for all streams; ``own`` (S, m, d) are padded, ``real`` (S, m) being 0 at padding, else 1.
+    """
+
+    shared: Tensor
+    own: Tensor
+    real: Tensor
+
+    def select(self, streams: Tensor) -> Activations:
+        """Those of some streams."""
+        return Activations(self.shared, self.own[streams], self.real[streams])
+
+    @property
+    def hidden(self) -> Tensor:
+        """(S, M + m, d): the shared ones first."""
+        return torch.cat([self.shared[None].expand(len(self.own), -1, -1), self.own], 1)
+
+    def average(self, values: Tensor) -> Tensor:
+        """Mean of values (S, M + m) over each stream's real positions: (S,)."""
+        real = torch.cat([self.real.new_ones(len(self.real), len(self.shared)), self.real], 1)
+        return (values * real).sum(1) / real.sum(1).clamp(min=1)
+
+
+def irrelevant_prompts(request: Request, settings: IrrelevantSettings, seed: int) -> list[str]:
+    """The edit's own irrelevant prompts: the benchmark's, then drawn ones; the draw depends on the request alone."""
+    pool = load_pool()
+    draw = random.Random(seed_of("irrelevant", seed, request.id, request.prompt))
+    prompts = list(request.irrelevant)
+    if request.subject:
+        templates = draw.sample(pool.templates, min(settings.relations, len(pool.templates)))
+        prompts += [template.fill(request.subject) for template in templates]
+    if request.subject and request.subject in request.prompt:
+        others = [s.name for s in pool.subjects if s.name != request.subject]
+        names = draw.sample(others, min(settings.subjects, len(others)))
+        prompts += [request.prompt.replace(request.subject, name) for name in names]
+    return [prompt for prompt in prompts if prompt != request.prompt]
+
+
+def irrelevant_activations(
+    engine: Engine, batches: Batches, site: Site, where: PromptEnds, settings: IrrelevantSettings, context: Context
+) -> Activations:
+    """Activations of the unedited model at ``site`` for all irrelevant prompts of all streams."""
+    general = load_pool().general[: settings.general]
+    per_stream = [
+        [prompt for request in batch for prompt in irrelevant_prompts(request, settings, context.seed)]
+        for batch in batches
+    ]
+    texts = [*general, *(prompt for prompts in per_stream for prompt in prompts)]
+    hidden = hidden_states(engine, texts, site, where)
+    shared, rest = hidden[: len(general)], hidden[len(general) :]
+    width = engine.model.hidden_size
+    stacked = []
+    for prompts in per_stream:
+        own, rest = rest[: len(prompts)], rest[len(prompts) :]
+        stacked.append(torch.cat(own) if own else torch.zeros(0, width, device=engine.model.device))
+    own = torch.nn.utils.rnn.pad_sequence(stacked, batch_first=True)
+    lengths = torch.tensor([len(s) for s in stacked], device=own.device)
+    real = (torch.arange(own.shape[1], device=own.device) < lengths[:, None]).float()
+    flat = torch.cat(shared) if shared else torch.zeros(0, width, device=own.device)
+    return Activations(flat, own, real)
+
+
+@torch.no_grad()
+def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: PromptEnds) -> list[Tensor]:
+    """Per text the hidden states (n, d), float32, at the prompt positions that ``where`` picks."""
+    rows = [Row(0, tuple(ids), len(ids)) for ids in map(engine.text.prompt, texts)]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    found: dict[int, Tensor] = {}
+
+    def work(group: Sequence[int]) -> None:
+        batch = collate([rows[i] for i in group], engine.model.device, engine.pad)
+        _, y = engine.model.activations(batch, site)
+        mask = where.mask(batch)
+        found.update({i: y[b][mask[b]].float() for b, i in enumerate(group)})
+
+    for _ in engine.budget.run(order, lambda i: len(rows[i].ids), work):
+        pass
+    return [found[i] for i in range(len(rows))]

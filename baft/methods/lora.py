@@ -1,0 +1,83 @@
+"""LoRA (Hu et al., 2022) on the attention projections of every block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from baft.engine.deltas import Delta, Everywhere, LowRank
+from baft.engine.engine import Engine
+from baft.engine.fitting import Params, Schedule, minimise
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.methods.base import Batches, Context, Method, Outcome, Report, Settings, deltas_of, per_stream, register
+from baft.methods.rows import edit_rows
+
+
+class LoraSettings(Settings):
+    """Settings of LoRA; rank, α and learning rate are EasyEdit's for LLaMA-2-7B."""
+
+    rank: int = Field(8, ge=1, description="Rank of each adapter.")
+    alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / rank.")
+    first: int | float = Field(0, ge=0, description="First block with adapters; a float is a share of the depth.")
+    steps: int = Field(70, ge=1, description="Optimiser steps at most.")
+    lr: float = Field(5e-3, gt=0, description="Adam's learning rate.")
+    tolerance: float = Field(1e-2, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token.")
+
+
+@register
+class Lora(Method):
+    """(x Vᵀ) U at the attention projections, V drawn as PEFT draws it and U = 0 at the start."""
+
+    name = "lora"
+    Settings = LoraSettings
+    settings: LoraSettings
+
+    def sites(self, engine: Engine) -> list[Site]:
+        """The adapted layers, in order of depth."""
+        first = engine.model.layer(self.settings.first)
+        names = engine.model.architecture.attention
+        return [Site(layer, name) for layer in range(first, len(engine.model.blocks)) for name in names]
+
+    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        settings, sites, where = self.settings, self.sites(engine), Everywhere()
+        scale = settings.alpha / settings.rank
+
+        def build(params: Mapping[str, Tensor]) -> dict[Site, Delta]:
+            return {s: LowRank(where, params[f"down {s}"], scale * params[f"up {s}"]) for s in sites}
+
+        fit = minimise(
+            engine.model,
+            edit_rows(engine, batches),
+            self._initial(engine, batches, sites, state, context),
+            build,
+            Schedule(settings.steps, settings.lr, settings.tolerance),
+            engine.pad,
+        )
+        reports = tuple(Report(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
+        widths = [engine.model.widths(site) for site in sites]
+        trained = settings.rank * sum(a + b for a, b in widths)
+        return Outcome(EditState(len(batches), build(fit.params)), reports, trained, sum(a * b for a, b in widths))
+
+    def _initial(
+        self, engine: Engine, batches: Batches, sites: list[Site], state: EditState | None, context: Context
+    ) -> Params:
+        scale, rank = self.settings.alpha / self.settings.rank, self.settings.rank
+        widths = [engine.model.widths(site) for site in sites]
+
+        def draw(generator: torch.Generator) -> Tensor:
+            parts = [torch.empty(rank, a).uniform_(-(a**-0.5), a**-0.5, generator=generator) for a, _ in widths]
+            return torch.cat(parts, 1)
+
+        drawn = per_stream(batches, context, draw).to(engine.model.device).split([a for a, _ in widths], dim=2)
+        params: Params = {}
+        for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
+            previous = deltas_of(state).get(site)
+            known = isinstance(previous, LowRank)
+            params[f"down {site}"] = previous.down if known else down.contiguous()  # type: ignore[union-attr]
+            fresh = torch.zeros(len(batches), rank, width, device=engine.model.device)
+            params[f"up {site}"] = previous.up / scale if known else fresh  # type: ignore[union-attr]
+        return params

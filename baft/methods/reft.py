@@ -1,0 +1,34 @@
+"""LoReFT (Wu et al., 2024): low-rank linear subspace representation fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from baft.engine.deltas import Subspace
+from baft.engine.engine import Engine
+from baft.engine.fitting import cross_entropy
+from baft.engine.state import EditState
+from baft.methods.base import Batches, Context, Method, Outcome, register
+from baft.methods.subspace import SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
+
+
+@register
+class Reft(Method):
+    """h + Rᵀ(W h + b − R h) at the output of one block, at prompt positions only."""
+
+    name = "reft"
+    Settings = SubspaceSettings
+    settings: SubspaceSettings
+
+    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        settings, site = self.settings, site_of(engine, self.settings)
+        where = where_of(settings)
+
+        def delta(params: Mapping[str, Tensor]) -> Subspace:
+            return Subspace(where, orthonormal(params["basis"]), params["weight"], params["bias"])
+
+        params = initial(engine, batches, state, context, settings.rank, site)
+        trained, fit = fit_subspace(engine, batches, settings, params, delta, cross_entropy)
+        return outcome(site, trained, fit)

@@ -1,0 +1,243 @@
+"""ROME (Meng et al., 2022): rank-one model editing of one MLP output layer.
+
+Ŵ = W + (v* − W k*) (C⁻¹k*)ᵀ / ((C⁻¹k*)ᵀ k*): k* is the mean input at the subject's last token over sampled prefixes, v* the
+output there that makes the model say the target. Requests of one batch are edited one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from baft.engine.asking import Decoding, Question
+from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset
+from baft.engine.engine import Engine
+from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
+from baft.engine.rows import Grouping, Row, collate
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, Settings, deltas_of, generator, register
+
+STARTS = ("The", "Therefore", "Because", "I", "You")
+
+
+class RomeSettings(Settings):
+    """Settings of ROME; the optimisation's are EasyEdit's for LLaMA-2-7B (layer 5 of 32)."""
+
+    layer: int | float = Field(0.17, ge=0, description="Block whose MLP output layer is edited; a float is a share.")
+    steps: int = Field(25, ge=1, description="Optimiser steps for v* at most.")
+    lr: float = Field(0.5, gt=0, description="Adam's learning rate for v*.")
+    clamp: float = Field(4.0, gt=0, description="Largest norm of the change of v, in norms of v.")
+    kl: float = Field(0.0625, ge=0, description="Weight of the KL term on '{subject} is a'.")
+    decay: float = Field(1e-3, ge=0, description="Weight of ‖change of v‖ / ‖v‖².")
+    tolerance: float = Field(5e-2, ge=0, description="A stream ends once its loss is below this.")
+    second_moment: bool = Field(False, description="Whether C is the collected key moment; else the identity.")
+    prefixes: int = Field(5, ge=0, description="Sampled texts put before the prompt, besides none.")
+    prefix_tokens: int = Field(10, ge=1, description="Tokens of each sampled text.")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a fact is looked up: ``key`` k* (n, d_in), ``value`` W k* (n, d_out) and ``clean`` the bare prompt's output."""
+
+    key: Tensor
+    value: Tensor
+    clean: Tensor
+
+
+@register
+class Rome(Method):
+    """One rank-one update per request."""
+
+    name = "rome"
+    Settings = RomeSettings
+    settings: RomeSettings
+
+    def __init__(self, settings: RomeSettings):
+        super().__init__(settings)
+        self._prefixes: tuple[str, ...] | None = None
+
+    def site(self, engine: Engine) -> Site:
+        """The edited linear layer."""
+        return Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
+
+    def weight(self, engine: Engine, request: Request) -> int:
+        return super().weight(engine, request) * (2 + self.settings.prefixes)
+
+    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        site, count = self.site(engine), len(batches)
+        deltas: dict[Site, Delta] = dict(deltas_of(state))
+        reports = [Report() for _ in batches]
+        for turn in range(max(len(batch) for batch in batches)):
+            streams = []
+            for s, batch in enumerate(batches):
+                if turn >= len(batch) or reports[s].error is not None:
+                    continue
+                if engine.text.last_token_of(batch[turn].prompt, batch[turn].subject) is None:
+                    reports[s] = Report(error=_no_subject(batch[turn]))
+                    continue
+                streams.append(s)
+            if not streams:
+                continue
+            index = torch.tensor(streams, device=engine.model.device)
+            standing = {known: delta.select(index) for known, delta in deltas.items()}
+            update, fit = self._edit(engine, [batches[s][turn] for s in streams], site, standing, context)
+            for i, s in enumerate(streams):
+                reports[s] = Report(reports[s].steps + fit.steps[i], fit.loss[i], fit.errors[i])
+            failed = torch.tensor([error is not None for error in fit.errors], device=engine.model.device)
+            update = update.with_tensors({"up": update.up.masked_fill(failed[:, None, None], 0.0), "down": update.down})
+            deltas[site] = _appended(deltas.get(site), update, index, count)
+        widths = engine.model.widths(site)
+        if site not in deltas:
+            empty = (torch.zeros(count, 1, width, device=engine.model.device) for width in widths)
+            deltas[site] = LowRank(Everywhere(), *empty)
+        return Outcome(EditState(count, deltas), tuple(reports), trained=widths[1], changed=widths[0] * widths[1])
+
+    def _edit(
+        self, engine: Engine, requests: Sequence[Request], site: Site, standing: Mapping[Site, Delta], context: Context
+    ) -> tuple[LowRank, Fit]:
+        texts = ("", *self.prefixes(engine, context.seed))
+        target = _look_up(engine, requests, texts, site, standing)
+        fit = self._find_value(engine, requests, texts, site, standing, target)
+        value = target.clean + fit.params["change"]
+        moment = None
+        if self.settings.second_moment:
+            if site not in context.moments:
+                raise UserError(f"rome with second_moment needs the key moment of {site}, which was not collected.")
+            moment = context.moments[site]
+        return rank_one(target.key, target.value, value, moment), fit
+
+    def _find_value(
+        self,
+        engine: Engine,
+        requests: Sequence[Request],
+        texts: Sequence[str],
+        site: Site,
+        standing: Mapping[Site, Delta],
+        target: _Target,
+    ) -> Fit:
+        settings = self.settings
+        rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)]
+        size = target.clean.norm(dim=-1)
+        unedited: list[Tensor] = []
+
+        def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
+            essence = reading.logits[reading.targets < 0].log_softmax(-1)
+            if not unedited:
+                # At the first step the change of v is 0 and every stream is there.
+                unedited.append(essence.detach())
+            before = unedited[0][reading.streams]
+            # KL(edited ‖ unedited), the direction of the authors' code.
+            kl = functional.kl_div(before, essence, log_target=True, reduction="none").sum(-1)
+            change = deltas[site].tensors()["value"].norm(dim=-1)
+            total = reading.nll() + settings.kl * kl + settings.decay * change / size[reading.streams] ** 2
+            return Losses(total, total)
+
+        def clamp(params: Params, streams: Tensor) -> None:
+            norm = params["change"].norm(dim=-1)
+            largest = settings.clamp * size[streams]
+            params["change"].mul_((largest / norm.clamp(min=1e-12)).clamp(max=1.0)[:, None])
+
+        return minimise(
+            engine.model,
+            rows,
+            {"change": torch.zeros_like(target.clean)},
+            lambda params: {site: Offset(AtMark(), params["change"])},
+            Schedule(settings.steps, settings.lr, settings.tolerance),
+            engine.pad,
+            objective,
+            clamp,
+            standing,
+        )
+
+    def prefixes(self, engine: Engine, seed: int) -> tuple[str, ...]:
+        """Texts sampled from the unedited model (top 5 tokens), each ended by a full stop; drawn once."""
+        if self._prefixes is None:
+            count = self.settings.prefixes
+            draws = generator("rome prefixes", seed)
+            noise = torch.rand(count, self.settings.prefix_tokens, 5, generator=draws).clamp(1e-6, 1 - 1e-6)
+            turn = [0] * count
+
+            def choose(logits: Tensor, questions: Sequence[int]) -> Tensor:
+                top = logits.float().topk(5, -1)
+                # Gumbel's trick: the largest of log p − log(−log u) is a draw from p.
+                uniform = torch.stack([noise[q, turn[q]] for q in questions]).to(logits.device)
+                for q in questions:
+                    turn[q] += 1
+                best = (top.values - torch.log(-torch.log(uniform))).argmax(-1)
+                return top.indices.gather(1, best[:, None])[:, 0]
+
+            questions = [Question(0, tuple(engine.text.prompt(STARTS[i % len(STARTS)]))) for i in range(count)]
+            replies = engine.ask({}, questions, Decoding(self.settings.prefix_tokens, ()), choose)
+            self._prefixes = tuple(
+                f"{STARTS[i % len(STARTS)]} {' '.join(r.decoded.split())}. " for i, r in enumerate(replies)
+            )
+        return self._prefixes
+
+
+def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) -> LowRank:
+    """The update of each stream that maps k* to v* (Meng et al., 2022, eq. 2).
+
+    ``key`` k* (S, d_in), ``value`` W k* (S, d_out), ``wanted`` v* (S, d_out), ``moment`` C (d_in, d_in) or None for the
+    identity. Solved in float64.
+    """
+    k = key.double()
+    left = k if moment is None else torch.linalg.solve(moment.double().to(k.device), k.mT).mT
+    down = left / (left * k).sum(-1, keepdim=True)
+    return LowRank(Everywhere(), down[:, None].float(), (wanted - value)[:, None].float())
+
+
+def _no_subject(request: Request) -> str:
+    return f"the subject {request.subject!r} is not in the prompt, and ROME edits at its last token"
+
+
+def _value_rows(engine: Engine, stream: int, request: Request, texts: Sequence[str]) -> list[Row]:
+    rows = []
+    for text in texts:
+        prompt = text + request.prompt
+        ids = engine.text.prompt(prompt)
+        mark = engine.text.last_token_of(prompt, request.subject)
+        assert mark is not None
+        rows.append(Row.forced(stream, ids, engine.text.answer(prompt, request.target), mark))
+    essence = f"{request.subject} is a"
+    ids = engine.text.prompt(essence)
+    mark = engine.text.last_token_of(essence, request.subject)
+    assert mark is not None
+    # Read at the subject's last token, as the authors' code does.
+    rows.append(Row(stream, tuple(ids), len(ids), mark, ((mark, -1),)))
+    return rows
+
+
+@torch.no_grad()
+def _look_up(
+    engine: Engine, requests: Sequence[Request], texts: Sequence[str], site: Site, standing: Mapping[Site, Delta]
+) -> _Target:
+    rows = [
+        row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)[: len(texts)]
+    ]
+    batch = collate(rows, engine.model.device, engine.pad)
+    x, y = engine.model.activations(batch, site, edits=standing.items())
+    if site in standing:
+        y = standing[site].apply(x, y, batch, Grouping(batch.stream))
+    at = torch.arange(len(rows), device=x.device)
+    x, y = (t[at, batch.mark].float().reshape(len(requests), len(texts), -1) for t in (x, y))
+    return _Target(x.mean(1), y.mean(1), y[:, 0])
+
+
+def _appended(previous: Delta | None, update: LowRank, streams: Tensor, count: int) -> LowRank:
+    """``update`` of some streams beside all streams' earlier updates; the others get an update of zeros."""
+
+    def spread(part: Tensor) -> Tensor:
+        whole = torch.zeros(count, *part.shape[1:], dtype=part.dtype, device=part.device)
+        return whole.index_copy(0, streams, part)
+
+    down, up = spread(update.down), spread(update.up)
+    if isinstance(previous, LowRank):
+        down, up = torch.cat([previous.down, down], 1), torch.cat([previous.up, up], 1)
+    return LowRank(Everywhere(), down, up)

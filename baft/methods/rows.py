@@ -1,0 +1,25 @@
+"""From requests to training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from baft.engine.engine import Engine
+from baft.engine.rows import Row
+from baft.methods.base import Batches, Request
+
+
+def edit_rows(engine: Engine, batches: Batches, contexts: Sequence[str] = ()) -> list[Row]:
+    """One forced row a request, and one more for each of ``contexts`` put before its prompt."""
+    return [
+        forced_row(engine, stream, request, context)
+        for stream, batch in enumerate(batches)
+        for request in batch
+        for context in ("", *contexts)
+    ]
+
+
+def forced_row(engine: Engine, stream: int, request: Request, context: str = "") -> Row:
+    """The request's target forced behind its prompt, with ``context`` before it."""
+    prompt = context + request.prompt
+    return Row.forced(stream, engine.text.prompt(prompt), engine.text.answer(prompt, request.target))

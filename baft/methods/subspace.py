@@ -1,0 +1,105 @@
+"""What ReFT and BaFT share: their settings, the orthonormal basis, and the training of a subspace edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from baft.engine.deltas import PromptEnds, Subspace
+from baft.engine.engine import Engine
+from baft.engine.fitting import Fit, Objective, Params, Schedule, minimise
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.methods.base import Batches, Context, Outcome, Report, Settings, deltas_of, per_stream
+from baft.methods.rows import edit_rows
+
+
+class SubspaceSettings(Settings):
+    """Settings of an edit in a low-rank subspace of one block's output."""
+
+    layer: int | float = Field(0.75, ge=0, description="Block whose output is edited; a float is a share of the depth.")
+    rank: int = Field(12, ge=1, description="Dimension r of the subspace.")
+    head: int = Field(0, ge=0, description="Prompt tokens edited from the start.")
+    tail: int = Field(1, ge=0, description="Prompt tokens edited at the end.")
+    steps: int = Field(40, ge=1, description="Optimiser steps at most.")
+    lr: float = Field(2e-3, gt=0, description="Adam's learning rate.")
+    tolerance: float = Field(0.1, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token.")
+    contexts: tuple[str, ...] = Field((), description="Texts put before the rewrite prompt as further training prompts.")
+
+
+def site_of(engine: Engine, settings: SubspaceSettings) -> Site:
+    """The block output that is edited."""
+    return Site(engine.model.layer(settings.layer))
+
+
+def where_of(settings: SubspaceSettings) -> PromptEnds:
+    """The prompt positions that are edited."""
+    return PromptEnds(settings.head, settings.tail)
+
+
+def orthonormal(basis: Tensor) -> Tensor:
+    """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR)."""
+    lower = torch.linalg.cholesky(basis @ basis.mT)
+    return torch.linalg.solve_triangular(lower, basis, upper=False)
+
+
+def initial(engine: Engine, batches: Batches, state: EditState | None, context: Context, rank: int, site: Site) -> Params:
+    """LoReFT's parameters: a random orthonormal basis, W and b as ``nn.Linear`` draws them; or the stream's own so far."""
+    previous = deltas_of(state).get(site)
+    if isinstance(previous, Subspace):
+        return {"basis": previous.rotation, "weight": previous.weight, "bias": previous.bias}
+    width = engine.model.hidden_size
+
+    def draw(generator: torch.Generator) -> Tensor:
+        rotation = torch.linalg.qr(torch.randn(width, rank, generator=generator))[0].mT
+        bound = width**-0.5
+        weight = torch.empty(rank, width).uniform_(-bound, bound, generator=generator)
+        bias = torch.empty(rank, 1).uniform_(-bound, bound, generator=generator)
+        return torch.cat([rotation, weight, bias], 1)
+
+    drawn = per_stream(batches, context, draw).to(engine.model.device)
+    return {
+        "basis": drawn[..., :width].contiguous(),
+        "weight": drawn[..., width : 2 * width].contiguous(),
+        "bias": drawn[..., -1].contiguous(),
+    }
+
+
+def fit_subspace(
+    engine: Engine,
+    batches: Batches,
+    settings: SubspaceSettings,
+    params: Params,
+    delta: Callable[[Mapping[str, Tensor]], Subspace],
+    objective: Objective,
+    rates: Mapping[str, float] | None = None,
+) -> tuple[Subspace, Fit]:
+    """Trains ``params`` and gives the final delta, its rotation orthonormalised once more in float64.
+
+    ``rates`` are learning rates by parameter; the settings' for all of them unless given.
+    """
+    site = site_of(engine, settings)
+    fit = minimise(
+        engine.model,
+        edit_rows(engine, batches, settings.contexts),
+        params,
+        lambda current: {site: delta(current)},
+        Schedule(settings.steps, rates or settings.lr, settings.tolerance),
+        engine.pad,
+        objective,
+    )
+    basis = fit.params["basis"]
+    exact = {**fit.params, "basis": orthonormal(basis.double()).to(basis.dtype)}
+    return delta(exact), fit
+
+
+def outcome(
+    site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None
+) -> Outcome:
+    """The outcome of a subspace edit; none of the model's weights change."""
+    reports = tuple(Report(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
+    state = EditState(len(fit.steps), {site: delta}, dict(memory or {}))
+    return Outcome(state, reports, trained=delta.size())
