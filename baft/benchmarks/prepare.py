@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from baft.benchmarks.embedded import build
+from baft.benchmarks.hub import download
 from baft.benchmarks.loading import load
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.store import write_benchmark
 from baft.config import BenchmarkConfig
-from baft.errors import UserError
 
 
 def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
@@ -17,7 +18,7 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
 
     Raises :class:`~baft.errors.UserError` if it cannot be had or read.
     """
-    benchmark = _embedded(config, name) if config.source == "embedded" else _from_file(config, name)
+    benchmark = _SOURCES[config.source](config, name)
     write_benchmark(benchmark, out)
     print(
         f"{name}: {len(benchmark.records)} records, {len(benchmark.rejected)} rejected; "
@@ -26,26 +27,21 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
 
 
 def _embedded(config: BenchmarkConfig, name: str) -> Benchmark:
-    from baft.benchmarks.embedded import build
-
     return replace(build(config.name or name, config.split, config.limit), name=name)
 
 
 def _from_file(config: BenchmarkConfig, name: str) -> Benchmark:
-    path = _downloaded(config) if config.source == "hub" else Path(config.path or "")
+    return _loaded(Path(config.path or ""), config, name)
+
+
+def _from_hub(config: BenchmarkConfig, name: str) -> Benchmark:
+    # The config holds a revision that is no commit to a file's hash, so that either pins what is read.
+    assert config.hub_id is not None and config.filename is not None
+    return _loaded(download(config.hub_id, config.filename, config.revision), config, name)
+
+
+def _loaded(path: Path, config: BenchmarkConfig, name: str) -> Benchmark:
     return load(path, name, format=config.format, split=config.split, limit=config.limit, sha256=config.sha256)
 
 
-def _downloaded(config: BenchmarkConfig) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    assert config.hub_id is not None and config.filename is not None
-    try:
-        return Path(hf_hub_download(config.hub_id, config.filename, repo_type="dataset", revision=config.revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{config.filename} of the data set {config.hub_id} (revision {config.revision}) cannot be downloaded: "
-            f"{reason} Check hub_id, filename and revision, or download it and give source: file with its path."
-        ) from None
+_SOURCES = {"embedded": _embedded, "file": _from_file, "hub": _from_hub}

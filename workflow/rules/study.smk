@@ -14,6 +14,8 @@ except UserError as error:
     # Snakemake shows an exception with the Snakefile's lines around it, which is no help with a config.
     sys.exit(f"config: {error}")
 
+# With all defaults, so that captions find every key they read.
+config.update(study.model_dump(mode="json"))
 validate(config, "../schemas/config.schema.json")
 
 layout = plan.layout

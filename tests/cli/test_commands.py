@@ -1,0 +1,118 @@
+"""The commands: thin, quick to start, and with one line for what the user can mend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from baft.benchmarks.store import read_benchmark
+from baft.cli import app, commands
+from baft.config import BenchmarkConfig, Cell, EvaluationConfig, Grid, MethodSpec, ModelConfig, StatisticsConfig
+
+CELL = Cell(
+    model_label="m",
+    model=ModelConfig(),
+    method=MethodSpec(label="none", method="none", settings={}),
+    protocol="single",
+    benchmark="b",
+    seed=0,
+    evaluation=EvaluationConfig(),
+)
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_heavy_packages_are_not_imported_to_parse_a_command_or_config() -> None:
+    code = (
+        "import sys, baft.cli, baft.config as c; "
+        "s = c.parse_study({'methods': ['none']}); c.check_sources(s); p = c.Plan(s); p.check(); "
+        "p.edit_spec('smollm2-135m', 'none', 'single', 'mini_wiki_recent', '0'); p.edit_source('none'); "
+        "print([m for m in ('torch', 'transformers', 'pandas', 'pyarrow', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_users_mistake_is_one_line_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(
+        sys, "argv", ["baft", "prepare-benchmark", "--benchmark", '{"limt": 3}', "--name", "b", "--out", "x"]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        app()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("baft: 'limt' is not a known key") and message.count("\n") == 1
+
+
+def test_prepare_benchmark_writes_the_records(tmp_path: Path) -> None:
+    out = tmp_path / "b.parquet"
+    config = BenchmarkConfig(name="mini_zsre", limit=3, split="test")
+    invoke("prepare-benchmark", "--benchmark", config.model_dump_json(), "--name", "mine", "--out", str(out))
+    benchmark = read_benchmark(out)
+    assert (benchmark.name, benchmark.split, len(benchmark.records)) == ("mine", "test", 3)
+
+
+def test_prepare_benchmark_holds_a_file_to_its_hash(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"prompt": "The capital of France is", "target": "Rome", "subject": "France"}\n')
+    config = BenchmarkConfig(source="file", path=str(file), sha256="0" * 64)
+    result = CliRunner().invoke(
+        commands,
+        ["prepare-benchmark", "--benchmark", config.model_dump_json(), "--name", "m", "--out", str(tmp_path / "o")],
+    )
+    assert "SHA-256" in str(result.exception)
+
+
+def test_summarise_cell_passes_the_shards_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    import baft.results.summaries
+
+    calls: list[tuple] = []
+    monkeypatch.setattr(baft.results.summaries, "summarise_cell", lambda *given: calls.append(given))
+    invoke("summarise-cell", "--probes", "p", "--edits", "e", "--shards", "11", "--out", "o")
+    ((probes, edits, out),) = calls
+    assert probes == [Path(f"p/shard={n}/part.parquet") for n in range(11)]
+    assert edits[10] == Path("e/shard=10/part.parquet")
+    assert out == Path("o")
+
+
+def test_tables_get_the_grids_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    import baft.report.tables
+
+    calls: list[tuple] = []
+    monkeypatch.setattr(baft.report.tables, "tabulate", lambda *given: calls.append(given))
+    grid = Grid(
+        results="r",
+        models=("m",),
+        methods=("none", "toy"),
+        protocols=("single",),
+        benchmarks={"b": 3},
+        seeds=(0,),
+        statistics=StatisticsConfig(level=0.9),
+    )
+    invoke("tabulate", "--grid", grid.model_dump_json(), "--out", "t")
+    ((records, edits, folder, statistics),) = calls
+    assert (len(records), len(edits), folder, statistics.level) == (2, 6, Path("t"), 0.9)
+
+
+def test_settings_of_edit_are_read_as_yaml() -> None:
+    from baft.cli.edit import _setting
+    from baft.errors import UserError
+
+    assert _setting("layer=0.5") == ("layer", 0.5)
+    assert _setting("objective=target_new") == ("objective", "target_new")
+    with pytest.raises(UserError, match="key=value"):
+        _setting("layer")
+
+
+def test_the_schema_can_be_printed() -> None:
+    assert invoke("config-schema").startswith('{\n  "$schema"')
+
+
+def test_a_cell_travels_as_json() -> None:
+    assert Cell.from_spec(CELL.spec()) == CELL

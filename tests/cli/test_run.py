@@ -1,0 +1,95 @@
+"""`baft run`: one run at a time, stale locks told from live ones, a report only when there is something new."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from baft.cli.run import _checked, has_stale_lock, is_current, sole_run
+from baft.errors import UserError
+
+
+def process(folder: Path, number: int, cwd: Path, *command: str) -> None:
+    (folder / str(number)).mkdir(parents=True)
+    (folder / str(number) / "cmdline").write_bytes(b"\0".join(word.encode() for word in command) + b"\0")
+    (folder / str(number) / "cwd").symlink_to(cwd)
+
+
+@pytest.mark.parametrize(
+    ("command", "here", "stale"),
+    [
+        (["/venv/bin/python", "-m", "snakemake", "--cores", "2"], True, False),
+        (["/venv/bin/python", "/venv/bin/snakemake", "-n"], True, False),
+        (["/venv/bin/python", "-m", "snakemake"], False, True),
+        (["/home/snakemake/.venv/bin/python", "/venv/bin/baft", "run"], True, True),
+        (["vim", "Snakefile"], True, True),
+    ],
+)
+def test_a_lock_is_stale_if_no_snakemake_works_in_the_folder(
+    tmp_path: Path, command: list[str], here: bool, stale: bool
+) -> None:
+    folder, elsewhere, processes = tmp_path / "study", tmp_path / "other", tmp_path / "proc"
+    (folder / ".snakemake/locks").mkdir(parents=True)
+    elsewhere.mkdir()
+    process(processes, 7, folder if here else elsewhere, *command)
+    assert not has_stale_lock(folder, processes)
+    (folder / ".snakemake/locks/0.output.lock").touch()
+    assert has_stale_lock(folder, processes) == stale
+
+
+def test_without_a_list_of_processes_no_lock_is_stale(tmp_path: Path) -> None:
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").touch()
+    assert not has_stale_lock(tmp_path, tmp_path / "nothing")
+
+
+def test_a_second_run_is_refused_and_a_killed_one_lets_go(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    code = (
+        "import sys, pathlib, baft.cli.run as r\n"
+        "with r.sole_run(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="another run is under way"), sole_run(lock):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    with sole_run(lock):
+        pass
+
+
+def test_a_report_is_current_until_something_it_shows_is_newer(tmp_path: Path) -> None:
+    report, tables = tmp_path / "report.html", tmp_path / "tables"
+    tables.mkdir()
+    table = tables / "main.md"
+    table.touch()
+    assert not is_current(report, [tables])
+    report.touch()
+    os.utime(table, (100, 100))
+    os.utime(report, (200, 200))
+    assert is_current(report, [tables, table])
+    os.utime(table, (300, 300))
+    assert not is_current(report, [tables])
+    assert not is_current(report, [table])
+
+
+def test_mistakes_are_found_before_snakemake_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "study.yaml"
+    with pytest.raises(UserError, match="no Snakefile"):
+        _checked(config)
+    (tmp_path / "Snakefile").touch()
+    with pytest.raises(UserError, match="a file that exists"):
+        _checked(config)
+    for text, message in (("a: [", "is not YAML"), ("- a", "must hold a mapping"), ("thread: 1", "'threads'")):
+        config.write_text(text)
+        with pytest.raises(UserError, match=message) as caught:
+            _checked(config)
+        assert "\n" not in str(caught.value)

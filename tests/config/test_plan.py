@@ -1,0 +1,67 @@
+"""The plan: what a job is told, and which files a table is made of."""
+
+import json
+from pathlib import Path
+
+from baft.config import Cell, Grid, Plan, parse_study, read_spec
+from baft.config.layout import Layout, at
+from baft.results.schema import PARTITIONS
+from baft.results.store import partition_path
+
+CELL = ("m", "fast", "single", "mini_zsre", "1")
+
+
+def plan(folder: Path, **changes: object) -> Plan:
+    (folder / "toy.yaml").write_text(
+        "defaults: {lr: 0.1, covariance: false, layer: 3}\nmoments: {when: {covariance: true}}\n"
+    )
+    config = {
+        "models": {"m": {}},
+        "benchmarks": {"mini_zsre": {"shards": 2}, "mini_wikibio": {}},
+        "methods": {"toy": None, "fast": {"method": "toy", "settings": {"lr": 1.0, "covariance": True}}},
+        "seeds": [0, 1],
+    }
+    return Plan(parse_study(config | changes), folder)
+
+
+def test_a_job_is_told_its_merged_settings_and_reads_them_back(tmp_path: Path) -> None:
+    spec = plan(tmp_path).edit_spec(*CELL)
+    cell = Cell.from_spec(spec)
+    assert (cell.method.label, cell.method.method) == ("fast", "toy")
+    assert cell.method.settings == {"lr": 1.0, "covariance": True, "layer": 3}
+    assert cell.seed == 1
+    assert cell.spec() == spec
+
+
+def test_only_what_changes_a_result_changes_the_spec(tmp_path: Path) -> None:
+    spec = plan(tmp_path).edit_spec(*CELL)
+    same = plan(
+        tmp_path, threads=2, models={"m": {"resources": {"gpu": 1}}}, statistics={"level": 0.9}, results="elsewhere"
+    )
+    assert same.edit_spec(*CELL) == spec
+    for change in ({"models": {"m": {"dtype": "bfloat16"}}}, {"evaluation": {"max_new_tokens": 3}}):
+        assert plan(tmp_path, **change).edit_spec(*CELL) != spec
+
+
+def test_moments_only_for_the_line_that_needs_them(tmp_path: Path) -> None:
+    assert plan(tmp_path).moment_files("m", "fast") == ["cache/moments/m/layer-3.safetensors"]
+    assert plan(tmp_path).moment_files("m", "toy") == []
+
+
+def test_the_grid_lists_every_cell_and_shard_and_survives_json(tmp_path: Path) -> None:
+    grid = plan(tmp_path).grid
+    assert len(grid.records()) == 2 * 2 * 2
+    assert len(grid.edits()) == 2 * (2 + 1) * 2
+    assert len(set(grid.edits())) == len(grid.edits())
+    assert read_spec(Grid, grid.model_dump_json()) == grid
+    assert len(json.dumps(grid.model_dump())) < 1000
+
+
+def test_the_layout_is_that_of_the_result_files() -> None:
+    layout = Layout("results", "cache")
+    values = dict(zip(PARTITIONS, ("m", "baft", "single", "b", 0, 3), strict=True))
+    assert at(layout.probes, **values) == partition_path("results/probes", **values)
+    assert at(layout.edits, **values) == partition_path("results/edits", **values)
+    del values["shard"]
+    assert at(layout.record, **values) == partition_path("results/records", **values)
+    assert at(layout.base, **values) == partition_path("results/base", model="m", benchmark="b")

@@ -1,0 +1,79 @@
+"""The digest of a job's source: it follows imports, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from baft.config.sources import ROOT, _closure, source_digest
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    files = {
+        "baft/__init__.py": "",
+        "baft/jobs.py": "from baft.engine import core\nfrom .engine.near import x\n\ndef f():\n    import baft.late\n",
+        "baft/late.py": "",
+        "baft/engine/__init__.py": "",
+        "baft/engine/core.py": "import numpy\n",
+        "baft/engine/near.py": "x = 1\n",
+        "baft/report.py": "",
+        "baft/methods/__init__.py": "",
+        "baft/methods/one.py": "from baft.methods import shared\n",
+        "baft/methods/two.py": "",
+        "baft/methods/shared.py": "",
+        "facts.csv": "a",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+# A fresh copy of the folder for each digest, since what a module imports is remembered.
+def digest_after(root: Path, copy: Path, changed: str | None, *modules: str) -> str:
+    for path in root.rglob("*.*"):
+        target = copy / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    if changed:
+        (copy / changed).write_text((copy / changed).read_text() + "# changed\n")
+    return source_digest(*modules, files=(copy / "facts.csv",), root=copy)
+
+
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ("baft/jobs.py", True),
+        ("baft/engine/core.py", True),
+        ("baft/engine/near.py", True),
+        ("baft/late.py", True),
+        ("baft/methods/one.py", True),
+        ("baft/methods/shared.py", True),
+        ("facts.csv", True),
+        ("baft/methods/two.py", False),
+        ("baft/report.py", False),
+    ],
+)
+def test_a_change_matters_if_the_job_imports_it(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, changed: str, matters: bool
+) -> None:
+    modules = ("baft.jobs", "baft.methods.one")
+    before = digest_after(root, tmp_path_factory.mktemp("a"), None, *modules)
+    after = digest_after(root, tmp_path_factory.mktemp("b"), changed, *modules)
+    assert (before != after) == matters
+
+
+def test_a_method_without_a_file_of_its_name_stands_for_all(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    modules = ("baft.methods.elsewhere",)
+    before = digest_after(root, tmp_path_factory.mktemp("a"), None, *modules)
+    after = digest_after(root, tmp_path_factory.mktemp("b"), "baft/methods/two.py", *modules)
+    assert before != after
+
+
+def test_the_config_is_not_followed() -> None:
+    modules = _closure(["baft.benchmarks.prepare"], ROOT)
+    assert "baft.benchmarks.loading" in modules
+    assert not any(module.startswith("baft.config") for module in modules)

@@ -1,0 +1,116 @@
+"""The config's checks: one sentence, naming the key and what is allowed."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from baft.config import Plan, Study, check_sources, config_schema, parse_study
+from baft.config.messages import _keys
+from baft.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def complaint(config: dict) -> str:
+    with pytest.raises(UserError) as caught:
+        study = parse_study({"methods": ["none"], **config})
+        Plan(study).check()
+        check_sources(study)
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        ({"thread": 1}, ["'thread' is not a known key", "did you mean 'threads'?"]),
+        ({"threads": -1}, ["threads is -1", "must be greater than 0"]),
+        ({"threads": "2"}, ["threads is '2'", "integer"]),
+        ({"threads": True}, ["threads is True", "integer"]),
+        ({"models": {}}, ["models is empty"]),
+        ({"models": {"m": {"dtype": "float16"}}}, ["models.m.dtype is 'float16'", "'float32' or 'bfloat16'"]),
+        ({"models": {"m": {"resources": {"mem": 3}}}}, ["'mem'", "models.m.resources", "mem_mb, runtime, gpu"]),
+        ({"models": {"m": {"modules": {"attention": "q"}}}}, ["models.m.modules.attention is 'q'"]),
+        ({"models": {"m": {"source": "hub"}}}, ["models.m", "hub_id and revision"]),
+        ({"models": {"m": {"source": "folder", "path": "/no/such"}}}, ["models.m.path is '/no/such'", "a folder"]),
+        ({"models": {"a/b": {}}}, ["models.a/b", "a label must be of letters"]),
+        ({"benchmarks": {"mini_zsre": {"limit": 0}}}, ["benchmarks.mini_zsre.limit is 0", "greater than 0"]),
+        ({"benchmarks": {"mini_zzre": {}}}, ["'mini_zzre'", "benchmarks.mini_zzre", "did you mean 'mini_zsre'?"]),
+        ({"benchmarks": {"b": {"source": "file", "path": "/no/such"}}}, ["benchmarks.b.path", "a file that exists"]),
+        ({"benchmarks": {"mini_zsre": {"format": "zsr"}}}, ["'zsr' is not a known format", "auto"]),
+        ({"benchmarks": {"mini_zsre": {"sha256": "abc"}}}, ["benchmarks.mini_zsre.sha256 is 'abc'"]),
+        ({"methods": ["non"]}, ["'non' is not a known method", "did you mean 'none'?"]),
+        ({"methods": ["none", "none"]}, ["methods", "'none' is in the list twice"]),
+        ({"methods": 3}, ["methods", "a list of names or a mapping"]),
+        ({"methods": {"x": {"method": "nonesuch"}}}, ["'nonesuch'", "methods.x"]),
+        ({"methods": {"none": {"settings": {"lr": 1}}}}, ["'lr' is not a known setting", "methods.none.settings"]),
+        ({"protocols": ["singel"]}, ["protocols.0 is 'singel'", "'single'"]),
+        ({"seeds": [0, 0]}, ["seeds", "0 is in the list twice"]),
+        ({"seeds": [-1]}, ["seeds.0 is -1"]),
+        ({"evaluation": {"stop": [""]}}, ["evaluation.stop.0"]),
+        ({"statistics": {"level": 1}}, ["statistics.level is 1", "less than 1"]),
+        ({"moments": {"source": "file", "path": "/no/such"}}, ["moments.path"]),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(config: dict, parts: list[str]) -> None:
+    message = complaint(config)
+    for part in parts:
+        assert part in message
+
+
+def test_a_typing_error_comes_before_the_missing_key_it_causes() -> None:
+    assert "did you mean 'path'?" in complaint({"benchmarks": {"b": {"source": "file", "pth": "x"}}})
+
+
+def test_an_unpinned_revision_needs_consent_or_a_hash() -> None:
+    hub = {"source": "hub", "hub_id": "a/b", "revision": "main"}
+    assert "allow_unpinned" in complaint({"models": {"m": hub}})
+    assert "sha256" in complaint({"benchmarks": {"b": hub | {"filename": "f"}}})
+    study = parse_study(
+        {
+            "models": {"m": hub | {"allow_unpinned": True}, "n": hub | {"revision": "0" * 40}},
+            "benchmarks": {"b": hub | {"filename": "f", "sha256": "0" * 64}},
+        }
+    )
+    assert study.models["m"].revision == "main"
+
+
+def test_empty_sections_have_their_defaults() -> None:
+    study = parse_study({"models": {"m": None}, "methods": {"none": None}, "evaluation": None})
+    assert study.models["m"].dtype == "float32"
+    assert study.methods["none"].settings == {}
+    assert study.evaluation.stop == ("\n",)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml"])
+def test_the_shipped_configs_are_right_but_for_methods_not_there_yet(name: str) -> None:
+    study = parse_study(yaml.safe_load((ROOT / "config" / name).read_text()))
+    check_sources(study)
+
+
+def test_the_schema_is_the_generated_one() -> None:
+    shipped = (ROOT / "workflow/schemas/config.schema.json").read_text()
+    assert shipped == config_schema(), "run `make schema`"
+
+
+def test_every_key_has_a_description_and_is_in_the_manual() -> None:
+    manual = (ROOT / "config/README.md").read_text()
+    schema = json.loads(config_schema())
+    sections = [schema, *schema["$defs"].values()]
+    keys = {key: field for section in sections for key, field in section["properties"].items()}
+    assert len(keys) > 40
+    for key, field in keys.items():
+        # Where it is the section's own, pydantic leaves it there.
+        section = schema["$defs"].get(field.get("$ref", "").rpartition("/")[2], {})
+        assert field.get("description") or section.get("description"), f"{key} has no description"
+        assert "default" in field, f"{key} has no default"
+        assert f"`{key}`" in manual, f"config/README.md does not mention {key}"
+
+
+def test_the_allowed_keys_are_found_below_labels() -> None:
+    schema = Study.model_json_schema()
+    assert _keys(schema, ["models", "any", "resources"]) == ["mem_mb", "runtime", "gpu"]
+    assert _keys(schema, ["methods", "any"]) == ["method", "settings"]

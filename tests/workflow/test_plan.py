@@ -1,0 +1,89 @@
+"""The workflow as Snakemake plans it; each call costs seconds, so there are few."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=folder)
+
+
+def planned(folder: Path, config: dict) -> dict[str, int]:
+    """Job counts of a dry run, by rule."""
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = snakemake(folder, "--configfile", str(path), "-n", "--quiet", "rules")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)}
+
+
+def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path) -> None:
+    jobs = planned(
+        tmp_path,
+        {
+            "models": {"a": {}, "b": {"dtype": "bfloat16"}},
+            "benchmarks": {"mini_zsre": {"shards": 3}, "mini_wiki_recent": {}},
+            "methods": {"none": None, "again": {"method": "none"}},
+            "seeds": [0, 1],
+        },
+    )
+    cells = 2 * 2 * 2 * 2
+    assert jobs["prepare_model"] == 2
+    assert jobs["prepare_benchmark"] == 2
+    assert jobs["measure_base"] == 4
+    assert jobs["edit_shard"] == 2 * 2 * (3 + 1) * 2
+    assert jobs["summarise_cell"] == cells
+    assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == 1
+    assert "collect_moments" not in jobs
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"benchmark": {}}, "'benchmark' is not a known key; did you mean 'benchmarks'?"),
+        ({"methods": ["none"], "statistics": {"resamples": -5}}, "statistics.resamples is -5, but must be greater"),
+    ],
+)
+def test_a_mistake_is_one_line_without_traceback(tmp_path: Path, config: dict, message: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(config))
+    done = snakemake(tmp_path, "--configfile", str(path), "-n")
+    assert done.returncode != 0
+    output = (done.stdout + done.stderr).strip()
+    assert message in output
+    assert output.count("\n") == 0, output
+
+
+def test_the_rules_pass_snakemakes_lint(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("methods: [none]\n")
+    done = snakemake(tmp_path, "--configfile", str(path), "--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_are_formatted() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("snakefmt"), "--check", "Snakefile", "workflow"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_caption_a_rule_names_is_there() -> None:
+    rules = (ROOT / "workflow/rules/report.smk").read_text()
+    tables = re.search(r"TABLES = \{(.*?)\}", rules)
+    assert tables
+    names = re.findall(r'"(\w+)":', tables[1]) + re.findall(r'caption="../report/(\w+).rst"', rules)
+    assert len(names) >= 5
+    for name in names:
+        assert (ROOT / f"workflow/report/{name}.rst").is_file(), name
