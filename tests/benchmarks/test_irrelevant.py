@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from baft.benchmarks.irrelevant import Pool, Subject, Template, load_pool
+from baft.benchmarks.loading import load
 from baft.errors import UserError
 
 
@@ -53,3 +56,19 @@ def test_a_broken_pool_is_told_in_one_sentence(tmp_path, text, named):
 def test_a_missing_pool_is_told(tmp_path):
     with pytest.raises(UserError, match="absent"):
         load_pool(tmp_path / "absent.yaml")
+
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def test_no_prompt_of_the_pool_is_a_probe_of_a_published_benchmark():
+    files = sorted(DATA.glob("*/*.json"))
+    if not files:
+        pytest.skip("the published benchmark files are not here")
+    pool = load_pool()
+    fixed = set(pool.general) | {t.fill(subject.name) for t in pool.templates for subject in pool.subjects}
+    for file in files:
+        for record in load(file, "published").records:
+            probes = {probe.prompt for probe in record.probes}
+            own = {template.fill(record.subject) for template in pool.templates}
+            assert probes.isdisjoint(fixed) and probes.isdisjoint(own), (file.name, record.id)
