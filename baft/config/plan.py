@@ -124,12 +124,12 @@ class Plan:
         return [moments.path] if moments.source == "file" and moments.path else []
 
     def source(self, *modules: str) -> str:
-        """Digest of the code behind the entry points of a job that is no edit."""
+        """Digest of the code behind the entry points of a job."""
         return source_digest(*modules)
 
-    def benchmark_source(self) -> str:
-        """Digest of the code and the shipped facts behind the benchmarks."""
-        return source_digest("baft.benchmarks.prepare", files=tuple(sorted((ROOT / "resources").glob("**/*.*"))))
+    def shipped_source(self, *modules: str) -> str:
+        """The same of a job that reads the project's own texts and facts, with those."""
+        return source_digest(*modules, files=tuple(sorted((ROOT / "resources").glob("**/*.*"))))
 
     def resources(self, model: str) -> dict[str, int]:
         """What a job of a model asks of a cluster."""
@@ -150,7 +150,7 @@ class Plan:
     @functools.cached_property
     def _edit_sources(self) -> dict[str, str]:
         return {
-            label: source_digest("baft.evaluation.jobs", f"baft.methods.{self._method(label)}")
+            label: self.shipped_source("baft.evaluation.jobs", f"baft.methods.{self._method(label)}")
             for label in self.study.methods
         }
 

@@ -19,7 +19,13 @@ from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, register
-from baft.methods.irrelevant import Activations, IrrelevantSettings, hidden_states, irrelevant_activations
+from baft.methods.irrelevant import (
+    Activations,
+    IrrelevantSettings,
+    general_activations,
+    hidden_states,
+    irrelevant_activations,
+)
 from baft.methods.subspace import SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
 
 USAGE = "usage"
@@ -43,11 +49,16 @@ class Baft(Method):
     Settings = BaftSettings
     settings: BaftSettings
 
+    def __init__(self, settings: BaftSettings):
+        super().__init__(settings)
+        # Of the engine that this method was last used with: the same for every batch of edits.
+        self._general: tuple[Engine, Tensor] | None = None
+
     def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
         params = initial(engine, batches, state, context, settings.rank, site)
         params |= self._initial_gates(params, state, site)
-        alone = irrelevant_activations(engine, batches, site, where, settings, context)
+        alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine))
         prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
         used = _usage(state, params)
 
@@ -70,6 +81,13 @@ class Baft(Method):
         assert isinstance(trained, GatedSubspace)
         edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
         return outcome(site, trained, fit, {USAGE: used + edits * mean_gates(trained, prompts)})
+
+    def _shared(self, engine: Engine) -> Tensor:
+        if self._general is None or self._general[0] is not engine:
+            settings = self.settings
+            states = general_activations(engine, site_of(engine, settings), where_of(settings), settings.general)
+            self._general = engine, states
+        return self._general[1]
 
     def _initial_gates(self, params: Params, state: EditState | None, site: Site) -> Params:
         previous = deltas_of(state).get(site)

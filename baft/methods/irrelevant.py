@@ -72,17 +72,20 @@ def irrelevant_prompts(request: Request, settings: IrrelevantSettings, seed: int
 
 
 def irrelevant_activations(
-    engine: Engine, batches: Batches, site: Site, where: PromptEnds, settings: IrrelevantSettings, context: Context
+    engine: Engine,
+    batches: Batches,
+    site: Site,
+    where: PromptEnds,
+    settings: IrrelevantSettings,
+    context: Context,
+    shared: Tensor,
 ) -> Activations:
-    """Activations of the unedited model at ``site`` for all irrelevant prompts of all streams."""
-    general = load_pool().general[: settings.general]
+    """Activations of the unedited model at ``site`` for all irrelevant prompts of all streams, beside ``shared`` ones."""
     per_stream = [
         [prompt for request in batch for prompt in irrelevant_prompts(request, settings, context.seed)]
         for batch in batches
     ]
-    texts = [*general, *(prompt for prompts in per_stream for prompt in prompts)]
-    hidden = hidden_states(engine, texts, site, where)
-    shared, rest = hidden[: len(general)], hidden[len(general) :]
+    rest = hidden_states(engine, [prompt for prompts in per_stream for prompt in prompts], site, where)
     width = engine.model.hidden_size
     stacked = []
     for prompts in per_stream:
@@ -91,8 +94,14 @@ def irrelevant_activations(
     own = torch.nn.utils.rnn.pad_sequence(stacked, batch_first=True)
     lengths = torch.tensor([len(s) for s in stacked], device=own.device)
     real = (torch.arange(own.shape[1], device=own.device) < lengths[:, None]).float()
-    flat = torch.cat(shared) if shared else torch.zeros(0, width, device=own.device)
-    return Activations(flat, own, real)
+    return Activations(shared, own, real)
+
+
+def general_activations(engine: Engine, site: Site, where: PromptEnds, count: int) -> Tensor:
+    """Activations (M, d) at the first ``count`` prompts of the pool that have nothing to do with any edit."""
+    texts = load_pool().general[:count]
+    states = hidden_states(engine, texts, site, where)
+    return torch.cat(states) if states else torch.zeros(0, engine.model.hidden_size, device=engine.model.device)
 
 
 @torch.no_grad()

@@ -38,8 +38,8 @@ class RomeSettings(Settings):
     decay: float = Field(1e-3, ge=0, description="Weight of ‖change of v‖ / ‖v‖².")
     tolerance: float = Field(5e-2, ge=0, description="A stream ends once its loss is below this.")
     second_moment: bool = Field(False, description="Whether C is the collected key moment; else the identity.")
-    prefixes: int = Field(5, ge=0, description="Sampled texts put before the prompt, besides none.")
-    prefix_tokens: int = Field(10, ge=1, description="Tokens of each sampled text.")
+    prefixes: int = Field(3, ge=0, description="Sampled texts put before the prompt, besides none.")
+    prefix_tokens: int = Field(8, ge=1, description="Tokens of each sampled text.")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class SubspaceSettings(Settings):
     tail: int = Field(1, ge=0, description="Prompt tokens edited at the end.")
     steps: int = Field(40, ge=1, description="Optimiser steps at most.")
     lr: float = Field(2e-3, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(0.1, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token.")
+    tolerance: float = Field(0.05, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token.")
     contexts: tuple[str, ...] = Field((), description="Texts put before the rewrite prompt as further training prompts.")
 
 

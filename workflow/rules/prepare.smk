@@ -29,7 +29,7 @@ rule prepare_benchmark:
         layout.timing("prepare_benchmark", "benchmark")
     params:
         spec=lambda w: plan.benchmark_spec(w.benchmark),
-        source=plan.benchmark_source(),
+        source=plan.shipped_source("baft.benchmarks.prepare"),
     shell:
         "baft prepare-benchmark --benchmark {params.spec:q} --name {wildcards.benchmark:q} --out {output:q}"
         " 2> >(tee {log:q} >&2)"
@@ -79,7 +79,7 @@ rule collect_moments:
     params:
         model=lambda w: plan.model_spec(w.model),
         moments=study.moments.model_dump_json(),
-        source=plan.source("baft.evaluation.jobs"),
+        source=plan.shipped_source("baft.evaluation.jobs"),
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft collect-moments --model {params.model:q} --moments {params.moments:q} --layer {wildcards.layer}"

@@ -1,0 +1,115 @@
+"""Editing without the workflow: ``baft.edit`` in Python and ``baft edit`` on the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from baft.config import ModelConfig
+from baft.config.methods import method_settings
+from baft.engine.asking import Decoding, Question
+from baft.engine.engine import Engine
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods.base import Context, Request, create
+
+
+class EditedModel:
+    """A frozen model with one stream of edits, which can be switched off, saved and loaded."""
+
+    def __init__(self, engine: Engine, state: EditState, about: Mapping[str, Any]):
+        self.engine, self.state, self.about = engine, state, dict(about)
+        self.active = True
+
+    def generate(self, prompts: Sequence[str], max_new_tokens: int = 12, stop: Sequence[str] = ("\n",)) -> list[str]:
+        """Greedy continuations of ``prompts``, edited unless switched off."""
+        questions = [Question(0, tuple(self.engine.text.prompt(prompt))) for prompt in prompts]
+        deltas = self.state.deltas if self.active else {}
+        return [r.decoded for r in self.engine.ask(deltas, questions, Decoding(max_new_tokens, tuple(stop)))]
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """The unedited model, within the block."""
+        before, self.active = self.active, False
+        try:
+            yield
+        finally:
+            self.active = before
+
+    def save(self, folder: Path | str) -> None:
+        """Writes the edit (not the model) as safetensors and JSON."""
+        self.state.save(Path(folder), self.about)
+
+    @staticmethod
+    def load(folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EditedModel:
+        """A saved edit on the model it was made for. Raises UserError if ``folder`` holds none."""
+        engine = Engine.of(model, tokenizer)
+        state, about = EditState.load(Path(folder), engine.model.device)
+        return EditedModel(engine, state, about)
+
+
+def edit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request | Mapping[str, str]],
+    method: str = "baft",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    model_label: str | None = None,
+    seed: int = 0,
+) -> EditedModel:
+    """Makes all ``requests`` (mappings with prompt, target, subject) in one batch of one stream.
+
+    ``settings`` differ from those of config/methods; ``model_label`` picks a model's own settings there. The model is
+    frozen and its weights stay as they are. Raises UserError if the method cannot make the edit.
+    """
+    engine = Engine.of(model, tokenizer)
+    wanted = [r if isinstance(r, Request) else Request(str(i), **r) for i, r in enumerate(requests)]
+    chosen = method_settings(method, model_label, settings)
+    outcome = create(method, chosen).fit(engine, [wanted], None, Context(seed))
+    if (error := outcome.reports[0].error) is not None:
+        raise UserError(f"The edit failed: {error}.")
+    return EditedModel(engine, outcome.state, {"method": method, "settings": chosen, "seed": seed})
+
+
+def edit_command(
+    *,
+    model: str,
+    method: str,
+    subject: str,
+    target: str,
+    prompt: str,
+    ask: Sequence[str],
+    save: Path | None,
+    settings: Mapping[str, Any],
+) -> None:
+    """Makes one edit and prints each prompt's answer before and after it."""
+    from baft.evaluation.jobs import quiet
+    from baft.models.loading import load_model
+    from baft.models.prepare import CARD, prepare_model
+
+    quiet()
+    if Path(model).is_dir():
+        config, folder = ModelConfig(source="folder", path=model), Path("cache/models/folder")
+        prepare_model(config, folder)
+    elif model == "smollm2-135m":
+        config, folder = ModelConfig(), Path(os.environ.get("BAFT_CACHE", "cache")) / "models" / model
+        if not (folder / CARD).is_file():
+            prepare_model(config, folder)
+    else:
+        raise UserError(f"--model is {model!r}, but must be smollm2-135m or a local folder.")
+    request = {"prompt": prompt, "target": target, "subject": subject}
+    edited = edit(*load_model(config, folder), [request], method, settings=settings, model_label=model)
+    prompts = [prompt, *ask]
+    with edited.off():
+        before = edited.generate(prompts)
+    for text, old, new in zip(prompts, before, edited.generate(prompts), strict=True):
+        print(f"{text}\n  before: {old}\n  after:  {new}")
+    if save is not None:
+        edited.save(save)
+        print(f"Saved in {save}.")

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from baft.engine.asking import Decoding, Question, greedy
+from baft.engine.budget import TokenBudget
+from baft.engine.deltas import Dense, Everywhere, PromptEnds, Subspace
+from baft.engine.engine import Engine
+from baft.engine.sites import Site
+from tests.engine.tiny import PROMPTS, TARGETS
+
+DECODING = Decoding(6, ())
+
+
+def questions(engine: Engine) -> list[Question]:
+    """Out of order in length, several streams, none to three answers of one to many tokens."""
+    found = []
+    for number, prompt in enumerate(PROMPTS):
+        answers = [TARGETS[(number + k) % len(TARGETS)] for k in range(number % 4)]
+        forced = tuple(tuple(engine.text.answer(prompt, answer)) for answer in answers)
+        found.append(Question(number % 3, tuple(engine.text.prompt(prompt)), forced))
+    found[1] = replace(found[1], forced=((5,), *found[1].forced))
+    return found
+
+
+def alone(model: torch.nn.Module, question: Question) -> list[tuple[list[int], Tensor]]:
+    """Own choices and log-probabilities at each forced answer, one plain forward each."""
+    found = []
+    for answer in question.forced:
+        ids = torch.tensor([[*question.prompt, *answer]])
+        with torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits[0, len(question.prompt) - 1 : -1].float()
+        logprob = logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None])[:, 0]
+        found.append((logits.argmax(-1).tolist(), logprob))
+    return found
+
+
+def compare(replies: Sequence, models: Sequence[torch.nn.Module], asked: Sequence[Question]) -> None:
+    for reply, question in zip(replies, asked, strict=True):
+        expected = alone(models[question.stream], question)
+        assert len(reply.forced) == len(expected)
+        for forced, (argmax, logprob) in zip(reply.forced, expected, strict=True):
+            assert forced.argmax == argmax
+            torch.testing.assert_close(torch.tensor(forced.logprob), logprob, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("budget", [4096, 40, 1], ids=["one batch", "small batches", "one by one"])
+def test_forced_answers_are_those_of_plain_forwards(tiny: Engine, budget: int) -> None:
+    asked = questions(tiny)
+    replies = replace(tiny, budget=TokenBudget(budget)).ask({}, asked, DECODING)
+    compare(replies, [tiny.model.model] * 3, asked)
+
+
+def test_greedy_decoding_is_that_of_generate(tiny: Engine) -> None:
+    asked = questions(tiny)
+    chosen: list[list[int]] = [[] for _ in asked]
+
+    def record(logits: Tensor, numbers: Sequence[int]) -> Tensor:
+        tokens = greedy(logits, numbers)
+        for number, token in zip(numbers, tokens.tolist(), strict=True):
+            chosen[number].append(token)
+        return tokens
+
+    replies = tiny.ask({}, asked, DECODING, record)
+    for question, tokens, reply in zip(asked, chosen, replies, strict=True):
+        ids = torch.tensor([question.prompt])
+        expected = tiny.model.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+        )[0, len(question.prompt) :].tolist()
+        assert tokens == expected
+        assert reply.decoded == tiny.text.decode(expected).strip()
+
+
+def test_a_stream_is_a_model_with_its_own_weights(tiny: Engine) -> None:
+    site = Site(1, tiny.model.architecture.mlp_down)
+    wide, tall = tiny.model.widths(site)
+    change = 0.3 * torch.randn(3, tall, wide, generator=torch.Generator().manual_seed(2))
+    models = []
+    for own in change:
+        model = copy.deepcopy(tiny.model.model)
+        weight = model.get_submodule(tiny.model.architecture.blocks)[1].get_submodule(site.module).weight
+        weight.data += own if weight.shape == own.shape else own.T
+        models.append(model)
+    asked = questions(tiny)
+    replies = tiny.ask({site: Dense(Everywhere(), change)}, asked, DECODING)
+    compare(replies, models, asked)
+    for question, reply in zip(asked, replies, strict=True):
+        ids = torch.tensor([question.prompt])
+        expected = models[question.stream].generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+        )[0, len(question.prompt) :]
+        assert reply.decoded == tiny.text.decode(expected.tolist()).strip()
+
+
+def test_an_edit_of_the_prompt_reaches_answers_through_the_cache(tiny: Engine) -> None:
+    # The prompt's last token is edited while it is read; the answer's own tokens never are.
+    draw = torch.Generator().manual_seed(3)
+    rotation = torch.linalg.qr(torch.randn(3, 32, 4, generator=draw))[0].mT
+    weight, bias = torch.randn(3, 4, 32, generator=draw), torch.randn(3, 4, generator=draw)
+    asked = questions(tiny)
+    replies = tiny.ask({Site(1): Subspace(PromptEnds(0, 1), rotation, weight, bias)}, asked, DECODING)
+    for question, reply in zip(asked, replies, strict=True):
+        s, at = question.stream, len(question.prompt) - 1
+
+        def edit(module, args, output, s=s, at=at):
+            hidden = (output[0] if isinstance(output, tuple) else output).clone()
+            h = hidden[:, at]
+            hidden[:, at] = h + (h @ weight[s].T + bias[s] - h @ rotation[s].T) @ rotation[s]
+            return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+        handle = tiny.model.blocks[1].register_forward_hook(edit)
+        try:
+            compare([reply], [tiny.model.model] * 3, [question])
+        finally:
+            handle.remove()
+
+
+def test_decoding_stops_where_it_is_told(tiny_llama: Engine) -> None:
+    words = iter(tiny_llama.text.tokenizer("\nParis is\nnot Rome").input_ids)
+
+    def spell(logits: Tensor, numbers: Sequence[int]) -> Tensor:
+        return torch.tensor([next(words)])
+
+    question = Question(0, tuple(tiny_llama.text.prompt("The capital is")))
+    assert tiny_llama.ask({}, [question], Decoding(30), spell)[0].decoded == "Paris is"
+
+
+def test_an_end_token_ends_a_row_and_not_its_neighbours(tiny_llama: Engine) -> None:
+    end, word = tiny_llama.text.tokenizer.eos_token_id, tiny_llama.text.tokenizer("a").input_ids[0]
+
+    def choose(logits: Tensor, numbers: Sequence[int]) -> Tensor:
+        return torch.tensor([end if n == 0 else word for n in numbers])
+
+    asked = [Question(0, tuple(tiny_llama.text.prompt(p))) for p in PROMPTS[:2]]
+    replies = tiny_llama.ask({}, asked, Decoding(4), choose)
+    assert [r.decoded for r in replies] == ["", "aaaa"]
