@@ -69,7 +69,10 @@ def edit(
     frozen and its weights stay as they are. Raises UserError if the method cannot make the edit.
     """
     engine = Engine.of(model, tokenizer)
-    wanted = [r if isinstance(r, Request) else Request(str(i), **r) for i, r in enumerate(requests)]
+    wanted = [
+        r if isinstance(r, Request) else Request(str(i), r["prompt"], r["target"], r.get("subject", ""))
+        for i, r in enumerate(requests)
+    ]
     chosen = method_settings(method, model_label, settings)
     outcome = create(method, chosen).fit(engine, [wanted], None, Context(seed))
     if (error := outcome.reports[0].error) is not None:

@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from baft.engine.budget import TokenBudget
 from baft.engine.deltas import Delta
-from baft.engine.frozen import FrozenModel, Reads
+from baft.engine.frozen import FrozenModel, Reads, held_in
 from baft.engine.rows import Batch, Row, collate
 from baft.engine.sites import Site
 from baft.engine.text import Text
@@ -168,8 +168,8 @@ def _continue(
     """Own choices and log-probabilities at the second and later tokens of ``answers`` to the rows ``source``."""
     index = torch.tensor(source, device=model.device)
     own = DynamicCache()
-    for number, layer in enumerate(cache.layers):
-        own.update(layer.keys[index], layer.values[index], number)
+    for number, (key, value) in enumerate(held_in(cache)):
+        own.update(key[index], value[index], number)
     longest = max(len(a) for a in answers) - 1
     ids = torch.full((len(answers), longest), pad, dtype=torch.int64)
     for r, answer in enumerate(answers):

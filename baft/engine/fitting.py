@@ -103,7 +103,9 @@ def minimise(
     with torch.no_grad():
         where = {site: delta.where for site, delta in build(params).items()}
     held = prepare(model, rows, where, pad, standing)
-    done = Fit({name: p.detach().clone() for name, p in params.items()}, [0] * count, [math.nan] * count, [None] * count)
+    done = Fit(
+        {name: p.detach().clone() for name, p in params.items()}, [0] * count, [math.nan] * count, [None] * count
+    )
     active = torch.arange(count, device=model.device)
     current = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
     adam = Adam(current, schedule.lr, schedule.decay)
@@ -140,9 +142,7 @@ def _reading(held: Prepared, logits: Tensor, reads: Reads, targets: Tensor, acti
     return Reading(logits, targets, reads.row, held.rows, held.batch.stream, active)
 
 
-def _record(
-    done: Fit, current: Params, active: Tensor, leaving: Tensor, bad: Tensor, fit: Tensor, step: int
-) -> None:
+def _record(done: Fit, current: Params, active: Tensor, leaving: Tensor, bad: Tensor, fit: Tensor, step: int) -> None:
     for local in torch.nonzero(leaving)[:, 0].tolist():
         stream = int(active[local])
         done.steps[stream] = step

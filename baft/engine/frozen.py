@@ -16,7 +16,6 @@ from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.models.architectures import Architecture, blocks_of
 
-
 Edits = Iterable[tuple[Site, Delta]]
 """Deltas with their sites; of several at one site the earlier is added first."""
 
@@ -33,10 +32,11 @@ class FrozenModel:
     """A language model whose weights never change."""
 
     def __init__(self, model: PreTrainedModel, architecture: Architecture):
-        self.model = model.eval().requires_grad_(False)
+        self.model = model.requires_grad_(False)
+        model.train(False)
         self.architecture = architecture
         self.blocks = blocks_of(model, architecture)
-        self.device = model.get_input_embeddings().weight.device  # type: ignore[union-attr]
+        self.device: torch.device = next(model.parameters()).device
         self.dtype = model.dtype
         self.hidden_size = int(model.config.get_text_config().hidden_size)
         self._tuples = self._blocks_return_tuples()
@@ -61,7 +61,7 @@ class FrozenModel:
         weight = self.module(site).weight
         rows, columns = weight.shape  # type: ignore[misc]
         # GPT-2's Conv1D keeps its weight as (in, out).
-        return (rows, columns) if type(self.module(site)).__name__ == "Conv1D" else (columns, rows)  # type: ignore[return-value]
+        return (rows, columns) if type(self.module(site)).__name__ == "Conv1D" else (columns, rows)
 
     def logits(
         self,
@@ -84,7 +84,8 @@ class FrozenModel:
                 stack.enter_context(self._entered(entry, hidden))
             stack.enter_context(self._edited(edits, batch))
             stack.enter_context(_reading(self.model.get_output_embeddings(), reads))
-            return self._call(self.model, batch, cache, cached).logits[0]
+            logits: Tensor = self._call(self.model, batch, cache, cached).logits[0]
+            return logits
 
     def activations(
         self, batch: Batch, site: Site, *, cache: DynamicCache | None = None, edits: Edits = ()
@@ -173,8 +174,14 @@ class FrozenModel:
         return isinstance(outputs[0], tuple)
 
 
+def held_in(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+    """Keys and values of every block, each (B, heads, tokens, width)."""
+    return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr,misc]
+
+
 def _first(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
 
 
 @contextmanager

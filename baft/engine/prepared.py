@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from baft.engine.deltas import Delta, Where
-from baft.engine.frozen import Edits, FrozenModel, Reads
+from baft.engine.frozen import Edits, FrozenModel, Reads, held_in
 from baft.engine.rows import Batch, Row, collate
 from baft.engine.sites import Site
 
@@ -25,8 +25,8 @@ class Prepared:
     """Rows with their unchanging activations.
 
     ``hidden`` (B, T, d) is the output of block ``entry`` for the columns of ``batch``, None if entry is -1. ``keys`` and
-    ``values`` hold, per block, the K tokens before them, of which ``cached`` (B, K) tells the real ones; None if K is 0. ``standing`` are the
-    constant deltas that act in the passes; those below are part of ``hidden`` already.
+    ``values`` hold, per block, the K tokens before them, of which ``cached`` (B, K) tells the real ones; None if K is 0.
+    ``standing`` are the constant deltas that act in the passes; those below are part of ``hidden`` already.
     """
 
     model: FrozenModel
@@ -66,7 +66,9 @@ class Prepared:
 
     def select(self, index: Sequence[int], streams: Mapping[int, int]) -> Prepared:
         """Some of the rows, with the streams renumbered."""
-        kept = torch.tensor(sorted(streams, key=lambda old: streams[old]), dtype=torch.int64, device=self.batch.ids.device)
+        kept = torch.tensor(
+            sorted(streams, key=lambda old: streams[old]), dtype=torch.int64, device=self.batch.ids.device
+        )
         i = torch.tensor(list(index), dtype=torch.int64, device=self.batch.ids.device)
         rows = tuple(
             Row(streams[row.stream], row.ids, row.prompt, row.mark, row.reads) for row in (self.rows[j] for j in index)
@@ -121,11 +123,11 @@ def prepare(
         if handle is not None:
             handle.remove()
     keys, values = [], []
-    for number, layer in enumerate(cache.layers):
+    for number, (key, value) in enumerate(held_in(cache)):
         # Below the site the cache is never read, but its length is; a view of one number stands for it.
         short = number <= entry
-        keys.append(layer.keys[:1, :1, :width, :1] if short else layer.keys[:, :, :width])
-        values.append(layer.values[:1, :1, :width, :1] if short else layer.values[:, :, :width])
+        keys.append(key[:1, :1, :width, :1] if short else key[:, :, :width])
+        values.append(value[:1, :1, :width, :1] if short else value[:, :, :width])
     hidden = kept[0][:, width:] if kept else None
     cached = whole.real[:, :width]
     return Prepared(model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), cached, _from(entry, fixed))

@@ -50,8 +50,8 @@ def load_engine(config: ModelConfig, folder: Path) -> Engine:
 
 def quiet() -> None:
     """Silences the model library's own notices, which would bury the progress lines."""
-    notices.set_verbosity_error()
-    notices.disable_progress_bar()
+    notices.set_verbosity_error()  # type: ignore[no-untyped-call]
+    notices.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: EvaluationConfig, out: Path) -> None:
@@ -144,12 +144,16 @@ def _probe_rows(engine: Engine, edited: Edited, before: Mapping[Key, Measured], 
                 columns = against(reply, before[one.key])
             else:
                 columns = {"error": report.error}
-            yield describe(one) | columns | {
-                "stream_id": stream.id,
-                "step": steps[record.id],
-                "edits": size,
-                "moment": "final",
-            }
+            yield (
+                describe(one)
+                | columns
+                | {
+                    "stream_id": stream.id,
+                    "step": steps[record.id],
+                    "edits": size,
+                    "moment": "final",
+                }
+            )
 
 
 def _probes(stream: Stream) -> Iterable[tuple[Record, Any]]:
@@ -222,5 +226,3 @@ def _conditions(
 def _provenance(engine: Engine, conditions: Conditions, config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     device: torch.device = engine.model.device
     return provenance_of(conditions, device=device.type, device_name=device_name(device), config=config, **more)
-
-

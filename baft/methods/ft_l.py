@@ -28,7 +28,8 @@ class FtLSettings(Settings):
 
     layer: int | float = Field(0.66, ge=0, description="Block whose MLP output layer is tuned; a float is a share.")
     objective: Literal["prompt_last", "target_new"] = Field(
-        "prompt_last", description="Where the target's tokens are read: all at the last prompt token, or each at its own."
+        "prompt_last",
+        description="Where the target's tokens are read: all at the last prompt token, or each at its own.",
     )
     steps: int = Field(25, ge=1, description="Optimiser steps at most.")
     lr: float = Field(5e-4, gt=0, description="Adam's learning rate.")

@@ -89,8 +89,8 @@ def irrelevant_activations(
     width = engine.model.hidden_size
     stacked = []
     for prompts in per_stream:
-        own, rest = rest[: len(prompts)], rest[len(prompts) :]
-        stacked.append(torch.cat(own) if own else torch.zeros(0, width, device=engine.model.device))
+        mine, rest = rest[: len(prompts)], rest[len(prompts) :]
+        stacked.append(torch.cat(mine) if mine else torch.zeros(0, width, device=engine.model.device))
     own = torch.nn.utils.rnn.pad_sequence(stacked, batch_first=True)
     lengths = torch.tensor([len(s) for s in stacked], device=own.device)
     real = (torch.arange(own.shape[1], device=own.device) < lengths[:, None]).float()

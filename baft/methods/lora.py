@@ -25,7 +25,9 @@ class LoraSettings(Settings):
     first: int | float = Field(0, ge=0, description="First block with adapters; a float is a share of the depth.")
     steps: int = Field(70, ge=1, description="Optimiser steps at most.")
     lr: float = Field(5e-3, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(1e-2, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token.")
+    tolerance: float = Field(
+        1e-2, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
+    )
 
 
 @register
@@ -72,7 +74,7 @@ class Lora(Method):
             parts = [torch.empty(rank, a).uniform_(-(a**-0.5), a**-0.5, generator=generator) for a, _ in widths]
             return torch.cat(parts, 1)
 
-        drawn = per_stream(batches, context, draw).to(engine.model.device).split([a for a, _ in widths], dim=2)
+        drawn = torch.split(per_stream(batches, context, draw).to(engine.model.device), [a for a, _ in widths], dim=2)
         params: Params = {}
         for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
             previous = deltas_of(state).get(site)

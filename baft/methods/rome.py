@@ -22,7 +22,18 @@ from baft.engine.rows import Grouping, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, Settings, deltas_of, generator, register
+from baft.methods.base import (
+    Batches,
+    Context,
+    Method,
+    Outcome,
+    Report,
+    Request,
+    Settings,
+    deltas_of,
+    generator,
+    register,
+)
 
 STARTS = ("The", "Therefore", "Because", "I", "You")
 
@@ -218,9 +229,7 @@ def _value_rows(engine: Engine, stream: int, request: Request, texts: Sequence[s
 def _look_up(
     engine: Engine, requests: Sequence[Request], texts: Sequence[str], site: Site, standing: Mapping[Site, Delta]
 ) -> _Target:
-    rows = [
-        row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)[: len(texts)]
-    ]
+    rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)[: len(texts)]]
     batch = collate(rows, engine.model.device, engine.pad)
     x, y = engine.model.activations(batch, site, edits=standing.items())
     if site in standing:

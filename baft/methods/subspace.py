@@ -26,8 +26,12 @@ class SubspaceSettings(Settings):
     tail: int = Field(1, ge=0, description="Prompt tokens edited at the end.")
     steps: int = Field(40, ge=1, description="Optimiser steps at most.")
     lr: float = Field(2e-3, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(0.05, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token.")
-    contexts: tuple[str, ...] = Field((), description="Texts put before the rewrite prompt as further training prompts.")
+    tolerance: float = Field(
+        0.05, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
+    )
+    contexts: tuple[str, ...] = Field(
+        (), description="Texts put before the rewrite prompt as further training prompts."
+    )
 
 
 def site_of(engine: Engine, settings: SubspaceSettings) -> Site:
@@ -43,10 +47,13 @@ def where_of(settings: SubspaceSettings) -> PromptEnds:
 def orthonormal(basis: Tensor) -> Tensor:
     """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR)."""
     lower = torch.linalg.cholesky(basis @ basis.mT)
-    return torch.linalg.solve_triangular(lower, basis, upper=False)
+    rows: Tensor = torch.linalg.solve_triangular(lower, basis, upper=False)
+    return rows
 
 
-def initial(engine: Engine, batches: Batches, state: EditState | None, context: Context, rank: int, site: Site) -> Params:
+def initial(
+    engine: Engine, batches: Batches, state: EditState | None, context: Context, rank: int, site: Site
+) -> Params:
     """LoReFT's parameters: a random orthonormal basis, W and b as ``nn.Linear`` draws them; or the stream's own so far."""
     previous = deltas_of(state).get(site)
     if isinstance(previous, Subspace):
@@ -96,9 +103,7 @@ def fit_subspace(
     return delta(exact), fit
 
 
-def outcome(
-    site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None
-) -> Outcome:
+def outcome(site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None) -> Outcome:
     """The outcome of a subspace edit; none of the model's weights change."""
     reports = tuple(Report(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
     state = EditState(len(fit.steps), {site: delta}, dict(memory or {}))

@@ -21,7 +21,8 @@ def load_model(config: ModelConfig, folder: Path) -> tuple[PreTrainedModel, PreT
         model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, config.dtype), **arguments)
     except (OSError, ValueError) as error:
         raise UserError(f"The model in {place} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return model.to(device_of(config)), tokenizer
+    model.to(device_of(config))  # type: ignore[arg-type]
+    return model, tokenizer
 
 
 def device_of(config: ModelConfig) -> torch.device:

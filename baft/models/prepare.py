@@ -58,7 +58,9 @@ def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
 def fingerprint(folder: Path) -> str:
     """SHA-256, first 16 hex digits, over a model's config, weights and tokenizer files by name and content."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".model"} and p.name != CARD):
+    for path in sorted(
+        p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".model"} and p.name != CARD
+    ):
         with path.open("rb") as file:
             digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
     return digest.hexdigest()[:16]
