@@ -83,7 +83,7 @@ class FrozenModel:
             if hidden is not None:
                 stack.enter_context(self._entered(entry, hidden))
             stack.enter_context(self._edited(edits, batch))
-            stack.enter_context(_reading(self.model.get_output_embeddings(), reads))
+            stack.enter_context(_reading(self.model.get_output_embeddings(), reads))  # type: ignore[no-untyped-call]
             logits: Tensor = self._call(self.model, batch, cache, cached).logits[0]
             return logits
 

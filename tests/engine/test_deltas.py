@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from baft.engine.deltas import AtMark, Everywhere, GatedSubspace, PromptEnds, Subspace, describe_where, parse_where
+from baft.engine.rows import Row, collate
+
+CPU = torch.device("cpu")
+
+
+def rows() -> list[Row]:
+    return [Row(0, (1, 2, 3, 4, 5, 6), 5), Row(1, (1, 2, 3), 2, mark=1)]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (PromptEnds(0, 1), ["000010", "010000"]),
+        (PromptEnds(0, 9), ["111110", "110000"]),
+        (PromptEnds(1, 1), ["100010", "110000"]),
+        (PromptEnds(4, 4), ["110110", "110000"]),
+        (PromptEnds(2, 0), ["110000", "110000"]),
+        (AtMark(), ["000000", "010000"]),
+    ],
+)
+def test_edited_positions(where: PromptEnds | AtMark, expected: list[str]) -> None:
+    mask = where.mask(collate(rows(), CPU, 0))
+    assert ["".join(str(int(m)) for m in line) for line in mask] == expected
+    for row, line in zip(rows(), expected, strict=True):
+        if "1" in line:
+            assert where.first(row) == line.index("1")
+
+
+def test_left_padding_moves_the_edited_columns_along() -> None:
+    mask = PromptEnds(0, 1).mask(collate(rows(), CPU, 0, [0, -3]))
+    assert mask.long().tolist() == [[0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize("where", [Everywhere(), PromptEnds(2, 3), AtMark()])
+def test_position_rules_are_written_and_read(where: Everywhere | PromptEnds | AtMark) -> None:
+    assert parse_where(describe_where(where)) == where
+
+
+def test_open_gates_are_no_gates() -> None:
+    draw = torch.Generator().manual_seed(0)
+    rotation = torch.linalg.qr(torch.randn(2, 16, 3, generator=draw))[0].mT
+    weight, bias = torch.randn(2, 3, 16, generator=draw), torch.randn(2, 3, generator=draw)
+    plain = Subspace(Everywhere(), rotation, weight, bias)
+    opened = GatedSubspace(
+        Everywhere(), rotation, weight, bias, torch.zeros_like(weight), torch.full_like(bias, 40.0)
+    )
+    shut = opened.with_tensors({"gate_bias": torch.full_like(bias, -200.0)})
+    h, present = torch.randn(2, 5, 16, generator=draw), torch.arange(2)
+    torch.testing.assert_close(opened.update(h, present), plain.update(h, present))
+    assert shut.update(h, present).abs().max() == 0

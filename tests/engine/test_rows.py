@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baft.engine.rows import Grouping, Row, collate
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_rows_return_from_their_groups(streams: list[int], tokens: int) -> None:
+    grouping = Grouping(torch.tensor(streams))
+    x = torch.arange(len(streams) * tokens * 2).reshape(len(streams), tokens, 2)
+    laid = grouping.gather(x)
+    assert grouping.present.tolist() == sorted(set(streams))
+    assert torch.equal(grouping.scatter(laid, tokens), x)
+    # What a stream's parameters do reaches that stream's rows only.
+    tagged = laid * 0 + grouping.present[:, None, None]
+    assert torch.equal(grouping.scatter(tagged, tokens)[:, 0, 0], torch.tensor(streams))
+
+
+def test_a_batch_may_begin_before_or_inside_its_rows() -> None:
+    rows = [Row(0, (5, 6, 7), 2), Row(1, (8,), 1)]
+    batch = collate(rows, torch.device("cpu"), 0, [1, -1])
+    assert batch.ids.tolist() == [[6, 7], [0, 8]]
+    assert batch.positions.tolist() == [[1, 2], [-1, 0]]
+    assert batch.real.tolist() == [[True, True], [False, True]]
+
+
+def test_a_forced_answer_is_read_where_it_is_predicted() -> None:
+    row = Row.forced(0, [1, 2, 3], [7, 8])
+    assert row.ids == (1, 2, 3, 7)
+    assert row.reads == ((2, 7), (3, 8))
