@@ -114,3 +114,9 @@ def test_the_allowed_keys_are_found_below_labels() -> None:
     schema = Study.model_json_schema()
     assert _keys(schema, ["models", "any", "resources"]) == ["mem_mb", "runtime", "gpu"]
     assert _keys(schema, ["methods", "any"]) == ["method", "settings"]
+
+
+def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:
+    study = parse_study(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
+    Plan(study).check()
+    assert len(Plan(study).grid.records()) == 3 * 7 * 5
