@@ -47,9 +47,7 @@ def test_open_gates_are_no_gates() -> None:
     rotation = torch.linalg.qr(torch.randn(2, 16, 3, generator=draw))[0].mT
     weight, bias = torch.randn(2, 3, 16, generator=draw), torch.randn(2, 3, generator=draw)
     plain = Subspace(Everywhere(), rotation, weight, bias)
-    opened = GatedSubspace(
-        Everywhere(), rotation, weight, bias, torch.zeros_like(weight), torch.full_like(bias, 40.0)
-    )
+    opened = GatedSubspace(Everywhere(), rotation, weight, bias, torch.zeros_like(weight), torch.full_like(bias, 40.0))
     shut = opened.with_tensors({"gate_bias": torch.full_like(bias, -200.0)})
     h, present = torch.randn(2, 5, 16, generator=draw), torch.arange(2)
     torch.testing.assert_close(opened.update(h, present), plain.update(h, present))
