@@ -1,7 +1,6 @@
 # make report   install, run the embedded study, make its HTML report, print the main table
 # make test     install and run the tests
 # make lint     install and run the static checks
-# make bench    edits per second, one at a time and batched
 # make clean    remove what the study produced (not the installation, nor the converted models)
 #
 # CONFIG=config/paper.yaml   another study          PYTHON=python3.12   another interpreter, 3.11 or later
@@ -19,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 
 .DELETE_ON_ERROR:
-.PHONY: report test lint lint-code lint-types lint-workflow lint-schema schema format bench install clean
+.PHONY: report test lint lint-code lint-types lint-workflow lint-schema schema format install clean
 
 report: $(INSTALLED)
 	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
@@ -51,9 +50,6 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
-
-bench: $(INSTALLED)
-	$(BIN)/python bench/edits_per_second.py
 
 install: $(INSTALLED)
 
