@@ -41,9 +41,11 @@ def halfway(engine: Engine, label: str) -> float:
 
 # Largest relative distance of a tensor where 1e-4 does not hold: 1.9e-4 was measured. Adam's eps may be why; not checked.
 LARGEST = {("baft", "gpt2"): 2.5e-4}
-UNEXPLAINED = pytest.mark.xfail(reason="two streams part from the second step on, by up to 30 %; not explained yet")
+# In float64 the first step agrees to 1e-12 and the second parts just the same: these gradients are rounding noise, which
+# Adam scales up to whole steps.
+ROUNDING = pytest.mark.xfail(reason="some streams' gradients vanish here, and Adam normalises their rounding noise")
 CASES = [
-    pytest.param(label, kind, marks=[UNEXPLAINED] if (label, kind) == ("rome", "gemma2") else [])
+    pytest.param(label, kind, marks=[ROUNDING] if (label, kind) == ("rome", "gemma2") else [])
     for label in METHODS
     for kind in ("llama", "gpt2", "gemma2")
 ]
