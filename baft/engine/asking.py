@@ -106,7 +106,7 @@ def _ask_batch(
     cache = DynamicCache()
     column = torch.full((len(rows),), width - 1, device=model.device)
     reads = Reads(torch.arange(len(rows), device=model.device), column)
-    logits = model.logits(batch, reads, deltas.items(), cache=cache).float()
+    logits = model.logits(batch, reads, deltas.items(), cache=cache).to(model.precision)
     forced = _force(model, deltas, questions, batch, cache, logits, pad, budget)
     decoded = _decode(model, text, deltas, batch, cache, logits, decoding, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
@@ -180,7 +180,7 @@ def _continue(
     pairs = torch.tensor([(r, c) for r, a in enumerate(answers) for c in range(len(a) - 1)], device=model.device)
     logits = model.logits(
         more, Reads(pairs[:, 0], pairs[:, 1]), deltas.items(), cache=own, cached=batch.real[index]
-    ).float()
+    ).to(model.precision)
     targets = torch.tensor([t for a in answers for t in a[1:]], device=model.device)
     values = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].tolist()
     choices = logits.argmax(-1).tolist()
@@ -229,7 +229,7 @@ def _decode(
         ids = torch.tensor([[tokens[i][-1]] for i in alive], device=model.device)
         one = Batch(ids, length, prompt, torch.full_like(prompt, -1), length + 1, stream)
         reads = Reads(torch.arange(len(alive), device=model.device), torch.zeros_like(prompt))
-        logits = model.logits(one, reads, deltas.items(), cache=cache, cached=real).float()
+        logits = model.logits(one, reads, deltas.items(), cache=cache, cached=real).to(model.precision)
         real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
         length = length + 1
     return decoded

@@ -112,7 +112,7 @@ def minimise(
     reads, targets = held.reads, held.targets
     for step in range(schedule.steps + 1):
         deltas = build(current)
-        logits = held.logits(deltas, reads).float()
+        logits = held.logits(deltas, reads).to(model.precision)
         losses = objective(_reading(held, logits, reads, targets, active), deltas)
         bad = ~torch.isfinite(losses.total.detach())
         last = torch.full_like(bad, step == schedule.steps)

@@ -38,6 +38,8 @@ class FrozenModel:
         self.blocks = blocks_of(model, architecture)
         self.device: torch.device = next(model.parameters()).device
         self.dtype = model.dtype
+        # Of deltas, logits and losses: never less than float32.
+        self.precision = torch.promote_types(model.dtype, torch.float32)
         self.hidden_size = int(model.config.get_text_config().hidden_size)
         self._tuples = self._blocks_return_tuples()
 

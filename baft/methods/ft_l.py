@@ -69,7 +69,11 @@ class FtL(Method):
         fit = minimise(
             engine.model,
             [row(engine, s, request) for s, batch in enumerate(batches) for request in batch],
-            {"change": torch.zeros(len(batches), width_out, width_in, device=engine.model.device)},
+            {
+                "change": torch.zeros(
+                    len(batches), width_out, width_in, dtype=engine.model.precision, device=engine.model.device
+                )
+            },
             lambda params: {site: Dense(where, params["change"])},
             Schedule(settings.steps, settings.lr, settings.tolerance),
             engine.pad,

@@ -90,23 +90,27 @@ def irrelevant_activations(
     stacked = []
     for prompts in per_stream:
         mine, rest = rest[: len(prompts)], rest[len(prompts) :]
-        stacked.append(torch.cat(mine) if mine else torch.zeros(0, width, device=engine.model.device))
+        stacked.append(
+            torch.cat(mine) if mine else torch.zeros(0, width, dtype=shared.dtype, device=engine.model.device)
+        )
     own = torch.nn.utils.rnn.pad_sequence(stacked, batch_first=True)
     lengths = torch.tensor([len(s) for s in stacked], device=own.device)
-    real = (torch.arange(own.shape[1], device=own.device) < lengths[:, None]).float()
+    real = (torch.arange(own.shape[1], device=own.device) < lengths[:, None]).to(own.dtype)
     return Activations(shared, own, real)
 
 
 def general_activations(engine: Engine, site: Site, where: PromptEnds, count: int) -> Tensor:
     """Activations (M, d) at the first ``count`` prompts of the pool that have nothing to do with any edit."""
-    texts = load_pool().general[:count]
+    texts, width = load_pool().general[:count], engine.model.hidden_size
     states = hidden_states(engine, texts, site, where)
-    return torch.cat(states) if states else torch.zeros(0, engine.model.hidden_size, device=engine.model.device)
+    return (
+        torch.cat(states) if states else torch.zeros(0, width, dtype=engine.model.precision, device=engine.model.device)
+    )
 
 
 @torch.no_grad()
 def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: PromptEnds) -> list[Tensor]:
-    """Per text the hidden states (n, d), float32, at the prompt positions that ``where`` picks."""
+    """Per text the hidden states (n, d), in the model's precision, at the prompt positions that ``where`` picks."""
     rows = [Row(0, tuple(ids), len(ids)) for ids in map(engine.text.prompt, texts)]
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     found: dict[int, Tensor] = {}
@@ -115,7 +119,7 @@ def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: Promp
         batch = collate([rows[i] for i in group], engine.model.device, engine.pad)
         _, y = engine.model.activations(batch, site)
         mask = where.mask(batch)
-        found.update({i: y[b][mask[b]].float() for b, i in enumerate(group)})
+        found.update({i: y[b][mask[b]].to(engine.model.precision) for b, i in enumerate(group)})
 
     for _ in engine.budget.run(order, lambda i: len(rows[i].ids), work):
         pass

@@ -74,12 +74,16 @@ class Lora(Method):
             parts = [torch.empty(rank, a).uniform_(-(a**-0.5), a**-0.5, generator=generator) for a, _ in widths]
             return torch.cat(parts, 1)
 
-        drawn = torch.split(per_stream(batches, context, draw).to(engine.model.device), [a for a, _ in widths], dim=2)
+        drawn = torch.split(
+            per_stream(batches, context, draw).to(engine.model.device, engine.model.precision),
+            [a for a, _ in widths],
+            dim=2,
+        )
         params: Params = {}
         for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
             previous = deltas_of(state).get(site)
             known = isinstance(previous, LowRank)
             params[f"down {site}"] = previous.down if known else down.contiguous()  # type: ignore[union-attr]
-            fresh = torch.zeros(len(batches), rank, width, device=engine.model.device)
+            fresh = torch.zeros(len(batches), rank, width, dtype=engine.model.precision, device=engine.model.device)
             params[f"up {site}"] = previous.up / scale if known else fresh  # type: ignore[union-attr]
         return params

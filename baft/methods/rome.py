@@ -106,7 +106,10 @@ class Rome(Method):
             deltas[site] = _appended(deltas.get(site), update, index, count)
         widths = engine.model.widths(site)
         if site not in deltas:
-            empty = (torch.zeros(count, 1, width, device=engine.model.device) for width in widths)
+            empty = (
+                torch.zeros(count, 1, width, dtype=engine.model.precision, device=engine.model.device)
+                for width in widths
+            )
             deltas[site] = LowRank(Everywhere(), *empty)
         return Outcome(EditState(count, deltas), tuple(reports), trained=widths[1], changed=widths[0] * widths[1])
 
@@ -201,7 +204,7 @@ def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) 
     k = key.double()
     left = k if moment is None else torch.linalg.solve(moment.double().to(k.device), k.mT).mT
     down = left / (left * k).sum(-1, keepdim=True)
-    return LowRank(Everywhere(), down[:, None].float(), (wanted - value)[:, None].float())
+    return LowRank(Everywhere(), down[:, None].to(key.dtype), (wanted - value)[:, None])
 
 
 def _no_subject(request: Request) -> str:
@@ -235,7 +238,7 @@ def _look_up(
     if site in standing:
         y = standing[site].apply(x, y, batch, Grouping(batch.stream))
     at = torch.arange(len(rows), device=x.device)
-    x, y = (t[at, batch.mark].float().reshape(len(requests), len(texts), -1) for t in (x, y))
+    x, y = (t[at, batch.mark].to(engine.model.precision).reshape(len(requests), len(texts), -1) for t in (x, y))
     return _Target(x.mean(1), y.mean(1), y[:, 0])
 
 

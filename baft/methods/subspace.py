@@ -67,7 +67,7 @@ def initial(
         bias = torch.empty(rank, 1).uniform_(-bound, bound, generator=generator)
         return torch.cat([rotation, weight, bias], 1)
 
-    drawn = per_stream(batches, context, draw).to(engine.model.device)
+    drawn = per_stream(batches, context, draw).to(engine.model.device, engine.model.precision)
     return {
         "basis": drawn[..., :width].contiguous(),
         "weight": drawn[..., width : 2 * width].contiguous(),

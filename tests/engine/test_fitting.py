@@ -4,6 +4,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+import torch
 
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
@@ -39,21 +40,26 @@ def halfway(engine: Engine, label: str) -> float:
     return median(report.loss for report in outcome.reports if report.loss is not None)
 
 
-# Largest relative distance of a tensor where 1e-4 does not hold: 1.9e-4 was measured. Adam's eps may be why; not checked.
-LARGEST = {("baft", "gpt2"): 2.5e-4}
-# In float64 the first step agrees to 1e-12 and the second parts just the same: these gradients are rounding noise, which
-# Adam scales up to whole steps.
-ROUNDING = pytest.mark.xfail(reason="some streams' gradients vanish here, and Adam normalises their rounding noise")
+# Adam scales a vanishing gradient up to a whole step, and with it the rounding noise of a batched product. In float64 what
+# is left of that is far below what a mistake would leave; in float32 it is the noise itself that is bounded.
+LARGEST = {torch.float64: 1e-8, torch.float32: 1e-4}
+# On this random model most gradients of v* vanish, and the noise is all there is.
+ROUNDING = pytest.mark.xfail(reason="the gradients vanish here, and Adam normalises their rounding noise")
 CASES = [
-    pytest.param(label, kind, marks=[ROUNDING] if (label, kind) == ("rome", "gemma2") else [])
+    pytest.param(label, kind, dtype, marks=[ROUNDING] if (label, kind) == ("rome", "gemma2") else [])
     for label in METHODS
-    for kind in ("llama", "gpt2", "gemma2")
+    for kind, dtype in (
+        ("llama", torch.float64),
+        ("gpt2", torch.float64),
+        ("gemma2", torch.float64),
+        ("llama", torch.float32),
+    )
 ]
 
 
-@pytest.mark.parametrize(("label", "kind"), CASES)
-def test_streams_fitted_together_are_those_fitted_alone(label: str, kind: str) -> None:
-    tiny = engine(kind)
+@pytest.mark.parametrize(("label", "kind", "dtype"), CASES)
+def test_streams_fitted_together_are_those_fitted_alone(label: str, kind: str, dtype: torch.dtype) -> None:
+    tiny = engine(kind, dtype)
     tolerance = halfway(tiny, label)
     together = fit(tiny, label, [[request] for request in REQUESTS], tolerance=tolerance)
     asked = [Question(0, tuple(tiny.text.prompt(p)), (tuple(tiny.text.answer(p, "Rome")),)) for p in PROMPTS]
@@ -69,7 +75,7 @@ def test_streams_fitted_together_are_those_fitted_alone(label: str, kind: str) -
         for site, delta in alone.state.deltas.items():
             for name, tensor in delta.tensors().items():
                 distance = (part.deltas[site].tensors()[name] - tensor).norm() / tensor.norm().clamp(min=1e-9)
-                assert distance < LARGEST.get((label, kind), 1e-4), (s, site, name, float(distance))
+                assert distance < LARGEST[dtype], (s, site, name, float(distance))
         first, second = (tiny.ask(state.deltas, asked, Decoding(4, ())) for state in (part, alone.state))
         assert [r.decoded for r in first] == [r.decoded for r in second]
         for a, b in zip(first, second, strict=True):

@@ -69,10 +69,10 @@ CONFIGS: Mapping[str, Callable[..., hf.PretrainedConfig]] = {
 
 
 @cache
-def engine(kind: str) -> Engine:
-    """A frozen random model of an architecture, the same one every time."""
+def engine(kind: str, dtype: torch.dtype = torch.float32) -> Engine:
+    """A frozen random model of an architecture, the same one every time, its float32 weights cast to ``dtype``."""
     text = tokenizer(kind.startswith("gemma"))
     ends = {"pad_token_id": text.pad_token_id, "eos_token_id": text.eos_token_id, "bos_token_id": text.bos_token_id}
     config = CONFIGS[kind](vocab_size=len(text), **ends)
     torch.manual_seed(1)
-    return Engine.of(hf.AutoModelForCausalLM.from_config(config), text, token_budget=512)
+    return Engine.of(hf.AutoModelForCausalLM.from_config(config).to(dtype), text, token_budget=512)
