@@ -37,7 +37,7 @@ def dotted(location: Sequence[str | int]) -> str:
 def _described(error: ErrorDetails) -> str:
     place = dotted(error["loc"]) or "The config"
     if error["type"] == "value_error":
-        return f"{place}: {error['ctx']['error']}."
+        return f"{place}: {error['ctx']['error']}." if error["loc"] else f"{error['ctx']['error']}."
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
         return f"{place}: a label must be of letters, digits, '.', '_' and '-', and start with a letter or digit."
     if error["type"] == "too_short":

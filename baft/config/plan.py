@@ -89,7 +89,7 @@ class Plan:
             protocols=tuple(study.protocols),
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
             seeds=tuple(study.seeds),
-            statistics=study.statistics,
+            statistics=study.statistics.model_copy(update={"reference": study.reference}),
         )
 
     def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:

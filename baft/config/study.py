@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from baft.config.messages import sentence, unknown
 from baft.config.sections import (
@@ -25,6 +25,9 @@ from baft.config.sections import (
 from baft.errors import UserError
 
 Protocol = Literal["single"]
+
+# The method that edits nothing: a reference row of the tables, compared with none.
+UNEDITED = "none"
 
 
 def _named(value: Any) -> Any:
@@ -55,9 +58,9 @@ class Study(Section):
         "cache", min_length=1, description="Folder of converted models and moments, which studies may share."
     )
     threads: int = Field(1, gt=0, description="CPU threads of a job; several jobs run side by side.")
-    container: str = Field(
-        "baft.sif",
-        description="Image with this package installed; used only with --software-deployment-method apptainer.",
+    container: str | None = Field(
+        None,
+        description="Image with this package installed, for --software-deployment-method apptainer; null for none.",
     )
     models: Annotated[dict[Label, ModelConfig], BeforeValidator(_sections)] = Field(
         {"smollm2-135m": ModelConfig()}, min_length=1, description="The models, by label."
@@ -96,6 +99,21 @@ class Study(Section):
         if repeated is not None:
             raise ValueError(f"{repeated!r} is in the list twice")
         return values
+
+    @model_validator(mode="after")
+    def _reference_is_run(self) -> Self:
+        reference = self.statistics.reference
+        if reference is not None and reference not in self.methods:
+            raise ValueError(
+                f"statistics.reference is {reference!r}, but must be one of the methods: {', '.join(self.methods)}"
+            )
+        return self
+
+    @property
+    def reference(self) -> str | None:
+        """The method that others are compared with; None if the unedited model is all there is."""
+        edits = (label for label, section in self.methods.items() if (section.method or label) != UNEDITED)
+        return self.statistics.reference or next(edits, None)
 
 
 def parse_study(config: Mapping[str, Any]) -> Study:

@@ -73,7 +73,7 @@ def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
     return spread.rename(columns={"value": "seed_sd"})
 
 
-def differences(cells: Cells, reference: str, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+def differences(cells: Cells, reference: str | None, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
     """Each method's mean minus the reference method's, on the records both have, one row a metric and benchmark.
 
     ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol, with so
@@ -90,12 +90,12 @@ def differences(cells: Cells, reference: str, *, resamples: int, level: float, s
 _DIFFERENCE = [*CELL, "reference", "moment", "metric", "mean", "low", "high", "p", "records"]
 
 
-def _compared(cells: Cells, reference: str, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+def _compared(cells: Cells, reference: str | None, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
     moment = shown_moment(cells)
     values = at_moment(cells, moment)
     values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(SHOWN)]
     keys = ["model", "protocol", "benchmark", "metric", "record_id"]
-    theirs = values[values["method"].eq(reference)][[*keys, "value"]]
+    theirs = values[values["method"].isin([reference])][[*keys, "value"]]
     ours = values[~values["method"].isin([reference, UNEDITED])]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_reference"))
     groups = pairs.groupby([*CELL, "metric"], sort=True)

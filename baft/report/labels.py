@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-UNEDITED = "none"
+from baft.config.study import UNEDITED as UNEDITED
 
 METHODS = {
     UNEDITED: "Unedited",

@@ -37,23 +37,21 @@ _HEADS = {
 }
 
 
-def tabulate(
-    records: Sequence[Path], edits: Sequence[Path], folder: Path, statistics: StatisticsConfig, reference: str = "reft"
-) -> list[Path]:
+def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, statistics: StatisticsConfig) -> list[Path]:
     """Write every table of :data:`TABLES` into ``folder`` as CSV, Markdown and LaTeX; return the paths.
 
     ``main.csv``, ``paired.csv`` and ``cost.csv`` are tidy, one row an estimate; ``main_wide.csv`` has a row a method
-    and benchmark and three columns a metric. ``reference`` is the label that other methods are compared with. Cells
-    that are not there are holes. Raises :class:`UserError` if the cells do not belong into one table.
+    and benchmark and three columns a metric. Methods are compared with ``statistics.reference``. Cells that are not
+    there are holes. Raises :class:`UserError` if the cells do not belong into one table.
     """
     cells = read_cells(records)
-    settings = statistics.model_dump()
+    settings = statistics.bootstrap()
     main = estimates.means(cells, **settings)
-    paired = estimates.differences(cells, reference, **settings)
+    paired = estimates.differences(cells, statistics.reference, **settings)
     cost = estimates.costs(edits, **settings)
     made = {
         "main": (main, main_tables(main, cells, statistics)),
-        "paired": (paired, paired_tables(paired, reference, statistics)),
+        "paired": (paired, paired_tables(paired, statistics)),
         "cost": (cost, cost_tables(cost)),
     }
     paths = [_write(folder / "main_wide.csv", wide(main).to_csv(index=False))]
@@ -137,11 +135,12 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
     return notes
 
 
-def paired_tables(paired: pd.DataFrame, reference: str, statistics: StatisticsConfig) -> list[Table]:
-    """A table a model and protocol of differences from ``reference``, those that stay significant marked."""
+def paired_tables(paired: pd.DataFrame, statistics: StatisticsConfig) -> list[Table]:
+    """A table a model and protocol of differences from the reference, those that stay significant marked."""
     made = []
     for model, protocol, setting in settings_of(paired):
         found = {(row.benchmark, row.method, row.metric): row for row in rows_of(setting)}
+        reference = str(setting["reference"].iloc[0])
         blocks = [
             (
                 benchmark,

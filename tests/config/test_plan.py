@@ -57,6 +57,12 @@ def test_the_grid_lists_every_cell_and_shard_and_survives_json(tmp_path: Path) -
     assert len(json.dumps(grid.model_dump())) < 1000
 
 
+def test_methods_are_compared_with_the_first_that_edits_unless_another_is_named(tmp_path: Path) -> None:
+    assert plan(tmp_path).grid.statistics.reference == "toy"
+    assert plan(tmp_path, statistics={"reference": "fast"}).grid.statistics.reference == "fast"
+    assert parse_study({"methods": ["none"]}).reference is None
+
+
 def test_the_layout_is_that_of_the_result_files() -> None:
     layout = Layout("results", "cache")
     values = dict(zip(PARTITIONS, ("m", "baft", "single", "b", 0, 3), strict=True))

@@ -52,6 +52,7 @@ def complaint(config: dict) -> str:
         ({"seeds": [-1]}, ["seeds.0 is -1"]),
         ({"evaluation": {"stop": [""]}}, ["evaluation.stop.0"]),
         ({"statistics": {"level": 1}}, ["statistics.level is 1", "less than 1"]),
+        ({"statistics": {"reference": "reft"}}, ["statistics.reference is 'reft'", "one of the methods: none"]),
         ({"moments": {"source": "file", "path": "/no/such"}}, ["moments.path"]),
     ],
 )

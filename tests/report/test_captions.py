@@ -17,7 +17,9 @@ CONFIG = {
 
 
 def render(caption: Path) -> str:
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(caption.read_text())
+    # Blocks are trimmed as Snakemake does it, which decides where a list has the empty line before it that it needs.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(caption.read_text())
     return template.render(snakemake=SimpleNamespace(config=CONFIG))
 
 

@@ -48,7 +48,7 @@ def test_seeds_are_a_factor(tmp_path: Path) -> None:
 
 
 def test_means_do_not_depend_on_the_order_of_files(study: Study, statistics: StatisticsConfig) -> None:
-    settings = statistics.model_dump()
+    settings = statistics.bootstrap()
     metrics = ["locality"]
     frames = [
         estimates.means(read_cells(paths), **settings, metrics=metrics)

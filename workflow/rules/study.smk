@@ -21,7 +21,9 @@ validate(config, "../schemas/config.schema.json")
 layout = plan.layout
 
 
-container: study.container
+if study.container:
+
+    container: study.container
 
 
 wildcard_constraints:

@@ -62,7 +62,7 @@ def plot_parameters(
 
 def parameters_frame(records: Sequence[Path], edits: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
     """One row a model, protocol, method and benchmark: parameters trained and changed, edit success with intervals."""
-    settings = statistics.model_dump()
+    settings = statistics.bootstrap()
     means = estimates.means(read_cells(records), **settings, metrics=_SUCCESS)
     means = means[means["group"].eq(ALL_GROUPS) & means["method"].ne(UNEDITED)]
     columns = [*estimates.CELL, "parameters_trained", "parameters_changed"]

@@ -59,7 +59,7 @@ def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConf
 def tradeoff_frame(records: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
     """One row a model, protocol, variant, benchmark and method: locality, success, intervals, whether on the front."""
     wanted = [metric for pair in VARIANTS.values() for metric in pair]
-    means = estimates.means(read_cells(records), **statistics.model_dump(), metrics=wanted)
+    means = estimates.means(read_cells(records), **statistics.bootstrap(), metrics=wanted)
     means = means[means["group"].eq(ALL_GROUPS)]
     pieces = []
     for variant, names in VARIANTS.items():
