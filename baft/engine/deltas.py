@@ -108,6 +108,18 @@ class Delta(ABC):
         """The deltas of some streams, in the order given."""
         return self.with_tensors({name: t[streams] for name, t in self.tensors().items()})
 
+    def blank(self) -> Tensor:
+        """(S,) bool: the streams without an edit. Zeros throughout stand for that, and update nothing."""
+        return torch.stack([(t == 0).flatten(1).all(1) for t in self.tensors().values()]).all(0)
+
+    def filled(self, fresh: Mapping[str, Tensor]) -> Self:
+        """With ``fresh`` parameters, by name and (S, …), for the blank streams."""
+        blank = self.blank()
+        now = self.tensors()
+        return self.with_tensors(
+            {n: torch.where(blank.reshape(-1, *[1] * (t.dim() - 1)), t, now[n]) for n, t in fresh.items()}
+        )
+
     def size(self) -> int:
         """Numbers stored for one stream."""
         return sum(t[0].numel() for t in self.tensors().values())

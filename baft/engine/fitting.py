@@ -95,7 +95,7 @@ def minimise(
     ``rows`` name streams 0 … S - 1 and ``params`` are (S, …); ``build`` makes the deltas of a subset of streams from their
     parameters. ``constrain(params, streams)`` may change the parameters of the active ``streams`` in place after a step.
     ``standing`` are the deltas of earlier edits, which stay in place and as they are.
-    A stream whose objective stops being finite keeps its last finite parameters and gets an error.
+    A stream whose objective stops being finite gets its first parameters back, and an error.
     """
     count = len(next(iter(params.values())))
     order = sorted(range(len(rows)), key=lambda i: rows[i].stream)

@@ -35,6 +35,21 @@ class EditState:
             {name: t[index.to(t.device)] for name, t in self.memory.items()},
         )
 
+    def put_back(self, streams: Sequence[int], earlier: EditState | None) -> EditState:
+        """With ``streams`` as they were in ``earlier``, blank where that has nothing of them.
+
+        A tensor may have grown since: what was appended to it is then 0.
+        """
+        before = earlier or EditState(self.streams)
+        deltas = {}
+        for site, delta in self.deltas.items():
+            old = before.deltas.get(site)
+            known = old.tensors() if type(old) is type(delta) else {}
+            put = {name: _put_back(t, known.get(name), streams) for name, t in delta.tensors().items()}
+            deltas[site] = delta.with_tensors(put)
+        memory = {name: _put_back(t, before.memory.get(name), streams) for name, t in self.memory.items()}
+        return EditState(self.streams, deltas, memory)
+
     @staticmethod
     def join(states: Sequence[EditState]) -> EditState:
         """States of different streams as one; all must have the same sites and tensor shapes."""
@@ -74,6 +89,17 @@ class EditState:
             deltas[Site.parse(name)] = Delta.registry[kind["kind"]](parse_where(kind["where"]), **own)
         memory = {key.removeprefix("memory/"): t for key, t in tensors.items() if key.startswith("memory/")}
         return EditState(about["streams"], deltas, memory), about["about"]
+
+
+def _put_back(now: Tensor, before: Tensor | None, streams: Sequence[int]) -> Tensor:
+    now, index = now.clone(), torch.as_tensor(streams, dtype=torch.int64, device=now.device)
+    now[index] = 0
+    if before is not None:
+        corner = now
+        for dim, width in enumerate(before.shape[1:], 1):
+            corner = corner.narrow(dim, 0, width)
+        corner[index] = before[index]
+    return now
 
 
 def _device(delta: Delta) -> torch.device:

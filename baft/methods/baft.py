@@ -54,7 +54,7 @@ class Baft(Method):
         # Of the engine that this method was last used with: the same for every batch of edits.
         self._general: tuple[Engine, Tensor] | None = None
 
-    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
         params = initial(engine, batches, state, context, settings.rank, site)
         params |= self._initial_gates(params, state, site)
@@ -90,11 +90,11 @@ class Baft(Method):
         return self._general[1]
 
     def _initial_gates(self, params: Params, state: EditState | None, site: Site) -> Params:
-        previous = deltas_of(state).get(site)
-        if isinstance(previous, GatedSubspace):
-            return {"gate_weight": previous.gate_weight, "gate_bias": previous.gate_bias}
         bias = torch.full_like(params["bias"], self.settings.gate_bias)
-        return {"gate_weight": torch.zeros_like(params["weight"]), "gate_bias": bias}
+        fresh = {"gate_weight": torch.zeros_like(params["weight"]), "gate_bias": bias}
+        previous = deltas_of(state).get(site)
+        known = previous.filled(fresh).tensors() if isinstance(previous, GatedSubspace) else fresh
+        return {name: known[name] for name in fresh}
 
 
 def displacement(delta: GatedSubspace, alone: Activations) -> Tensor:

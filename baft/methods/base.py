@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -80,12 +80,22 @@ class Method(ABC):
     def __init__(self, settings: Any):
         self.settings = settings
 
-    @abstractmethod
     def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         """Edits stream s with the requests of ``batches[s]``, going on from ``state`` (None: the unedited model).
 
-        All batches are edited side by side, and each gives what it would give alone. A request that this method cannot
-        use is reported as its stream's error, and the stream is left as it was.
+        All batches are edited side by side, and each gives what it would give alone. A stream whose report has an error is
+        left as it was.
+        """
+        outcome = self.edit(engine, batches, state, context)
+        failed = [s for s, report in enumerate(outcome.reports) if report.error is not None]
+        return replace(outcome, state=outcome.state.put_back(failed, state)) if failed else outcome
+
+    @abstractmethod
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        """What :meth:`fit` does, but for the streams with an error: what is in their deltas does not matter.
+
+        A request that this method cannot use is reported as its stream's error. A stream whose delta in ``state`` is blank
+        (all zeros) is an unedited one.
         """
 
     def weight(self, engine: Engine, request: Request) -> int:

@@ -55,7 +55,7 @@ class FtL(Method):
     Settings = FtLSettings
     settings: FtLSettings
 
-    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings = self.settings
         site = Site(engine.model.layer(settings.layer), engine.model.architecture.mlp_down)
         width_in, width_out = engine.model.widths(site)

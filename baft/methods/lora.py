@@ -44,7 +44,7 @@ class Lora(Method):
         names = engine.model.architecture.attention
         return [Site(layer, name) for layer in range(first, len(engine.model.blocks)) for name in names]
 
-    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, sites, where = self.settings, self.sites(engine), Everywhere()
         scale = settings.alpha / settings.rank
 
@@ -81,9 +81,10 @@ class Lora(Method):
         )
         params: Params = {}
         for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
+            up = torch.zeros(len(batches), rank, width, dtype=engine.model.precision, device=engine.model.device)
             previous = deltas_of(state).get(site)
-            known = isinstance(previous, LowRank)
-            params[f"down {site}"] = previous.down if known else down.contiguous()  # type: ignore[union-attr]
-            fresh = torch.zeros(len(batches), rank, width, dtype=engine.model.precision, device=engine.model.device)
-            params[f"up {site}"] = previous.up / scale if known else fresh  # type: ignore[union-attr]
+            known = LowRank(Everywhere(), down.contiguous(), up)
+            if isinstance(previous, LowRank):
+                known = previous.filled(known.tensors())
+            params[f"down {site}"], params[f"up {site}"] = known.down, known.up / scale
         return params

@@ -14,5 +14,5 @@ class Unedited(Method):
     name = "none"
     Settings = Settings
 
-    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         return Outcome(EditState(len(batches)), tuple(Report() for _ in batches))

@@ -22,7 +22,7 @@ class Reft(Method):
     Settings = SubspaceSettings
     settings: SubspaceSettings
 
-    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site = self.settings, site_of(engine, self.settings)
         where = where_of(settings)
 

@@ -81,7 +81,7 @@ class Rome(Method):
     def weight(self, engine: Engine, request: Request) -> int:
         return super().weight(engine, request) * (2 + self.settings.prefixes)
 
-    def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site, count = self.site(engine), len(batches)
         deltas: dict[Site, Delta] = dict(deltas_of(state))
         reports = [Report() for _ in batches]
@@ -101,8 +101,6 @@ class Rome(Method):
             update, fit = self._edit(engine, [batches[s][turn] for s in streams], site, standing, context)
             for i, s in enumerate(streams):
                 reports[s] = Report(reports[s].steps + fit.steps[i], fit.loss[i], fit.errors[i])
-            failed = torch.tensor([error is not None for error in fit.errors], device=engine.model.device)
-            update = update.with_tensors({"up": update.up.masked_fill(failed[:, None, None], 0.0), "down": update.down})
             deltas[site] = _appended(deltas.get(site), update, index, count)
         widths = engine.model.widths(site)
         if site not in deltas:

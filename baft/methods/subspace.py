@@ -46,7 +46,9 @@ def where_of(settings: SubspaceSettings) -> PromptEnds:
 
 def orthonormal(basis: Tensor) -> Tensor:
     """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR)."""
-    lower = torch.linalg.cholesky(basis @ basis.mT)
+    lower, failed = torch.linalg.cholesky_ex(basis @ basis.mT)
+    # A basis that has lost its rank makes its own stream's loss not finite, and stops no other.
+    lower = lower.masked_fill((failed > 0)[..., None, None], torch.nan)
     rows: Tensor = torch.linalg.solve_triangular(lower, basis, upper=False)
     return rows
 
@@ -55,9 +57,6 @@ def initial(
     engine: Engine, batches: Batches, state: EditState | None, context: Context, rank: int, site: Site
 ) -> Params:
     """LoReFT's parameters: a random orthonormal basis, W and b as ``nn.Linear`` draws them; or the stream's own so far."""
-    previous = deltas_of(state).get(site)
-    if isinstance(previous, Subspace):
-        return {"basis": previous.rotation, "weight": previous.weight, "bias": previous.bias}
     width = engine.model.hidden_size
 
     def draw(generator: torch.Generator) -> Tensor:
@@ -68,11 +67,14 @@ def initial(
         return torch.cat([rotation, weight, bias], 1)
 
     drawn = per_stream(batches, context, draw).to(engine.model.device, engine.model.precision)
-    return {
-        "basis": drawn[..., :width].contiguous(),
+    fresh = {
+        "rotation": drawn[..., :width].contiguous(),
         "weight": drawn[..., width : 2 * width].contiguous(),
         "bias": drawn[..., -1].contiguous(),
     }
+    previous = deltas_of(state).get(site)
+    known = previous.filled(fresh).tensors() if isinstance(previous, Subspace) else fresh
+    return {"basis": known["rotation"], "weight": known["weight"], "bias": known["bias"]}
 
 
 def fit_subspace(

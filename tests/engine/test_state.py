@@ -57,3 +57,37 @@ def test_streams_taken_apart_are_joined_again() -> None:
 def test_a_folder_without_an_edit_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no saved edit"):
         EditState.load(tmp_path)
+
+
+def test_streams_put_back_are_as_they_were() -> None:
+    now, before = state(), state()
+    before = EditState(
+        3, {s: d.with_tensors({n: -t for n, t in d.tensors().items()}) for s, d in before.deltas.items()}
+    )
+    put = now.put_back([0, 2], before)
+    assert same(put.select([1]), now.select([1]))
+    # The earlier state has no memory, so that there is none to go back to.
+    for s in (0, 2):
+        part = put.select([s])
+        assert same(EditState(1, part.deltas), before.select([s]))
+        assert not part.memory["usage"].any()
+
+
+def test_streams_put_back_to_nothing_are_blank_and_can_be_filled() -> None:
+    now = state()
+    put = now.put_back([1], None)
+    for site, delta in put.deltas.items():
+        assert delta.blank().tolist() == [False, True, False]
+        filled = delta.filled({n: t + 1 for n, t in now.deltas[site].tensors().items()}).tensors()
+        for name, tensor in now.deltas[site].tensors().items():
+            assert torch.equal(filled[name], torch.stack([tensor[0], tensor[1] + 1, tensor[2]]))
+
+
+def test_what_was_appended_since_is_taken_away_again() -> None:
+    def low_rank(updates: int) -> EditState:
+        ones = torch.ones(2, updates, 3)
+        return EditState(2, {Site(0, "mlp.down_proj"): LowRank(Everywhere(), ones, 2 * ones)})
+
+    put = low_rank(2).put_back([1], low_rank(1)).deltas[Site(0, "mlp.down_proj")].tensors()
+    assert put["down"].sum(-1).tolist() == [[3, 3], [3, 0]]
+    assert put["up"].sum(-1).tolist() == [[6, 6], [6, 0]]
