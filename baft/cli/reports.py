@@ -42,7 +42,7 @@ def plot_tradeoff(grid: GridOption, out: Figure) -> None:
     from baft.report.figures import plot_tradeoff as run
 
     cells = read_spec(Grid, grid)
-    run(cells.records(), out, cells.statistics)
+    run(cells.curve_records(), out, cells.statistics)
 
 
 @app.command()

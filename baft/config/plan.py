@@ -16,10 +16,11 @@ from pydantic import Field
 from baft.config.cells import Cell, MethodSpec, model_spec
 from baft.config.layout import Layout, at
 from baft.config.messages import unknown
-from baft.config.methods import FOLDER, known_methods, method_settings, read_method
+from baft.config.methods import FOLDER, check_settings, known_methods, method_settings, read_method
 from baft.config.sections import Section, StatisticsConfig
 from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
+from baft.config.sweeps import Point, line_of, points_of
 from baft.errors import UserError
 
 Key = tuple[str, str, str, str, str]
@@ -31,28 +32,34 @@ class Grid(Section):
     results: str = Field(description="Folder of the results.")
     models: tuple[str, ...] = Field(description="Labels of the models.")
     methods: tuple[str, ...] = Field(description="Labels of the methods.")
+    points: tuple[str, ...] = Field((), description="Labels of the swept points, which only trade-off curves show.")
     protocols: tuple[str, ...] = Field(description="Labels of the protocols.")
     benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
 
     def records(self) -> list[Path]:
+        """Record files of all cells but those of swept points."""
+        pattern = Layout(self.results, "").record
+        return [at(pattern, **cell) for cell in self._cells(self.methods)]
+
+    def curve_records(self) -> list[Path]:
         """Record files of all cells."""
         pattern = Layout(self.results, "").record
-        return [at(pattern, **cell) for cell in self._cells()]
+        return [at(pattern, **cell) for cell in self._cells((*self.methods, *self.points))]
 
     def edits(self) -> list[Path]:
-        """Edit files of all shards of all cells."""
+        """Edit files of all shards of all cells but those of swept points."""
         pattern = Layout(self.results, "").edits
         return [
             at(pattern, shard=shard, **cell)
-            for cell in self._cells()
+            for cell in self._cells(self.methods)
             for shard in range(self.benchmarks[str(cell["benchmark"])])
         ]
 
-    def _cells(self) -> list[dict[str, object]]:
+    def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")
-        axes = product(self.models, self.methods, self.protocols, self.benchmarks, self.seeds)
+        axes = product(self.models, methods, self.protocols, self.benchmarks, self.seeds)
         return [dict(zip(names, values, strict=True)) for values in axes]
 
 
@@ -67,11 +74,33 @@ class Plan:
         """Raise :class:`~baft.errors.UserError` for the first method or setting that is wrong for any model."""
         known = known_methods(self.methods_folder)
         for label, section in self.study.methods.items():
-            if self._method(label) not in known:
+            line = self._lines[label]
+            if line.method not in known:
                 place = f"methods.{label}" if section.method else "methods"
-                raise UserError(unknown("method", self._method(label), known, place=place))
+                raise UserError(unknown("method", line.method, known, place=place))
+            for setting, values in section.sweep.items():
+                for value in values:
+                    file = read_method(line.method, self.methods_folder)
+                    check_settings(file, {setting: value}, f"methods.{label}.sweep")
             for model in self.study.models:
-                self._settings(model, label)
+                self._merged(model, label, line)
+
+    @functools.cached_property
+    def points(self) -> dict[str, Point]:
+        """The swept points by label; a value that a line has for every model anyway makes none."""
+        return {
+            label: point
+            for label, point in points_of(self.study.methods).items()
+            if any(
+                self._merged(model, label, point) != self._merged(model, line_of(label), self._lines[line_of(label)])
+                for model in self.study.models
+            )
+        }
+
+    @functools.cached_property
+    def methods(self) -> dict[str, Point]:
+        """Every method as it is run, lines before swept points, by label."""
+        return self._lines | self.points
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -86,6 +115,7 @@ class Plan:
             results=study.results,
             models=tuple(study.models),
             methods=tuple(study.methods),
+            points=tuple(self.points),
             protocols=tuple(study.protocols),
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
             seeds=tuple(study.seeds),
@@ -144,6 +174,12 @@ class Plan:
         return self.study.benchmarks[benchmark].shards
 
     @functools.cached_property
+    def _lines(self) -> dict[str, Point]:
+        return {
+            label: Point(section.method or label, section.settings) for label, section in self.study.methods.items()
+        }
+
+    @functools.cached_property
     def _model_specs(self) -> dict[str, str]:
         return {label: model_spec(model) for label, model in self.study.models.items()}
 
@@ -151,7 +187,7 @@ class Plan:
     def _edit_sources(self) -> dict[str, str]:
         return {
             label: self.shipped_source("baft.evaluation.jobs", f"baft.methods.{self._method(label)}")
-            for label in self.study.methods
+            for label in self.methods
         }
 
     @functools.cached_property
@@ -161,7 +197,7 @@ class Plan:
     @functools.cached_property
     def _cells(self) -> dict[Key, Cell]:
         study = self.study
-        axes = product(study.models, study.methods, study.protocols, study.benchmarks, study.seeds)
+        axes = product(study.models, self.methods, study.protocols, study.benchmarks, study.seeds)
         return {
             (model, method, protocol, benchmark, str(seed)): Cell(
                 model_label=model,
@@ -179,13 +215,11 @@ class Plan:
         return MethodSpec(label=label, method=self._method(label), settings=self._settings(model, label))
 
     def _method(self, label: str) -> str:
-        return self.study.methods[label].method or label
+        return self.methods[label].method
 
     def _settings(self, model: str, label: str) -> dict[str, Any]:
-        return method_settings(
-            self._method(label),
-            model,
-            self.study.methods[label].settings,
-            place=f"methods.{label}.settings",
-            folder=self.methods_folder,
-        )
+        return self._merged(model, label, self.methods[label])
+
+    def _merged(self, model: str, label: str, point: Point) -> dict[str, Any]:
+        place = f"methods.{label}.settings"
+        return method_settings(point.method, model, point.settings, place=place, folder=self.methods_folder)

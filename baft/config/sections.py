@@ -9,16 +9,37 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 PINNED = re.compile(r"[0-9a-f]{40}")
 
 # Labels become directory names of the hive-partitioned results, so nothing that a path or a partition gives meaning to.
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_WORD = re.compile(r"[A-Za-z0-9._-]+")
 
 T = TypeVar("T")
 # YAML has lists only; what is read is not to be changed.
 Listed: TypeAlias = Annotated[tuple[T, ...], Strict(False)]
+
+
+def _labelling(value: Any) -> Any:
+    """A swept value becomes part of a label."""
+    if isinstance(value, (bool, int, float)) or (isinstance(value, str) and _WORD.fullmatch(value)):
+        return value
+    raise ValueError(f"it is {value!r}, but must be a number, a word, or true or false")
+
+
+Swept: TypeAlias = Annotated[Listed[Annotated[Any, AfterValidator(_labelling)]], Field(min_length=1)]
 
 
 def _empty_section(value: Any) -> Any:
@@ -134,6 +155,22 @@ class MethodConfig(Section):
     settings: Annotated[dict[str, Any], BeforeValidator(_empty_section)] = Field(
         {}, description="Settings that differ from config/methods/{method}.yaml."
     )
+    sweep: Annotated[dict[str, Swept], BeforeValidator(_empty_section)] = Field(
+        {}, description="One setting with the further values at which the method is run, for the trade-off curve."
+    )
+
+    @field_validator("sweep")
+    @classmethod
+    def _one_setting_at_a_time(cls, sweep: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        if len(sweep) > 1:
+            raise ValueError(
+                f"it has {' and '.join(sweep)}, but must have one setting; sweep another under a new label"
+            )
+        for setting, values in sweep.items():
+            repeated = next((value for value in values if values.count(value) > 1), None)
+            if repeated is not None:
+                raise ValueError(f"{repeated!r} is in the list of {setting} twice")
+        return sweep
 
 
 class EvaluationConfig(Section):

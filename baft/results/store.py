@@ -27,7 +27,7 @@ PART = "part.parquet"
 _ROWS_A_GROUP = 65_536
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # What survives a folder name, a Snakemake wildcard and a hive reader's URI decoding unchanged.
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 
 
 def partition_path(root: Path | str, **values: object) -> Path:
@@ -46,7 +46,7 @@ def partition_path(root: Path | str, **values: object) -> Path:
         value = str(values[name])
         if not _LABEL.fullmatch(value):
             raise UserError(
-                f"{name} {value!r} cannot name a result folder: use letters, digits, '.', '_' and '-', "
+                f"{name} {value!r} cannot name a result folder: use letters, digits, '.', '_', '-' and '@', "
                 "beginning with a letter or digit."
             )
         folder /= f"{name}={value}"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from baft.config import Cell, Grid, Plan, parse_study, read_spec
+from baft.config import Cell, Grid, Plan, parse_study, read_method, read_spec
 from baft.config.layout import Layout, at
 from baft.results.schema import PARTITIONS
 from baft.results.store import partition_path
@@ -61,6 +61,34 @@ def test_methods_are_compared_with_the_first_that_edits_unless_another_is_named(
     assert plan(tmp_path).grid.statistics.reference == "toy"
     assert plan(tmp_path, statistics={"reference": "fast"}).grid.statistics.reference == "fast"
     assert parse_study({"methods": ["none"]}).reference is None
+
+
+def test_a_sweep_makes_a_method_of_each_further_value(tmp_path: Path) -> None:
+    swept = plan(
+        tmp_path,
+        methods={"toy": {"sweep": {"lr": ["1e-3", 0.1, 2]}}, "fast": {"method": "toy", "settings": {"lr": 1.0}}},
+    )
+    swept.check()
+    assert list(swept.methods) == ["toy", "fast", "toy@lr-1e-3", "toy@lr-2"], "0.1 is what the line itself has"
+    cell = Cell.from_spec(swept.edit_spec("m", "toy@lr-1e-3", *CELL[2:]))
+    assert (cell.method.method, cell.method.settings["lr"]) == ("toy", 1e-3)
+    assert swept.edit_source("toy@lr-2") == swept.edit_source("toy")
+    assert swept.moment_files("m", "toy@lr-2") == []
+
+
+def test_a_swept_value_that_a_line_has_for_one_model_only_is_run(tmp_path: Path) -> None:
+    both = plan(tmp_path, models={"m": {}, "n": {}}, methods={"toy": {"sweep": {"lr": [0.1]}}})
+    assert list(both.points) == []
+    path = tmp_path / "toy.yaml"
+    path.write_text(path.read_text() + "models: {n: {lr: 5.0}}\n")
+    read_method.cache_clear()
+    assert list(Plan(both.study, tmp_path).points) == ["toy@lr-0.1"]
+
+
+def test_tables_are_made_of_the_lines_and_curves_of_all(tmp_path: Path) -> None:
+    grid = plan(tmp_path, methods={"toy": {"sweep": {"lr": [1, 2]}}}).grid
+    assert (len(grid.records()), len(grid.curve_records())) == (4, 12)
+    assert not any("@" in str(path) for path in [*grid.records(), *grid.edits()])
 
 
 def test_the_layout_is_that_of_the_result_files() -> None:

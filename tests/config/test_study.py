@@ -47,6 +47,13 @@ def complaint(config: dict) -> str:
         ({"methods": 3}, ["methods", "a list of names or a mapping"]),
         ({"methods": {"x": {"method": "nonesuch"}}}, ["'nonesuch'", "methods.x"]),
         ({"methods": {"none": {"settings": {"lr": 1}}}}, ["'lr' is not a known setting", "methods.none.settings"]),
+        ({"methods": {"baft": {"sweep": {"localty": [1]}}}}, ["'localty'", "methods.baft.sweep", "'locality'?"]),
+        ({"methods": {"baft": {"sweep": {"locality": [3, -1]}}}}, ["methods.baft.sweep.locality is -1", "at least 0"]),
+        ({"methods": {"baft": {"sweep": {"locality": []}}}}, ["methods.baft.sweep.locality is empty"]),
+        ({"methods": {"baft": {"sweep": {"locality": 3}}}}, ["methods.baft.sweep.locality is 3", "must be a list"]),
+        ({"methods": {"baft": {"sweep": {"locality": [1, 1]}}}}, ["1 is in the list of locality twice"]),
+        ({"methods": {"baft": {"sweep": {"lr": [1], "rank": [2]}}}}, ["lr and rank", "one setting"]),
+        ({"methods": {"baft": {"sweep": {"lr": ["a/b"]}}}}, ["methods.baft.sweep.lr.0", "'a/b'", "a number, a word"]),
         ({"protocols": ["singel"]}, ["protocols.0 is 'singel'", "'single'"]),
         ({"seeds": [0, 0]}, ["seeds", "0 is in the list twice"]),
         ({"seeds": [-1]}, ["seeds.0 is -1"]),
@@ -114,7 +121,7 @@ def test_every_key_has_a_description_and_is_in_the_manual() -> None:
 def test_the_allowed_keys_are_found_below_labels() -> None:
     schema = Study.model_json_schema()
     assert _keys(schema, ["models", "any", "resources"]) == ["mem_mb", "runtime", "gpu"]
-    assert _keys(schema, ["methods", "any"]) == ["method", "settings"]
+    assert _keys(schema, ["methods", "any"]) == ["method", "settings", "sweep"]
 
 
 def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:

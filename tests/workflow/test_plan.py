@@ -31,15 +31,16 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
         {
             "models": {"a": {}, "b": {"dtype": "bfloat16"}},
             "benchmarks": {"mini_zsre": {"shards": 3}, "mini_wiki_recent": {}},
-            "methods": {"none": None, "again": {"method": "none"}},
+            "methods": {"none": None, "reft": {"sweep": {"lr": [0.001, 0.01]}}},
             "seeds": [0, 1],
         },
     )
-    cells = 2 * 2 * 2 * 2
+    methods = 2 + 2
+    cells = 2 * methods * 2 * 2
     assert jobs["prepare_model"] == 2
     assert jobs["prepare_benchmark"] == 2
     assert jobs["measure_base"] == 4
-    assert jobs["edit_shard"] == 2 * 2 * (3 + 1) * 2
+    assert jobs["edit_shard"] == 2 * methods * (3 + 1) * 2
     assert jobs["summarise_cell"] == cells
     assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == 1
     assert "collect_moments" not in jobs
@@ -64,7 +65,8 @@ def test_a_mistake_is_one_line_without_traceback(tmp_path: Path, config: dict, m
 
 def test_the_rules_pass_snakemakes_lint(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    path.write_text("methods: [none]\n")
+    # The lint asks for a container, and the default is none.
+    path.write_text("methods: [none]\ncontainer: baft.sif\n")
     done = snakemake(tmp_path, "--configfile", str(path), "--lint")
     assert done.returncode == 0, done.stdout + done.stderr
 

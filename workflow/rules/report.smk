@@ -53,7 +53,7 @@ for table, label in TABLES.items():
 
 rule plot_tradeoff:
     input:
-        plan.grid.records(),
+        plan.grid.curve_records(),
     output:
         multiext(f"{study.results}/figures/tradeoff", ".pdf", ".csv"),
         report(

@@ -28,7 +28,7 @@ if study.container:
 
 wildcard_constraints:
     model="|".join(map(re.escape, study.models)),
-    method="|".join(map(re.escape, study.methods)),
+    method="|".join(map(re.escape, plan.methods)),
     protocol="|".join(map(re.escape, study.protocols)),
     benchmark="|".join(map(re.escape, study.benchmarks)),
     seed=r"\d+",

@@ -1,0 +1,50 @@
+"""Sweeps: one line of the comparison at several values of one of its settings, each a method of the study by itself.
+
+The label of a swept point is ``line@setting-value``. No label in a config has an ``@``, so that what belongs together
+can be told from the labels alone, in paths and tables too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from baft.config.sections import MethodConfig
+
+_MARK = "@"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method as it is run: the name of its file and the settings that differ from that."""
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def points_of(methods: Mapping[str, MethodConfig]) -> dict[str, Point]:
+    """The swept points of all lines by label, in the order of the config, without the lines themselves."""
+    return {
+        point_label(line, setting, value): Point(section.method or line, {**section.settings, setting: value})
+        for line, section in methods.items()
+        for setting, values in section.sweep.items()
+        for value in values
+    }
+
+
+def point_label(line: str, setting: str, value: Any) -> str:
+    """``baft@locality-3`` for the line ``baft`` with 3 for its setting ``locality``."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    # A plus sign is a space to whatever decodes a path as it would a URI.
+    return f"{line}{_MARK}{setting}-{text.replace('+', '')}"
+
+
+def line_of(label: str) -> str:
+    """The line that a point belongs to; a line is its own."""
+    return label.partition(_MARK)[0]
+
+
+def setting_of(label: str) -> str | None:
+    """The setting that a point sweeps; None for a line."""
+    return label.partition(_MARK)[2].partition("-")[0] or None
