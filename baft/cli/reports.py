@@ -26,6 +26,15 @@ def tabulate(grid: GridOption, out: Annotated[Path, typer.Option(help="Folder of
 
 
 @app.command()
+def tabulate_area(grid: GridOption, out: Annotated[Path, typer.Option(help="Table to write, without suffix.")]) -> None:
+    """Write the table of the areas that trade-off curves dominate."""
+    from baft.report.tradeoff import tabulate_area as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.curve_records(), out, cells.statistics)
+
+
+@app.command()
 def show_table(
     table: Annotated[Path, typer.Argument(help="Markdown file of a table.")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],

@@ -17,9 +17,9 @@ from baft.errors import UserError
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
-from baft.report.rendering import HOLE, Table, latex, markdown, number, percent, plain, quantity
+from baft.report.rendering import HOLE, Table, number, percent, plain, quantity
+from baft.report.writing import write_table, write_text
 from baft.results.schema import ALL_GROUPS
-from baft.results.store import replacing
 from baft.results.summaries import METRICS
 
 TABLES = ("main", "paired", "cost")
@@ -54,18 +54,10 @@ def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, stati
         "paired": (paired, paired_tables(paired, statistics)),
         "cost": (cost, cost_tables(cost)),
     }
-    paths = [_write(folder / "main_wide.csv", wide(main).to_csv(index=False))]
+    paths = [write_text(folder / "main_wide.csv", wide(main).to_csv(index=False))]
     for name, (frame, tables) in made.items():
-        paths.append(_write(folder / f"{name}.csv", frame.to_csv(index=False)))
-        paths.append(_write(folder / f"{name}.md", markdown(tables)))
-        paths.append(_write(folder / f"{name}.tex", latex(tables)))
+        paths += write_table(folder / name, frame, tables)
     return paths
-
-
-def _write(path: Path, text: str) -> Path:
-    with replacing(path) as file:
-        file.write(text.encode())
-    return path
 
 
 def wide(main: pd.DataFrame) -> pd.DataFrame:

@@ -138,20 +138,23 @@ def hypervolume_interval(
     level: float,
     seed: int,
 ) -> Interval:
-    """:func:`hypervolume` of points that are means over the same records, with a percentile bootstrap interval.
+    """:func:`hypervolume` of points that are means over records, with a percentile bootstrap interval.
 
-    ``x`` and ``y`` are (points, records) without NaN. Each replicate draws clusters once for all points, so that their
+    ``x`` and ``y`` are (points, records); where one is NaN, the mean is over the other records, and a point of which a
+    replicate has no record adds nothing to its area. Each replicate draws clusters once for all points, so that their
     dependence is kept. The area of means is biased upwards by noise (a maximum is taken): compare areas only between
     sets of as many points on as many records.
     """
-    across = [_by_cluster(row, clusters)[0] for row in np.asarray(x, dtype=np.float64)]
-    along = [_by_cluster(row, clusters)[0] for row in np.asarray(y, dtype=np.float64)]
+    coordinates = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
+    points = len(coordinates) // 2
     sizes = _by_cluster(np.zeros(len(clusters)), clusters)[1]
-    sums = np.array([*across, *along])
+    sums = np.array([_by_cluster(np.nan_to_num(row), clusters)[0] for row in coordinates])
+    counts = np.array([_by_cluster(~np.isnan(row), clusters)[0] for row in coordinates])
 
     def area(drawn: npt.NDArray[np.int64], axis: int = -1) -> Floats:
-        means = sums[:, drawn].sum(axis=axis) / sizes[drawn].sum(axis=axis)
-        return hypervolume(means[: len(across)], means[len(across) :], reference)
+        found = counts[:, drawn].sum(axis=axis)
+        means = np.divide(sums[:, drawn].sum(axis=axis), found, out=np.zeros_like(found), where=found > 0)
+        return hypervolume(means[:points], means[points:], reference)
 
     everything = np.arange(len(sizes))
     low, high = float("nan"), float("nan")
@@ -160,7 +163,7 @@ def hypervolume_interval(
             (everything,),
             area,
             n_resamples=resamples,
-            batch=max(1, _BATCH_CELLS // (len(sizes) * len(sums))),
+            batch=max(1, _BATCH_CELLS // (2 * len(sizes) * len(sums))),
             vectorized=True,
             confidence_level=level,
             method="percentile",

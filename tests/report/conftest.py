@@ -24,6 +24,29 @@ METHODS = {
 }
 
 
+# The same with points to either side of some methods' own.
+SWEPT = METHODS | {
+    "baft@locality-0": (0.99, 0.30, 20_000, 0),
+    "baft@locality-3": (0.98, 0.45, 20_000, 0),
+    "baft@locality-30": (0.85, 0.75, 20_000, 0),
+    "ft_l@lr-0.0005": (0.40, 0.90, 884_736, 880_000),
+    "ft_l@lr-0.002": (0.70, 0.70, 884_736, 880_000),
+    "ft_l@lr-0.02": (0.95, 0.20, 884_736, 880_000),
+    "rome@clamp-1.0": (0.50, 0.85, 576, 884_736),
+    "rome@clamp-8.0": (0.99, 0.50, 576, 884_736),
+    "lora@rank-2": (0.95, 0.25, 115_200, 460_800),
+    "lora@rank-32": (0.99, 0.15, 1_843_200, 460_800),
+}
+OWN = {"baft": {"locality": 10.0}, "ft_l": {"lr": 0.005}, "rome": {"clamp": 4.0}, "lora": {"rank": 8}}
+
+
+def settings_of(method: str) -> dict[str, object]:
+    """What the provenance of a method's cells says of its settings."""
+    line, _, swept = method.partition("@")
+    setting, _, value = swept.partition("-")
+    return {"name": line, **OWN.get(line, {}), **({setting: float(value)} if swept else {})}
+
+
 @dataclass(frozen=True)
 class Study:
     records: list[Path]
@@ -50,7 +73,7 @@ def make_study(
                 quality = (max(success + shift, 0.02), max(locality + 2 * shift, 0.02))
                 cost = {"parameters_trained": trained, "parameters_changed": changed, "peak_memory": 2_000_000_000}
                 rows = shard_rows(quality, count, rng, cost, hard)
-                conditions = {"benchmark": benchmark, "method": {"name": method}, "model": model, **changes}
+                conditions = {"benchmark": benchmark, "method": settings_of(method), "model": model, **changes}
                 probes, edits = write_shard(root, cell, *rows, **conditions)
                 out = store.partition_path(root / "records", **cell)
                 summarise_cell([probes], [edits], out)
@@ -62,6 +85,11 @@ def make_study(
 @pytest.fixture(scope="session")
 def statistics() -> StatisticsConfig:
     return StatisticsConfig(resamples=200, level=0.95, seed=0, reference="reft")
+
+
+@pytest.fixture(scope="session")
+def swept_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("swept"), SWEPT, ["mini_zsre", "mini_wiki_recent"])
 
 
 @pytest.fixture(scope="session")

@@ -206,6 +206,12 @@ def test_hypervolume_interval_of_one_point_with_constant_height_is_its_widths() 
     assert (found.records, found.clusters) == (50, 50)
 
 
+def test_hypervolume_interval_takes_means_over_the_records_there_are() -> None:
+    x = [[0.2, math.nan, 0.4], [math.nan] * 3]
+    y = [[0.5, 1.0, math.nan], [1.0] * 3]
+    assert s.hypervolume_interval(x, y, names(3), **SETTINGS).mean == pytest.approx(0.3 * 0.75)
+
+
 def test_hypervolume_interval_resamples_points_together() -> None:
     # Success and locality that add up to 1 in each record: drawn apart, the area would vary far more.
     x = np.random.default_rng(0).random((1, 200))

@@ -1,6 +1,11 @@
 # Tables and figures over all cells, for the HTML report of `snakemake --report`.
 
-TABLES = {"main": "means", "paired": "paired differences", "cost": "cost of an edit"}
+TABLES = {
+    "main": "means",
+    "paired": "paired differences",
+    "area": "area under the trade-off",
+    "cost": "cost of an edit",
+}
 
 
 rule tabulate:
@@ -11,7 +16,7 @@ rule tabulate:
         f"{study.results}/tables/main_wide.csv",
         expand(
             f"{study.results}/tables/{{table}}.{{suffix}}",
-            table=TABLES,
+            table=["main", "paired", "cost"],
             suffix=["csv", "md", "tex"],
         ),
     log:
@@ -24,6 +29,23 @@ rule tabulate:
         source=plan.source("baft.report.tables"),
     shell:
         "baft tabulate --grid {params.grid:q} --out {params.folder:q} 2> >(tee {log:q} >&2)"
+
+
+rule tabulate_area:
+    input:
+        plan.grid.curve_records(),
+    output:
+        multiext(f"{study.results}/tables/area", ".csv", ".md", ".tex"),
+    log:
+        layout.log("tabulate_area"),
+    benchmark:
+        layout.timing("tabulate_area")
+    params:
+        grid=plan.grid.model_dump_json(),
+        stem=subpath(output[0], strip_suffix=".csv"),
+        source=plan.source("baft.report.tradeoff"),
+    shell:
+        "baft tabulate-area --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
 
 
 # A rule a table, for a caption's path takes no wildcards.

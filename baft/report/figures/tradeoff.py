@@ -13,18 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from baft.config import StatisticsConfig
-from baft.report import estimates, style
+from baft.report import style
 from baft.report.cells import read_cells, rows_of, settings_of
-from baft.report.labels import UNEDITED, ordered_benchmarks
-from baft.results.schema import ALL_GROUPS
-from baft.results.statistics import pareto_front
+from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.rendering import HOLE
+from baft.report.tradeoff import VARIANTS, areas_frame, tradeoff_frame
 
-# Locality and edit success, as teacher forcing and as greedy decoding measure them.
-VARIANTS = {
-    "forced": ("locality", "edit_success"),
-    "decoded": ("locality_decoded", "edit_success_decoded"),
-}
 _COLUMNS = 5
+_AREA = "area"
 _FRONT: dict[str, Any] = {"color": "#9A9A9A", "linewidth": 0.9, "linestyle": "-", "zorder": 2}
 
 
@@ -35,59 +31,62 @@ def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConf
     ways; teacher-forced in the upper row, decoded in the lower, for each model and protocol. Axes are zoomed to the
     edited models, alike along a row. The step line is the Pareto front of the edited models: no method has both more
     locality and more success. The unedited model is a reference and not on the front; where it lies off the axes, its
-    locality and success are written in the corner.
+    locality and success are written in the corner. Where a setting of a method was swept, its further points are hollow
+    and joined in the order of the setting, and a row of panels below has the area that each method's points dominate.
     """
-    frame = tradeoff_frame(records, statistics)
-    given = style.marks(frame["method"])
+    cells = read_cells(records)
+    frame = tradeoff_frame(cells, statistics)
+    swept = bool(frame["method"].ne(frame["line"]).any())
+    areas = areas_frame(cells, statistics) if swept else None
+    given = style.marks(frame["line"])
     settings = settings_of(frame)
-    rows = [_rows(shown) for _, _, shown in settings]
+    rows = [_rows(shown, with_areas=swept) for _, _, shown in settings]
     columns = max(len(names) for row in rows for _, names in row)
     width = style.COLUMN if columns == 1 else style.PAGE
-    heights = [1.45 * len(row) + 0.2 for row in rows]
+    lines = frame.loc[frame["line"].ne(UNEDITED), "line"].nunique()
+    ratios = [[0.35 + 0.14 * lines if variant == _AREA else 1.45 for variant, _ in row] for row in rows]
+    heights = [sum(ratio) + 0.2 for ratio in ratios]
     with style.drawing(width, sum(heights) + 0.6) as figure:
         parts = figure.subfigures(len(settings), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for part, (model, protocol, shown), row in zip(parts, settings, rows, strict=True):
+        for part, (model, protocol, shown), row, ratio in zip(parts, settings, rows, ratios, strict=True):
             if len(settings) > 1:
                 part.suptitle(f"{model}, {protocol}", x=0.02, ha="left", fontsize=8, fontweight="bold")
-            _draw_rows(part.subplots(len(row), columns, squeeze=False), row, shown, given)
-        handles = [*style.legend_handles(given), Line2D([], [], label="Pareto front", **_FRONT)]
+            grid = part.subplots(len(row), columns, squeeze=False, height_ratios=ratio)
+            _draw_rows(grid, row, shown, given)
+            if areas is not None:
+                here = areas[areas["model"].eq(model) & areas["protocol"].eq(protocol)]
+                _draw_areas(grid, row, here, given)
+        handles = [*style.legend_handles(given), *_handles(swept)]
         fit = 3 if columns == 1 else 6
         figure.legend(handles=handles, loc="outside lower center", ncols=min(fit, len(handles)), frameon=False)
         return style.save(figure, frame, out)
 
 
-def tradeoff_frame(records: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
-    """One row a model, protocol, variant, benchmark and method: locality, success, intervals, whether on the front."""
-    wanted = [metric for pair in VARIANTS.values() for metric in pair]
-    means = estimates.means(read_cells(records), **statistics.bootstrap(), metrics=wanted)
-    means = means[means["group"].eq(ALL_GROUPS)]
-    pieces = []
-    for variant, names in VARIANTS.items():
-        sides = [
-            means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high", "records"]]
-            for metric in names
-        ]
-        both = sides[0].add_prefix("locality_").join(sides[1].add_prefix("success_"), how="inner").reset_index()
-        pieces.append(both.assign(variant=variant))
-    frame = pd.concat(pieces, ignore_index=True)
-    frame["on_front"] = False
-    edited = frame[frame["method"].ne(UNEDITED)]
-    for _, group in edited.groupby(["model", "protocol", "variant", "benchmark"]):
-        frame.loc[group.index, "on_front"] = pareto_front(group[["locality_mean", "success_mean"]].to_numpy())
-    return frame
+def _handles(swept: bool) -> list[Line2D]:
+    front = Line2D([], [], label="Pareto front", **_FRONT)
+    if not swept:
+        return [front]
+    grey: dict[str, Any] = {"color": "#4D4D4D", "marker": "o", "markersize": 3.4, "linewidth": 0.8}
+    return [
+        front,
+        Line2D([], [], label="setting swept", markerfacecolor="white", markeredgewidth=0.8, **grey),
+    ]
 
 
-def _rows(shown: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Variant and benchmarks of each row of panels."""
+def _rows(shown: pd.DataFrame, *, with_areas: bool) -> list[tuple[str, list[str]]]:
+    """Variant, or :data:`_AREA`, and benchmarks of each row of panels."""
     names = ordered_benchmarks(shown["benchmark"])
     starts = range(0, len(names), _COLUMNS)
-    return [(variant, names[start : start + _COLUMNS]) for start in starts for variant in VARIANTS]
+    kinds = [*VARIANTS, _AREA] if with_areas else [*VARIANTS]
+    return [(kind, names[start : start + _COLUMNS]) for start in starts for kind in kinds]
 
 
 def _draw_rows(
     grid: np.ndarray, rows: Sequence[tuple[str, list[str]]], shown: pd.DataFrame, given: dict[str, style.Mark]
 ) -> None:
     for line, (variant, names) in zip(grid, rows, strict=True):
+        if variant == _AREA:
+            continue
         drawn = shown[shown["variant"].eq(variant) & shown["benchmark"].isin(names)]
         limits = _limits(drawn, "locality"), _limits(drawn, "success")
         for axis, name in zip(line, names, strict=False):
@@ -118,24 +117,30 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
     for locator in (axis.xaxis, axis.yaxis):
         locator.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10], min_n_ticks=3))
     _draw_front(axis, shown[shown["on_front"]])
-    for row in rows_of(shown):
+    for name, curve in shown.groupby("line"):
+        points = 100 * curve.sort_values("place")[["locality_mean", "success_mean"]].to_numpy()
+        axis.plot(*points.T, color=given[str(name)].colour, linewidth=0.8, alpha=0.8, zorder=2.5)
+    # What a method has as its own stands before what it was swept to.
+    for row in rows_of(shown.assign(own=shown["method"].eq(shown["line"])).sort_values("own", kind="stable")):
         if row.method == UNEDITED and _off_scale(axis, row):
             continue
-        mark = given[row.method]
+        mark = given[row.line]
+        size = style.marker_size(mark)
         axis.errorbar(
             100 * row.locality_mean,
             100 * row.success_mean,
             xerr=_arms(row.locality_mean, row.locality_low, row.locality_high),
             yerr=_arms(row.success_mean, row.success_low, row.success_high),
             color=mark.colour,
-            ecolor=(mark.colour, 0.65),
-            elinewidth=0.8,
+            ecolor=(mark.colour, 0.65 if row.own else 0.3),
+            elinewidth=0.8 if row.own else 0.6,
             marker=mark.marker,
-            markersize=style.marker_size(mark),
-            markeredgecolor="white",
-            markeredgewidth=0.4,
+            markersize=size if row.own else 0.75 * size,
+            markerfacecolor=mark.colour if row.own else "white",
+            markeredgecolor="white" if row.own else mark.colour,
+            markeredgewidth=0.4 if row.own else 0.7,
             clip_on=False,
-            zorder=3,
+            zorder=4 if row.own else 3,
         )
 
 
@@ -174,3 +179,38 @@ def _draw_front(axis: Axes, front: pd.DataFrame) -> None:
     x = np.concatenate([[axis.get_xlim()[0]], points[:, 0], points[-1:, 0]])
     y = np.concatenate([points[:1, 1], points[:, 1], [axis.get_ylim()[0]]])
     axis.step(x, y, where="pre", **_FRONT)
+
+
+def _draw_areas(
+    grid: np.ndarray, rows: Sequence[tuple[str, list[str]]], areas: pd.DataFrame, given: dict[str, style.Mark]
+) -> None:
+    """The dominated areas with intervals, a line a method: teacher-forced filled, decoded hollow."""
+    methods = ordered_methods(areas["line"])
+    ends = 100 * areas[["area", "high"]].max().max()
+    right = min(104.0, 10 * float(np.ceil(ends / 10)) + 4) if ends > 0 else 14.0
+    for line, (kind, names) in zip(grid, rows, strict=True):
+        if kind != _AREA:
+            continue
+        for axis, name in zip(line, names, strict=False):
+            found = {(row.line, row.variant): row for row in rows_of(areas[areas["benchmark"].eq(name)])}
+            for place, method in enumerate(methods):
+                _draw_area(axis, place, [found.get((method, variant)) for variant in VARIANTS], given[method])
+            axis.set(xlim=(-4, right), ylim=(len(methods) - 0.5, -0.5))
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+            axis.set_yticks(range(len(methods)), [method_name(method) for method in methods])
+            axis.tick_params(axis="y", length=0, labelleft=axis is line[0])
+            axis.grid(visible=False, axis="y")
+        for axis in line[len(names) :]:
+            axis.set_axis_off()
+        line[(len(names) - 1) // 2].set_xlabel("area dominated (%) →")
+
+
+def _draw_area(axis: Axes, place: int, rows: Sequence[Any], mark: style.Mark) -> None:
+    if all(row is None for row in rows):
+        axis.text(0, place, HOLE, ha="center", va="center")
+    for row, shift, face in zip(rows, (-0.17, 0.17), (mark.colour, "white"), strict=True):
+        if row is None:
+            continue
+        axis.plot([100 * row.low, 100 * row.high], [place + shift] * 2, color=mark.colour, linewidth=0.9)
+        point: dict[str, Any] = {"marker": "o", "markersize": 3.2, "markerfacecolor": face, "markeredgewidth": 0.8}
+        axis.plot(100 * row.area, place + shift, color=mark.colour, **point)

@@ -5,8 +5,7 @@ import pytest
 
 from baft.config import StatisticsConfig
 from baft.report.figures import plot_tradeoff
-from baft.report.figures.tradeoff import tradeoff_frame
-from tests.report.conftest import METHODS, Study, make_study
+from tests.report.conftest import METHODS, SWEPT, Study, make_study
 
 
 def test_three_files_that_depend_on_the_data_alone(study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
@@ -16,17 +15,13 @@ def test_three_files_that_depend_on_the_data_alone(study: Study, statistics: Sta
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
 
 
-def test_the_frame_has_both_variants_and_the_front_of_the_edited(study: Study, statistics: StatisticsConfig) -> None:
-    frame = tradeoff_frame(study.records, statistics)
-    assert len(frame) == 2 * 2 * len(METHODS)
-    assert set(frame["variant"]) == {"forced", "decoded"}
-    assert not frame.loc[frame["method"] == "none", "on_front"].any(), "the unedited model is a reference"
-    for _, panel in frame[frame["method"] != "none"].groupby(["variant", "benchmark"]):
-        on = panel[panel["on_front"]]
-        assert panel["success_mean"].max() == on["success_mean"].max()
-        assert panel["locality_mean"].max() == on["locality_mean"].max()
-        ordered = on.sort_values("locality_mean")["success_mean"]
-        assert ordered.is_monotonic_decreasing
+def test_curves_can_be_drawn(swept_study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
+    paths = plot_tradeoff(swept_study.records, tmp_path / "tradeoff", statistics)
+    frame = pd.read_csv(paths[2], keep_default_na=False)
+    assert set(frame["method"]) == set(SWEPT)
+    holes = [path for path in swept_study.records if "method=ft_l" not in path.parts or "mini_zsre" not in str(path)]
+    assert len(holes) == len(swept_study.records) - 1
+    assert all(path.stat().st_size for path in plot_tradeoff(holes, tmp_path / "holes", statistics))
 
 
 @pytest.mark.parametrize(

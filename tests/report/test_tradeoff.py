@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from baft.config import StatisticsConfig
+from baft.report.cells import read_cells
+from baft.report.tradeoff import areas_frame, tabulate_area, tradeoff_frame
+from tests.report.conftest import METHODS, SWEPT, Study
+from tests.report.test_cells import score, write_cell
+from tests.results.synthetic import probe
+
+
+def test_the_frame_has_both_variants_and_the_front_of_the_edited(study: Study, statistics: StatisticsConfig) -> None:
+    frame = tradeoff_frame(read_cells(study.records), statistics)
+    assert len(frame) == 2 * 2 * len(METHODS)
+    assert set(frame["variant"]) == {"forced", "decoded"}
+    assert not frame.loc[frame["method"] == "none", "on_front"].any(), "the unedited model is a reference"
+    for _, panel in frame[frame["method"] != "none"].groupby(["variant", "benchmark"]):
+        on = panel[panel["on_front"]]
+        assert panel["success_mean"].max() == on["success_mean"].max()
+        assert panel["locality_mean"].max() == on["locality_mean"].max()
+        ordered = on.sort_values("locality_mean")["success_mean"]
+        assert ordered.is_monotonic_decreasing
+
+
+def test_points_stand_in_the_order_of_the_setting_with_the_methods_own_among_them(
+    swept_study: Study, statistics: StatisticsConfig
+) -> None:
+    frame = tradeoff_frame(read_cells(swept_study.records), statistics)
+    curve = frame.query("line == 'ft_l' and benchmark == 'mini_zsre' and variant == 'forced'").sort_values("place")
+    assert curve["swept_to"].to_list() == [0.0005, 0.002, 0.005, 0.02]
+    assert curve["method"].to_list()[2] == "ft_l"
+    assert set(curve["setting"]) == {"lr"}
+    assert frame.query("line == 'reft'")["swept_to"].isna().all()
+
+
+def test_the_area_is_that_of_the_points_in_the_figure(swept_study: Study, statistics: StatisticsConfig) -> None:
+    cells = read_cells(swept_study.records)
+    frame, areas = tradeoff_frame(cells, statistics), areas_frame(cells, statistics)
+    assert len(areas) == 2 * 2 * (len(METHODS) - 1)
+    for row in areas.itertuples():
+        mine = frame.query("line == @row.line and benchmark == @row.benchmark and variant == @row.variant")[
+            ["locality_mean", "success_mean"]
+        ].to_numpy()
+        assert len(mine) == row.points
+        # By counting: the share of a fine grid of the unit square that lies below some point.
+        grid = (np.arange(400) + 0.5) / 400
+        covered = (grid[:, None, None] <= mine[:, 0]) & (grid[None, :, None] <= mine[:, 1])
+        assert covered.any(axis=2).mean() == pytest.approx(row.area, abs=0.005)
+        assert row.low <= row.area <= row.high or row.high - row.low < 0.02
+    baft = areas.query("line == 'baft'").iloc[0]
+    assert (baft["points"], baft["setting"], baft["values"]) == (4, "locality", "0, 3, 10, 30")
+
+
+def test_a_failed_edit_lowers_the_area_as_it_lowers_success(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    probes = [score(1.0, record="a"), probe("a", "locality", agreement=0.5), probe("b", "reliability", error="no")]
+    areas = areas_frame(read_cells([write_cell(tmp_path, probes, {})]), statistics)
+    row = areas.query("variant == 'forced'").iloc[0]
+    assert (row["area"], row["records"], row["points"], row["setting"]) == (0.25, 2, 1, "")
+
+
+def test_the_table_is_written_in_every_form(swept_study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
+    paths = tabulate_area(swept_study.records, tmp_path / "area", statistics)
+    assert [path.name for path in paths] == ["area.csv", "area.md", "area.tex"]
+    assert len(pd.read_csv(paths[0])) == 2 * 2 * (len(METHODS) - 1)
+    text = paths[1].read_text()
+    assert "clamp: 1, 4, 8" in text
+    assert "@" not in text
+    assert len(SWEPT) > len(METHODS)
