@@ -15,6 +15,7 @@ from baft.config.sections import (
     ModelConfig,
     ModulesConfig,
     MomentsConfig,
+    ProtocolConfig,
     ResourcesConfig,
     StatisticsConfig,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ModulesConfig",
     "MomentsConfig",
     "Plan",
+    "ProtocolConfig",
     "ResourcesConfig",
     "StatisticsConfig",
     "Study",

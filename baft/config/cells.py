@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, ValidationError
 
 from baft.config.messages import sentence
-from baft.config.sections import EvaluationConfig, ModelConfig, Section
+from baft.config.sections import EvaluationConfig, ModelConfig, ProtocolConfig, Section
 from baft.errors import UserError
 
 S = TypeVar("S", bound=Section)
@@ -27,7 +27,8 @@ class Cell(Section):
     model_label: str = Field(description="Label of the model in the config.")
     model: ModelConfig = Field(description="The model.")
     method: MethodSpec = Field(description="The method and its settings.")
-    protocol: str = Field(description="Label of the protocol.")
+    protocol_label: str = Field(description="Label of the protocol.")
+    protocol: ProtocolConfig = Field(description="How records become streams.")
     benchmark: str = Field(description="Label of the benchmark.")
     seed: int = Field(description="Seed of the method's random numbers.")
     evaluation: EvaluationConfig = Field(description="How the edited model is questioned.")

@@ -50,6 +50,11 @@ class Layout:
         return f"{self.results}/edits/{_CELL}/shard={{shard}}/part.parquet"
 
     @property
+    def checkpoints(self) -> str:
+        """What a killed job of one shard goes on from: a folder, gone when the job is done."""
+        return f"{self.results}/checkpoints/{_CELL}/shard={{shard}}"
+
+    @property
     def record(self) -> str:
         """Aggregated rows of a cell, one a record."""
         return f"{self.results}/records/{_CELL}/part.parquet"

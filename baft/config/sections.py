@@ -95,6 +95,9 @@ class ModelConfig(Section):
     token_budget: int = Field(
         2048, gt=0, description="Tokens, padding included, in one forward pass; halved when memory runs out."
     )
+    streams: int = Field(
+        8, gt=0, description="Streams edited side by side at most; a line of progress for each so many."
+    )
     trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
     modules: Annotated[ModulesConfig, BeforeValidator(_empty_section)] = Field(
         ModulesConfig(), description="Module names, only for an architecture that the built-in table lacks."
@@ -171,6 +174,25 @@ class MethodConfig(Section):
             if repeated is not None:
                 raise ValueError(f"{repeated!r} is in the list of {setting} twice")
         return sweep
+
+
+class ProtocolConfig(Section):
+    """How records become streams: ``length`` steps one after another, each editing ``size`` records together."""
+
+    size: int = Field(1, gt=0, description="Records edited together in one step of a stream.")
+    length: int = Field(1, gt=0, description="Steps of a stream, each going on from the last.")
+    at: Listed[Annotated[int, Field(gt=0)]] = Field(
+        (), description="Numbers of edits after which a stream is also scored on its way."
+    )
+
+    @model_validator(mode="after")
+    def _steps_end_there(self) -> Self:
+        for edits in self.at:
+            if edits % self.size or edits > self.size * self.length:
+                raise ValueError(
+                    f"at has {edits}, but must have multiples of size {self.size}, at most {self.size * self.length}"
+                )
+        return self
 
 
 class EvaluationConfig(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
@@ -18,13 +18,12 @@ from baft.config.sections import (
     MethodConfig,
     ModelConfig,
     MomentsConfig,
+    ProtocolConfig,
     Section,
     StatisticsConfig,
     _empty_section,
 )
 from baft.errors import UserError
-
-Protocol = Literal["single"]
 
 # The method that edits nothing: a reference row of the tables, compared with none.
 UNEDITED = "none"
@@ -76,8 +75,8 @@ class Study(Section):
         min_length=1,
         description="Names of files in config/methods, or labels with a method and settings.",
     )
-    protocols: Listed[Protocol] = Field(
-        ("single",), min_length=1, description="How records become streams of edits; 'single': one edit a stream."
+    protocols: Annotated[dict[Label, ProtocolConfig], BeforeValidator(_sections)] = Field(
+        {"single": ProtocolConfig()}, min_length=1, description="How records become streams of edits, by label."
     )
     seeds: Listed[Annotated[int, Field(ge=0)]] = Field(
         (0,), min_length=1, description="Seeds of the methods' random numbers; every cell is run with each."
@@ -92,7 +91,7 @@ class Study(Section):
         StatisticsConfig(), description="Intervals of the tables and figures."
     )
 
-    @field_validator("protocols", "seeds")
+    @field_validator("seeds")
     @classmethod
     def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         repeated = next((value for value in values if values.count(value) > 1), None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ import pyarrow as pa
 import torch
 from transformers.utils import logging as notices
 
-from baft.benchmarks.records import Benchmark, Record
+from baft.benchmarks.records import Benchmark
 from baft.benchmarks.sharding import shard as shard_of
 from baft.benchmarks.store import read_benchmark
-from baft.config import Cell, EvaluationConfig, ModelConfig, MomentsConfig
+from baft.config import Cell, EvaluationConfig, ModelConfig, MomentsConfig, source_digest
 from baft.engine.asking import Decoding
 from baft.engine.engine import Engine
-from baft.evaluation.editing import Edited, edit_streams
+from baft.engine.state import EditState
+from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.metrics import Asked, Key, Measured, Row, against, describe, measure
 from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
-from baft.evaluation.protocols import Stream, protocol_of
+from baft.evaluation.protocols import streams_of
+from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, create
 from baft.models.architectures import architecture_of
 from baft.models.loading import device_name, load_model
@@ -29,7 +32,7 @@ from baft.models.prepare import read_card
 from baft.results.provenance import Conditions
 from baft.results.provenance import collect as provenance_of
 from baft.results.schema import EDITS, PROBES
-from baft.results.store import read_table, write_rows
+from baft.results.store import read_table, write_rows, write_tables
 
 BASE = pa.schema([*PROBES, pa.field("argmax", pa.list_(pa.int32()))])
 """Rows of the unedited model: with its own choice at the forced positions of the first answer."""
@@ -87,28 +90,44 @@ def edit_shard(
     shards: int,
     probes: Path,
     edits: Path,
+    checkpoints: Path,
 ) -> None:
-    """Edits and questions one shard of a cell's records and writes its probe and edit rows."""
+    """Edits and questions one shard of a cell's streams and writes its probe and edit rows.
+
+    A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end.
+    """
     data = read_benchmark(benchmark)
     before = _read_base(base)
     engine = load_engine(cell.model, folder)
     method = create(cell.method.method, cell.method.settings)
-    context = Context(cell.seed, read_moments(engine, moments))
-    records = shard_of(data.records, shard, shards)
-    streams = protocol_of(cell.protocol).streams(records)
-    progress = Progress(f"edit_shard {cell.model_label} {cell.method.label} {cell.benchmark}", len(records), "edits")
-    probe_rows: list[Row] = []
-    edit_rows: list[Row] = []
-    for edited in edit_streams(engine, method, streams, context):
-        probe_rows += _probe_rows(engine, edited, before, _decoding(cell.evaluation))
-        edit_rows += edited.rows()
-        progress.advance(sum(len(batch) for stream in edited.streams for batch in stream.batches))
+    streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
+    records = sum(stream.edits(len(stream.batches)) for stream in streams)
     settings = {"name": cell.method.method, **cell.method.settings}
-    protocol = {"label": cell.protocol}
-    conditions = _conditions(engine, cell.model, folder, data, settings, protocol, len(records))
+    protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json")}
+    conditions = _conditions(engine, cell.model, folder, data, settings, protocol, records)
+    place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
+    decoding = _decoding(cell.evaluation)
+    runner = Runner(
+        engine,
+        method,
+        cell.protocol,
+        Context(cell.seed, read_moments(engine, moments)),
+        lambda state, wanted: list(score(engine, state, wanted, before, decoding)),
+        Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device),
+        Progress(f"edit_shard {place}", records, "edits").advance,
+    )
+    groups = runner.run(streams, cell.model.streams)
     about = _provenance(engine, conditions, cell.model_dump(mode="json"), halvings=engine.budget.halvings)
-    write_rows(probe_rows, PROBES, probes, about)
-    write_rows(edit_rows, EDITS, edits, about)
+    write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
+    write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about)
+    runner.checkpoints.clear()
+
+
+def _digest(cell: Cell, conditions: Conditions, data: Benchmark, shards: int) -> str:
+    """Of everything that the rows of a shard depend on, the code included."""
+    source = source_digest("baft.evaluation.jobs", f"baft.methods.{cell.method.method}")
+    told = [cell.spec(), repr(conditions), repr(shards), source, *(record.id for record in data.records)]
+    return hashlib.sha256("\x1f".join(told).encode()).hexdigest()
 
 
 class Progress:
@@ -127,37 +146,27 @@ class Progress:
         print(line, file=sys.stderr, flush=True)
 
 
-def _probe_rows(engine: Engine, edited: Edited, before: Mapping[Key, Measured], decoding: Decoding) -> Iterator[Row]:
-    good = [s for s, report in enumerate(edited.outcome.reports) if report.error is None]
-    asked = [Asked(s, *pair) for s in good for pair in _probes(edited.streams[s])]
-    deltas = edited.outcome.state.deltas
+def score(
+    engine: Engine, state: EditState, wanted: Sequence[Scoring], before: Mapping[Key, Measured], decoding: Decoding
+) -> Iterator[Row]:
+    """Probe rows of what is to be scored: every probe asked of its stream in ``state`` and compared with ``before``."""
+    probes = [(one, record, probe) for one in wanted for record in one.records for probe in record.probes]
+    asked = [Asked(one.place, record, probe) for one, record, probe in probes if record.id not in one.failed]
     # Without deltas the model is the unedited one, whose replies are there already.
-    replies = measure(engine, deltas, asked, decoding) if deltas else [before[one.key] for one in asked]
+    replies = measure(engine, state.deltas, asked, decoding) if state.deltas else [before[a.key] for a in asked]
     after = iter(zip(asked, replies, strict=True))
-    for s, (stream, report) in enumerate(zip(edited.streams, edited.outcome.reports, strict=True)):
-        size = sum(len(batch) for batch in stream.batches)
-        steps = {record.id: step for step, batch in enumerate(stream.batches) for record in batch}
-        for record, probe in _probes(stream):
-            one = Asked(s, record, probe)
-            if report.error is None:
-                one, reply = next(after)
-                columns = against(reply, before[one.key])
-            else:
-                columns = {"error": report.error}
-            yield (
-                describe(one)
-                | columns
-                | {
-                    "stream_id": stream.id,
-                    "step": steps[record.id],
-                    "edits": size,
-                    "moment": "final",
-                }
-            )
-
-
-def _probes(stream: Stream) -> Iterable[tuple[Record, Any]]:
-    return ((record, probe) for batch in stream.batches for record in batch for probe in record.probes)
+    for one, record, probe in probes:
+        if record.id in one.failed:
+            about = describe(Asked(one.place, record, probe)) | {"error": one.failed[record.id]}
+        else:
+            this, reply = next(after)
+            about = describe(this) | against(reply, before[this.key])
+        yield about | {
+            "stream_id": one.stream.id,
+            "step": one.stream.step_of(record),
+            "edits": one.edits,
+            "moment": one.moment,
+        }
 
 
 def _read_base(path: Path) -> dict[Key, Measured]:

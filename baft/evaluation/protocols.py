@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from baft.benchmarks.records import Record
-from baft.errors import UserError
+from baft.config import ProtocolConfig
 
 
 @dataclass(frozen=True)
@@ -16,28 +16,37 @@ class Stream:
     id: str
     batches: tuple[tuple[Record, ...], ...]
 
+    def edits(self, step: int) -> int:
+        """Records edited once ``step`` (from 0) is done."""
+        return sum(len(batch) for batch in self.batches[: step + 1])
 
-@dataclass(frozen=True)
-class Protocol:
-    """Streams of ``length`` batches of ``size`` records each; single editing is 1 × 1."""
-
-    label: str
-    size: int = 1
-    length: int = 1
-
-    def streams(self, records: Sequence[Record]) -> list[Stream]:
-        """Non-overlapping windows of the records, the last partial one included."""
-        window = self.size * self.length
-        streams = []
-        for start in range(0, len(records), window):
-            own = records[start : start + window]
-            batches = tuple(tuple(own[i : i + self.size]) for i in range(0, len(own), self.size))
-            streams.append(Stream(own[0].id, batches))
-        return streams
+    def step_of(self, record: Record) -> int:
+        """The step at which ``record`` is edited."""
+        return next(step for step, batch in enumerate(self.batches) if any(one.id == record.id for one in batch))
 
 
-def protocol_of(label: str) -> Protocol:
-    """The protocol that a label of the config names. Raises UserError for an unknown one."""
-    if label != "single":
-        raise UserError(f"protocols: '{label}' is not known; known is single.")
-    return Protocol(label)
+def streams_of(protocol: ProtocolConfig, records: Sequence[Record]) -> list[Stream]:
+    """Non-overlapping windows of ``size`` × ``length`` records, cut into batches; the last partial one included."""
+    window = protocol.size * protocol.length
+    streams = []
+    for start in range(0, len(records), window):
+        own = records[start : start + window]
+        batches = tuple(tuple(own[i : i + protocol.size]) for i in range(0, len(own), protocol.size))
+        streams.append(Stream(own[0].id, batches))
+    return streams
+
+
+def moments_of(protocol: ProtocolConfig, stream: Stream, step: int) -> list[tuple[str, tuple[Record, ...]]]:
+    """What is scored after a step: moments, each with the records to score.
+
+    ``immediate``: the records just edited, where later edits could make them forgotten. ``interim``: all records edited
+    so far, at the numbers of edits asked for. ``final``: all records of the stream, after its last step.
+    """
+    so_far = tuple(record for batch in stream.batches[: step + 1] for record in batch)
+    if step == len(stream.batches) - 1:
+        last = [("immediate", stream.batches[step])] if protocol.length > 1 else []
+        return [*last, ("final", so_far)]
+    wanted = [("immediate", stream.batches[step])]
+    if len(so_far) in protocol.at:
+        wanted.append(("interim", so_far))
+    return wanted

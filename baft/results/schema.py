@@ -10,7 +10,8 @@ import pyarrow as pa
 
 PARTITIONS = ("model", "method", "protocol", "benchmark", "seed", "shard")
 
-MOMENTS = ("before", "immediate", "final")
+# Of the unedited model; right after the record's own step; at a number of edits on the way; after the stream's last step.
+MOMENTS = ("before", "immediate", "interim", "final")
 
 PROBES = pa.schema(
     [

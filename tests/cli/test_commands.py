@@ -9,13 +9,23 @@ from typer.testing import CliRunner
 
 from baft.benchmarks.store import read_benchmark
 from baft.cli import app, commands
-from baft.config import BenchmarkConfig, Cell, EvaluationConfig, Grid, MethodSpec, ModelConfig, StatisticsConfig
+from baft.config import (
+    BenchmarkConfig,
+    Cell,
+    EvaluationConfig,
+    Grid,
+    MethodSpec,
+    ModelConfig,
+    ProtocolConfig,
+    StatisticsConfig,
+)
 
 CELL = Cell(
     model_label="m",
     model=ModelConfig(),
     method=MethodSpec(label="none", method="none", settings={}),
-    protocol="single",
+    protocol_label="single",
+    protocol=ProtocolConfig(),
     benchmark="b",
     seed=0,
     evaluation=EvaluationConfig(),

@@ -29,11 +29,13 @@ rule edit_shard:
         ),
         source=lambda w: plan.edit_source(w.method),
         shards=lambda w: plan.shards(w.benchmark),
+        checkpoints=lambda w: layout.checkpoints.format(**w),
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft edit-shard --spec {params.spec:q} --folder {input.model:q} --benchmark {input.benchmark:q}"
         " --base {input.base:q} --shard {wildcards.shard} --shards {params.shards}"
-        " --probes {output.probes:q} --edits {output.edits:q} {input.moments:q}"
+        " --probes {output.probes:q} --edits {output.edits:q} --checkpoints {params.checkpoints:q}"
+        " {input.moments:q}"
         " 2> >(tee {log:q} >&2)"
 
 

@@ -1,0 +1,91 @@
+"""What a job has done so far, on disk: a killed job goes on from the last step that every stream of a group finished.
+
+A group of streams has its rows as one part a step, the state after its last step, and a marker that is written last; what
+the marker does not name does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from baft.engine.state import EditState
+from baft.evaluation.metrics import Row
+from baft.results.schema import EDITS, PROBES
+from baft.results.store import read_table, replacing, write_rows
+
+_PARTS: Mapping[str, pa.Schema] = {"probes": PROBES, "edits": EDITS}
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Steps done by a group, its state after them (None before the first and after the last), edits that failed so far."""
+
+    step: int = 0
+    state: EditState | None = None
+    failed: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Of one job, under ``folder``. ``digest`` is of all that its rows depend on: what another job left is not used."""
+
+    folder: Path
+    digest: str
+    device: torch.device
+
+    def reached(self, group: str, streams: Sequence[str]) -> Reached:
+        """How far ``group`` is; nowhere if it is unknown, of other streams, or of a job that was told something else."""
+        folder = self.folder / group
+        try:
+            marker = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            marker = {}
+        if marker.get("digest") != self.digest or marker.get("streams") != list(streams):
+            shutil.rmtree(folder, ignore_errors=True)
+            return Reached()
+        state = EditState.load(folder / f"state-{marker['step']}", self.device)[0] if marker["state"] else None
+        return Reached(marker["step"], state, marker["failed"])
+
+    def keep(
+        self,
+        group: str,
+        streams: Sequence[str],
+        reached: Reached,
+        probes: Sequence[Row],
+        edits: Sequence[Row],
+    ) -> None:
+        """Keeps the rows of the step that has led to ``reached``."""
+        folder, number = self.folder / group, reached.step
+        for kind, rows in (("probes", probes), ("edits", edits)):
+            write_rows(rows, _PARTS[kind], folder / f"{kind}-{number}.parquet", {})
+        if reached.state is not None:
+            reached.state.save(folder / f"state-{number}", {})
+        marker = {
+            "digest": self.digest,
+            "streams": list(streams),
+            "step": number,
+            "state": reached.state is not None,
+            "failed": dict(reached.failed or {}),
+        }
+        with replacing(folder / "done.json") as file:
+            file.write(json.dumps(marker).encode())
+        shutil.rmtree(folder / f"state-{number - 1}", ignore_errors=True)
+
+    def tables(self, kind: str, groups: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows of finished ``groups``, step by step; ``kind`` is ``probes`` or ``edits``."""
+        for group in groups:
+            folder = self.folder / group
+            steps = json.loads((folder / "done.json").read_text(encoding="utf-8"))["step"]
+            for step in range(1, steps + 1):
+                yield read_table([folder / f"{kind}-{step}.parquet"])
+
+    def clear(self) -> None:
+        """Forgets everything: the job is done."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,121 @@
+"""Running streams: step after step, many side by side, scored when the protocol says so, and kept on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from baft.benchmarks.records import Record
+from baft.config import ProtocolConfig
+from baft.engine.engine import Engine
+from baft.engine.state import EditState
+from baft.evaluation.checkpoints import Checkpoints, Reached
+from baft.evaluation.editing import Cost, edit_step, weight_of
+from baft.evaluation.metrics import Row
+from baft.evaluation.protocols import Stream, moments_of
+from baft.methods.base import Context, Method, Outcome, Report
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Records of one stream to be scored: ``place`` is the stream's in the state, ``failed`` the edits that failed."""
+
+    place: int
+    stream: Stream
+    records: tuple[Record, ...]
+    moment: str
+    edits: int
+    failed: Mapping[str, str]
+
+
+Score = Callable[[EditState, Sequence[Scoring]], list[Row]]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What all groups of streams of one job share.
+
+    ``score`` asks the probes of what it is given and makes rows; ``advance`` is told how many edits are done and scored.
+    """
+
+    engine: Engine
+    method: Method
+    protocol: ProtocolConfig
+    context: Context
+    score: Score
+    checkpoints: Checkpoints
+    advance: Callable[[int], None]
+
+    def run(self, streams: Sequence[Stream], together: int) -> list[str]:
+        """Runs groups of at most ``together`` streams, within the token budget; gives the groups' names, in order."""
+        groups: list[str] = []
+        for start in range(0, len(streams), together):
+            part = range(start, min(start + together, len(streams)))
+            groups += self.engine.budget.run(
+                part, lambda i: self._weight(streams[i]), lambda g: self._group(str(g[0]), [streams[i] for i in g])
+            )
+        return groups
+
+    def _weight(self, stream: Stream) -> int:
+        return max(weight_of(self.engine, self.method, batch) for batch in stream.batches)
+
+    def _group(self, name: str, streams: Sequence[Stream]) -> str:
+        ids = [stream.id for stream in streams]
+        reached = self.checkpoints.reached(name, ids)
+        if reached.step:
+            self.advance(sum(stream.edits(reached.step - 1) for stream in streams))
+        for step in range(reached.step, max(len(stream.batches) for stream in streams)):
+            reached, probes, edits = self._step(streams, step, reached)
+            self.checkpoints.keep(name, ids, reached, probes, edits)
+            self.advance(len(edits))
+        return name
+
+    def _step(self, streams: Sequence[Stream], step: int, reached: Reached) -> tuple[Reached, list[Row], list[Row]]:
+        """One step of the streams that still have one; the state is of those alone."""
+        active = _active(streams, step)
+        state = reached.state
+        if state is not None and state.streams > len(active):
+            before = _active(streams, step - 1)
+            state = state.select([before.index(s) for s in active])
+        batches = [streams[s].batches[step] for s in active]
+        outcome, cost = edit_step(self.engine, self.method, batches, state, self.context)
+        failed = dict(reached.failed or {})
+        for batch, report in zip(batches, outcome.reports, strict=True):
+            if report.error is not None:
+                failed |= {record.id: report.error for record in batch}
+        wanted = [
+            Scoring(place, streams[s], records, moment, streams[s].edits(step), failed)
+            for place, s in enumerate(active)
+            for moment, records in moments_of(self.protocol, streams[s], step)
+        ]
+        probes = self.score(outcome.state, wanted)
+        edits = [
+            row
+            for s, report in zip(active, outcome.reports, strict=True)
+            for row in _edit_rows(streams[s], step, report, outcome, cost, sum(map(len, batches)))
+        ]
+        kept = outcome.state if _active(streams, step + 1) else None
+        return Reached(step + 1, kept, failed), probes, edits
+
+
+def _active(streams: Sequence[Stream], step: int) -> list[int]:
+    return [s for s, stream in enumerate(streams) if step < len(stream.batches)]
+
+
+def _edit_rows(stream: Stream, step: int, report: Report, outcome: Outcome, cost: Cost, edits: int) -> list[Row]:
+    """One row a record; ``edits`` are those that the step's time was spent on."""
+    return [
+        {
+            "record_id": record.id,
+            "stream_id": stream.id,
+            "step": step,
+            "optimiser_steps": report.steps,
+            "loss": report.loss,
+            "seconds": cost.seconds / edits,
+            "peak_memory": cost.memory,
+            "parameters_trained": outcome.trained,
+            "parameters_changed": outcome.changed,
+            "error": report.error,
+        }
+        for record in stream.batches[step]
+    ]

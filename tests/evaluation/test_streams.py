@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from baft.benchmarks.records import Probe, Record
+from baft.config import ProtocolConfig
+from baft.engine.asking import Decoding
+from baft.engine.engine import Engine
+from baft.engine.state import EditState
+from baft.evaluation.checkpoints import Checkpoints
+from baft.evaluation.jobs import score
+from baft.evaluation.metrics import Asked, Row, measure
+from baft.evaluation.protocols import streams_of
+from baft.evaluation.streams import Runner, Scoring
+from baft.methods.base import Context, Method, create
+from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+
+
+def record(number: int, prompt: str, target: str, subject: str) -> Record:
+    probes = (
+        Probe("reliability", "", 0, prompt, (target,)),
+        Probe("locality", "neighbours", 0, PROMPTS[(number + 3) % len(PROMPTS)], (TARGETS[number],)),
+    )
+    return Record(f"r{number}", subject, prompt, target, probes)
+
+
+RECORDS = [record(n, *three) for n, three in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))]
+DECODING = Decoding(4, ())
+_SUBSPACE = {"layer": 1, "rank": 4, "steps": 4, "lr": 5e-2}
+METHODS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "reft": _SUBSPACE,
+    "baft": {**_SUBSPACE, "general": 3, "relations": 2, "subjects": 1},
+    "ft_l": {"layer": 1, "steps": 4, "lr": 1e-2, "bound": 5e-2},
+    "lora": {"rank": 2, "steps": 4, "lr": 1e-2},
+    "rome": {"layer": 1, "steps": 4, "lr": 0.1, "prefixes": 1, "prefix_tokens": 3},
+}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing may catch it."""
+
+
+class Job:
+    """What ``edit_shard`` does, without its files but the checkpoints."""
+
+    def __init__(self, folder: Path, tiny: Engine, name: str, protocol: ProtocolConfig, records: Sequence[Record]):
+        self.engine, self.protocol, self.records = tiny, protocol, records
+        self.method: Method = create(name, METHODS[name])
+        self.checkpoints = Checkpoints(folder, "digest", torch.device("cpu"))
+        asked = [Asked(0, record, probe) for record in records for probe in record.probes]
+        self.before = {a.key: m for a, m in zip(asked, measure(tiny, {}, asked, DECODING), strict=True)}
+        self.steps = 0
+        self.done = 0
+
+    def run(self, together: int = 8, kill_at: int | None = None) -> tuple[list[Row], list[Row]]:
+        def ask(state: EditState, wanted: Sequence[Scoring]) -> list[Row]:
+            self.steps += 1
+            if self.steps == kill_at:
+                raise Killed
+            return list(score(self.engine, state, wanted, self.before, DECODING))
+
+        def advance(count: int) -> None:
+            self.done += count
+
+        runner = Runner(self.engine, self.method, self.protocol, Context(0), ask, self.checkpoints, advance)
+        groups = runner.run(streams_of(self.protocol, self.records), together)
+        probes, edits = (
+            [row for table in self.checkpoints.tables(kind, groups) for row in table.to_pylist()]
+            for kind in ("probes", "edits")
+        )
+        return probes, [{k: v for k, v in row.items() if k not in ("seconds", "peak_memory")} for row in edits]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_killed_job_goes_on_and_gives_the_rows_of_an_undisturbed_one(name: str, tmp_path: Path) -> None:
+    protocol = ProtocolConfig(length=3, at=(2,))
+    tiny = engine("llama")
+    whole = Job(tmp_path / "whole", tiny, name, protocol, RECORDS).run(together=2)
+    steps = 0
+    for kill_at in (1, 3, 2, None):
+        job = Job(tmp_path / "killed", tiny, name, protocol, RECORDS)
+        try:
+            again = job.run(together=2, kill_at=kill_at)
+        except Killed:
+            assert kill_at is not None
+        steps += job.steps
+    assert again == whole
+    assert job.done == len(RECORDS)
+    # 3 streams in 2 groups take 3 + 2 steps, and each kill costs the step that it fell into, nothing else.
+    assert steps == 3 + 2 + 3
+
+
+def test_rows_say_when_they_were_measured(tmp_path: Path) -> None:
+    protocol = ProtocolConfig(size=2, length=2)
+    probes, edits = Job(tmp_path, engine("llama"), "reft", protocol, RECORDS[:7]).run()
+    seen = sorted({(r["stream_id"], r["record_id"], r["step"], r["moment"], r["edits"]) for r in probes})
+    assert [row for row in seen if row[0] == "r4"] == [
+        ("r4", "r4", 0, "final", 3),
+        ("r4", "r4", 0, "immediate", 2),
+        ("r4", "r5", 0, "final", 3),
+        ("r4", "r5", 0, "immediate", 2),
+        ("r4", "r6", 1, "final", 3),
+        ("r4", "r6", 1, "immediate", 3),
+    ]
+    assert [(r["record_id"], r["step"]) for r in edits if r["stream_id"] == "r4"] == [("r4", 0), ("r5", 0), ("r6", 1)]
+
+
+@pytest.mark.parametrize("name", ["reft", "ft_l", "lora", "rome"])
+def test_streams_side_by_side_are_those_run_alone(name: str, tmp_path: Path) -> None:
+    protocol, tiny = ProtocolConfig(length=3), engine("llama", torch.float64)
+    together, _ = Job(tmp_path / "a", tiny, name, protocol, RECORDS).run(together=3)
+    alone, _ = Job(tmp_path / "b", tiny, name, protocol, RECORDS).run(together=1)
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return tuple(row[k] for k in ("record_id", "moment", "edits", "kind", "index"))
+
+    assert len(together) == len(alone)
+    for one, other in zip(sorted(together, key=key), sorted(alone, key=key), strict=True):
+        assert (key(one), one["decoded"]) == (key(other), other["decoded"])
+        assert one["logprob_after"] == pytest.approx(other["logprob_after"], abs=1e-9)
+
+
+def test_one_record_that_cannot_be_edited_costs_no_other(tmp_path: Path) -> None:
+    long = Record("long", "France", "France " * 600, "Rome", (Probe("reliability", "", 0, "France is", ("Rome",)),))
+    nowhere = record(0, "The capital is", "Rome", "France")
+    protocol = ProtocolConfig(length=2)
+    tiny = engine("llama", torch.float64)
+    mixed, edits = Job(tmp_path / "a", tiny, "rome", protocol, [long, *RECORDS[1:4], RECORDS[4], nowhere]).run()
+    assert {r["record_id"]: r["error"] is None for r in edits} == {
+        **dict.fromkeys(["r1", "r2", "r3", "r4"], True),
+        **dict.fromkeys(["long", "r0"], False),
+    }
+    failed = [r for r in mixed if r["record_id"] in ("long", "r0")]
+    assert all(r["error"] and r["token_accuracy"] is None for r in failed)
+    # The stream goes on as if the failed edit had not been asked for.
+    single, _ = Job(tmp_path / "b", tiny, "rome", ProtocolConfig(), [RECORDS[4]]).run()
+    after = [r for r in mixed if r["record_id"] == "r4" and r["moment"] == "final"]
+    assert [r["logprob_after"] for r in after] == pytest.approx([r["logprob_after"] for r in single], abs=1e-9)
+
+
+def test_what_another_job_left_is_not_used(tmp_path: Path) -> None:
+    tiny, protocol = engine("llama"), ProtocolConfig()
+    Job(tmp_path, tiny, "reft", protocol, RECORDS).run()
+    other = Job(tmp_path, tiny, "reft", protocol, RECORDS)
+    other.checkpoints = Checkpoints(tmp_path, "another digest", torch.device("cpu"))
+    other.run()
+    assert other.steps == 1
+    fewer = Job(tmp_path, tiny, "reft", protocol, RECORDS[:3])
+    fewer.run()
+    assert fewer.steps == 1
