@@ -14,7 +14,7 @@ from baft.engine.budget import out_of_memory
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request
+from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, digest
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Cost:
 
 
 def request_of(record: Record) -> Request:
-    """A record as a method sees it: without its probes."""
-    return Request(record.id, record.prompt, record.target, record.subject, record.irrelevant)
+    """A record as a method sees it: of its probes only what is needed not to train on them."""
+    withheld = frozenset(digest(probe.prompt) for probe in record.probes)
+    return Request(record.id, record.prompt, record.target, record.subject, record.irrelevant, withheld)
 
 
 def edit_step(

@@ -32,13 +32,23 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An edit as a method sees it: never a probe. ``irrelevant`` are prompts it may train on to leave them alone."""
+    """An edit as a method sees it: never a probe. ``irrelevant`` are prompts it may train on to leave them alone.
+
+    ``withheld`` are digests (:func:`digest`) of prompts that it must not train on: those it will be judged by. From a
+    digest no prompt can be read, only recognised.
+    """
 
     id: str
     prompt: str
     target: str
     subject: str = ""
     irrelevant: tuple[str, ...] = ()
+    withheld: frozenset[str] = frozenset()
+
+
+def digest(prompt: str) -> str:
+    """What tells whether two prompts are the same but for case and white space, and nothing else about them."""
+    return hashlib.sha256(" ".join(prompt.casefold().split()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from baft.engine.deltas import PromptEnds
 from baft.engine.engine import Engine
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
-from baft.methods.base import Batches, Context, Request, Settings, seed_of
+from baft.methods.base import Batches, Context, Request, Settings, digest, seed_of
 
 
 class IrrelevantSettings(Settings):
@@ -68,7 +68,8 @@ def irrelevant_prompts(request: Request, settings: IrrelevantSettings, seed: int
         others = [s.name for s in pool.subjects if s.name != request.subject]
         names = draw.sample(others, min(settings.subjects, len(others)))
         prompts += [request.prompt.replace(request.subject, name) for name in names]
-    return [prompt for prompt in prompts if prompt != request.prompt]
+    judged = request.withheld | {digest(request.prompt)}
+    return [prompt for prompt in prompts if digest(prompt) not in judged]
 
 
 def irrelevant_activations(
