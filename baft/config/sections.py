@@ -200,6 +200,12 @@ class EvaluationConfig(Section):
 
     max_new_tokens: int = Field(12, gt=0, description="Most tokens of a decoded answer.")
     stop: Listed[Annotated[str, Field(min_length=1)]] = Field(("\n",), description="Strings that end a decoded answer.")
+    fluency_tokens: int = Field(
+        100, ge=0, description="Tokens sampled for each generation prompt (CounterFact has them); 0: none."
+    )
+    drift_tokens: int = Field(
+        256, ge=0, description="Tokens of general text that each edited model reads for its perplexity; 0: none."
+    )
 
 
 class MomentsConfig(Section):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 
 import torch
 from torch import Tensor
@@ -19,25 +20,40 @@ from baft.engine.rows import Batch, Row, collate
 from baft.engine.sites import Site
 from baft.engine.text import Text
 
-Choose = Callable[[Tensor, Sequence[int]], Tensor]
-"""From logits (n, V) of the questions numbered (n,), the next tokens (n,)."""
+Choose = Callable[[Tensor, Sequence[int], int], Tensor]
+"""From logits (n, V) of the questions numbered (n,) and how many tokens they have so far, the next tokens (n,)."""
+
+_COMPARED = 64
+"""Positions whose distributions over the vocabulary are compared at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """A tokenised prompt to one stream, with the answers to force (each as its tokens)."""
+    """A tokenised prompt to one stream, with the answers to force (each as its tokens).
+
+    ``keep`` asks for what enters the output head at the first answer's L tokens. Given back as ``reference`` (L, d) to an
+    edited model, it asks for the divergence from the distributions that it makes.
+    """
 
     stream: int
     prompt: tuple[int, ...]
     forced: tuple[tuple[int, ...], ...] = ()
+    keep: bool = False
+    reference: Tensor | None = None
 
 
 @dataclass(slots=True)
 class Forced:
-    """Of one forced answer: the model's own choice and the log-probability (nats) at each of its tokens."""
+    """Of one forced answer: the model's own choice and the log-probability (nats) at each of its tokens.
+
+    ``states`` (L, d) is there where the question asked to keep it, ``kl`` where it had a reference: KL(reference ‖ this
+    model) in nats at each token.
+    """
 
     argmax: list[int]
     logprob: list[float]
+    states: Tensor | None = None
+    kl: list[float] | None = None
 
 
 @dataclass(slots=True)
@@ -50,13 +66,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Greedy decoding ends at an end token, at one of ``stop`` (cut off), or after ``max_new_tokens``."""
+    """Decoding ends at an end token, at one of ``stop`` (cut off), or after ``max_new_tokens`` (0: none)."""
 
     max_new_tokens: int
     stop: tuple[str, ...] = ("\n",)
 
 
-def greedy(logits: Tensor, questions: Sequence[int]) -> Tensor:
+def greedy(logits: Tensor, questions: Sequence[int], step: int) -> Tensor:
     """The most probable token."""
     return logits.argmax(-1)
 
@@ -106,8 +122,9 @@ def _ask_batch(
     cache = DynamicCache()
     column = torch.full((len(rows),), width - 1, device=model.device)
     reads = Reads(torch.arange(len(rows), device=model.device), column)
-    logits = model.logits(batch, reads, deltas.items(), cache=cache).to(model.precision)
-    forced = _force(model, deltas, questions, batch, cache, logits, pad, budget)
+    states = model.states(batch, reads, deltas.items(), cache=cache)
+    logits = model.head(states).to(model.precision)
+    forced = _force(model, deltas, questions, batch, cache, states, logits, pad, budget)
     decoded = _decode(model, text, deltas, batch, cache, logits, decoding, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
 
@@ -118,32 +135,75 @@ def _force(
     questions: Sequence[Question],
     batch: Batch,
     cache: DynamicCache,
+    states: Tensor,
     logits: Tensor,
     pad: int,
     budget: TokenBudget,
 ) -> list[list[Forced]]:
-    logprobs = logits.log_softmax(-1)
-    first = logits.argmax(-1).tolist()
-    results = [[Forced([first[i]], []) for _ in q.forced] for i, q in enumerate(questions)]
+    results = [[Forced([], []) for _ in q.forced] for q in questions]
     pairs = [(i, j) for i, q in enumerate(questions) for j in range(len(q.forced))]
     if not pairs:
         return results
-    where = torch.tensor([(i, questions[i].forced[j][0]) for i, j in pairs], device=model.device)
-    for (i, j), value in zip(pairs, logprobs[where[:, 0], where[:, 1]].tolist(), strict=True):
-        results[i][j].logprob.append(value)
+    _record(model, questions, results, pairs, [(i, 0, 1) for i, _ in pairs], states, logits)
     longer = sorted(
         (p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1), key=lambda p: len(questions[p[0]].forced[p[1]])
     )
     width = batch.ids.shape[1]
-    for start in _cuts([len(questions[i].forced[j]) for i, j in longer], width, budget.tokens):
-        part = longer[start]
+    for cut in _cuts([len(questions[i].forced[j]) for i, j in longer], width, budget.tokens):
+        part = longer[cut]
         answers = [questions[i].forced[j] for i, j in part]
-        for (i, j), (argmax, logprob) in zip(
-            part, _continue(model, deltas, batch, cache, [i for i, _ in part], answers, pad), strict=True
-        ):
-            results[i][j].argmax += argmax
-            results[i][j].logprob += logprob
+        further = _continue(model, deltas, batch, cache, [i for i, _ in part], answers, pad)
+        ends = accumulate(len(answer) - 1 for answer in answers)
+        spans = [(end - len(answer) + 1, 1, len(answer)) for end, answer in zip(ends, answers, strict=True)]
+        _record(model, questions, results, part, spans, further, model.head(further).to(model.precision))
     return results
+
+
+def _record(
+    model: FrozenModel,
+    questions: Sequence[Question],
+    results: list[list[Forced]],
+    pairs: Sequence[tuple[int, int]],
+    spans: Sequence[tuple[int, int, int]],
+    states: Tensor,
+    logits: Tensor,
+) -> None:
+    """Adds to ``results`` what ``states`` (N, d) and ``logits`` (N, V) say of the answers ``pairs``.
+
+    A span (row, start, end): the tokens from start to end of the answer are predicted by the rows from row on.
+    """
+    rows = [row + k for row, start, end in spans for k in range(end - start)]
+    targets = [questions[i].forced[j][k] for (i, j), (_, *ends) in zip(pairs, spans, strict=True) for k in range(*ends)]
+    logprobs = logits.log_softmax(-1)
+    index = torch.tensor([rows, targets], device=model.device)
+    values = iter(logprobs[index[0], index[1]].tolist())
+    choices = logits.argmax(-1).tolist()
+    compared: list[tuple[Forced, Tensor]] = []
+    against: list[int] = []
+    for (i, j), (row, start, end) in zip(pairs, spans, strict=True):
+        here, question, result = slice(row, row + end - start), questions[i], results[i][j]
+        result.argmax += choices[here]
+        result.logprob += islice(values, end - start)
+        if j == 0 and question.keep:
+            result.states = torch.cat([*([] if result.states is None else [result.states]), states[here]])
+        if j == 0 and question.reference is not None:
+            compared.append((result, question.reference[start:end]))
+            against += range(here.start, here.stop)
+    if compared:
+        reference = torch.cat([own for _, own in compared]).to(model.device, model.dtype)
+        divergences = iter(_divergence(model, reference, logprobs, torch.tensor(against, device=model.device)))
+        for result, own in compared:
+            result.kl = [*(result.kl or []), *islice(divergences, len(own))]
+
+
+def _divergence(model: FrozenModel, reference: Tensor, logprobs: Tensor, index: Tensor) -> list[float]:
+    """KL(p ‖ q) in nats, p made by the states ``reference`` (n, d) and q the rows ``index`` (n,) of ``logprobs`` (N, V)."""
+    found: list[float] = []
+    for start in range(0, len(reference), _COMPARED):
+        part = slice(start, start + _COMPARED)
+        before = model.head(reference[part]).to(model.precision).log_softmax(-1)
+        found += (before.exp() * (before - logprobs[index[part]])).sum(-1).clamp(min=0).tolist()
+    return found
 
 
 def _cuts(lengths: Sequence[int], width: int, tokens: int) -> list[slice]:
@@ -164,8 +224,8 @@ def _continue(
     source: Sequence[int],
     answers: Sequence[tuple[int, ...]],
     pad: int,
-) -> list[tuple[list[int], list[float]]]:
-    """Own choices and log-probabilities at the second and later tokens of ``answers`` to the rows ``source``."""
+) -> Tensor:
+    """What enters the head before the second and later tokens of ``answers`` to the rows ``source``, one after another."""
     index = torch.tensor(source, device=model.device)
     own = DynamicCache()
     for number, (key, value) in enumerate(held_in(cache)):
@@ -178,18 +238,7 @@ def _continue(
     lengths = prompt + torch.tensor([len(a) - 1 for a in answers], device=model.device)
     more = Batch(ids.to(model.device), prompt, prompt, batch.mark[index], lengths, batch.stream[index])
     pairs = torch.tensor([(r, c) for r, a in enumerate(answers) for c in range(len(a) - 1)], device=model.device)
-    logits = model.logits(
-        more, Reads(pairs[:, 0], pairs[:, 1]), deltas.items(), cache=own, cached=batch.real[index]
-    ).to(model.precision)
-    targets = torch.tensor([t for a in answers for t in a[1:]], device=model.device)
-    values = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].tolist()
-    choices = logits.argmax(-1).tolist()
-    results, at = [], 0
-    for answer in answers:
-        n = len(answer) - 1
-        results.append((choices[at : at + n], values[at : at + n]))
-        at += n
-    return results
+    return model.states(more, Reads(pairs[:, 0], pairs[:, 1]), deltas.items(), cache=own, cached=batch.real[index])
 
 
 def _decode(
@@ -204,19 +253,21 @@ def _decode(
     numbers: Sequence[int],
 ) -> list[str]:
     """Continues every row from ``cache`` (used up); rows that have ended leave the batch."""
-    ends = _end_tokens(model, text)
+    ends = end_tokens(model, text)
     tokens: list[list[int]] = [[] for _ in range(len(batch.ids))]
     decoded = [""] * len(tokens)
     alive = list(range(len(tokens)))
     real, length, prompt, stream = batch.real, batch.length, batch.prompt, batch.stream
     for step in range(decoding.max_new_tokens):
-        chosen = choose(logits, [numbers[i] for i in alive]).tolist()
+        chosen = choose(logits, [numbers[i] for i in alive], step).tolist()
         going = []
         for at, (i, token) in enumerate(zip(alive, chosen, strict=True)):
             if token in ends:
                 continue
             tokens[i].append(token)
-            decoded[i], stopped = _until(text.decode(tokens[i]), decoding.stop)
+            stopped = False
+            if decoding.stop:
+                decoded[i], stopped = _until(text.decode(tokens[i]), decoding.stop)
             if not stopped:
                 going.append(at)
         if not going or step == decoding.max_new_tokens - 1:
@@ -232,7 +283,7 @@ def _decode(
         logits = model.logits(one, reads, deltas.items(), cache=cache, cached=real).to(model.precision)
         real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
         length = length + 1
-    return decoded
+    return decoded if decoding.stop else [text.decode(own).strip() for own in tokens]
 
 
 def _until(text: str, stop: Sequence[str]) -> tuple[str, bool]:
@@ -242,7 +293,8 @@ def _until(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     return (body[: min(cuts)].strip(), True) if cuts else (body.strip(), False)
 
 
-def _end_tokens(model: FrozenModel, text: Text) -> set[int]:
+def end_tokens(model: FrozenModel, text: Text) -> set[int]:
+    """Tokens that end a text."""
     ends = {text.tokenizer.eos_token_id}
     for config in (model.model.config, model.model.generation_config):
         value = getattr(config, "eos_token_id", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,7 +41,7 @@ class FrozenModel:
         # Of deltas, logits and losses: never less than float32.
         self.precision = torch.promote_types(model.dtype, torch.float32)
         self.hidden_size = int(model.config.get_text_config().hidden_size)
-        self._tuples = self._blocks_return_tuples()
+        self._output, self._tuples = self._outputs()
 
     def layer(self, setting: int | float) -> int:
         """A block's index: an int as it is, a float in (0, 1) as a share of the depth (0.75 of 32 blocks: 24)."""
@@ -65,6 +65,36 @@ class FrozenModel:
         # GPT-2's Conv1D keeps its weight as (in, out).
         return (rows, columns) if type(self.module(site)).__name__ == "Conv1D" else (columns, rows)
 
+    def states(
+        self,
+        batch: Batch,
+        reads: Reads,
+        edits: Edits = (),
+        *,
+        hidden: Tensor | None = None,
+        entry: int = -1,
+        cache: DynamicCache | None = None,
+        cached: Tensor | None = None,
+    ) -> Tensor:
+        """What enters the output head (N, d) at ``reads``, in the model's dtype.
+
+        ``hidden`` (B, T, d) replaces the output of block ``entry``, and the blocks up to it are skipped. ``cache`` holds
+        earlier tokens' keys and values, of which ``cached`` (B, K) bool tells the real ones; it is extended in place.
+        """
+        with ExitStack() as stack:
+            if hidden is not None:
+                stack.enter_context(self._entered(entry, hidden))
+            stack.enter_context(self._edited(edits, batch))
+            states: Tensor = self._call(self.model.base_model, batch, cache, cached).last_hidden_state
+            return states[reads.row, reads.column]
+
+    def head(self, states: Tensor) -> Tensor:
+        """Logits (N, V) of ``states`` (N, d) that enter the output head, with all that the model does to them after it."""
+        given = replace(self._output, last_hidden_state=states[None])
+        with _replaced({self.model.base_model: lambda *args, **kwargs: given}):
+            logits: Tensor = self.model(input_ids=self._token, use_cache=False).logits[0]
+            return logits
+
     def logits(
         self,
         batch: Batch,
@@ -76,18 +106,8 @@ class FrozenModel:
         cache: DynamicCache | None = None,
         cached: Tensor | None = None,
     ) -> Tensor:
-        """Logits (N, V) at ``reads``, in the model's dtype.
-
-        ``hidden`` (B, T, d) replaces the output of block ``entry``, and the blocks up to it are skipped. ``cache`` holds
-        earlier tokens' keys and values, of which ``cached`` (B, K) bool tells the real ones; it is extended in place.
-        """
-        with ExitStack() as stack:
-            if hidden is not None:
-                stack.enter_context(self._entered(entry, hidden))
-            stack.enter_context(self._edited(edits, batch))
-            stack.enter_context(_reading(self.model.get_output_embeddings(), reads))  # type: ignore[no-untyped-call]
-            logits: Tensor = self._call(self.model, batch, cache, cached).logits[0]
-            return logits
+        """Logits (N, V) at ``reads``, in the model's dtype; the arguments are those of :meth:`states`."""
+        return self.head(self.states(batch, reads, edits, hidden=hidden, entry=entry, cache=cache, cached=cached))
 
     def activations(
         self, batch: Batch, site: Site, *, cache: DynamicCache | None = None, edits: Edits = ()
@@ -164,16 +184,20 @@ class FrozenModel:
     def _pass_on(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         return (hidden_states, None) if self._tuples else hidden_states
 
+    @property
+    def _token(self) -> Tensor:
+        return torch.zeros(1, 1, dtype=torch.int64, device=self.device)
+
     @torch.no_grad()
-    def _blocks_return_tuples(self) -> bool:
-        """Whether a block gives (hidden, …) or the hidden states alone: it differs between architectures."""
+    def _outputs(self) -> tuple[Any, bool]:
+        """What the blocks together give, and whether one gives (hidden, …) or the hidden states alone: models differ."""
         outputs: list[Any] = []
         handle = self.blocks[0].register_forward_hook(lambda module, args, output: outputs.append(output))
         try:
-            self.model.base_model(input_ids=torch.zeros(1, 1, dtype=torch.int64, device=self.device), use_cache=False)
+            whole = self.model.base_model(input_ids=self._token, use_cache=False)
         finally:
             handle.remove()
-        return isinstance(outputs[0], tuple)
+        return whole, isinstance(outputs[0], tuple)
 
 
 def held_in(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
@@ -195,17 +219,3 @@ def _replaced(forwards: Mapping[nn.Module, Any]) -> Iterator[None]:
     finally:
         for module in forwards:
             del module.forward
-
-
-@contextmanager
-def _reading(head: nn.Module, reads: Reads) -> Iterator[None]:
-    """The output head sees only the columns to read, as one row of N columns: logits (1, N, V)."""
-
-    def select(module: nn.Module, args: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        return (args[0][reads.row, reads.column][None], *args[1:])
-
-    handle = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()

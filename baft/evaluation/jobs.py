@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
+from torch import Tensor
 from transformers.utils import logging as notices
 
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.sharding import shard as shard_of
 from baft.benchmarks.store import read_benchmark
 from baft.config import Cell, EvaluationConfig, ModelConfig, MomentsConfig, source_digest
-from baft.engine.asking import Decoding
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints
-from baft.evaluation.metrics import Asked, Key, Measured, Row, against, describe, measure
+from baft.evaluation.drift import mean_nll, perplexity_ratios
+from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
 from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
 from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
@@ -32,10 +34,14 @@ from baft.models.prepare import read_card
 from baft.results.provenance import Conditions
 from baft.results.provenance import collect as provenance_of
 from baft.results.schema import EDITS, PROBES
-from baft.results.store import read_table, write_rows, write_tables
+from baft.results.store import read_provenance, read_table, write_rows, write_tables
 
-BASE = pa.schema([*PROBES, pa.field("argmax", pa.list_(pa.int32()))])
-"""Rows of the unedited model: with its own choice at the forced positions of the first answer."""
+BASE = pa.schema([*PROBES, pa.field("argmax", pa.list_(pa.int32())), pa.field("states", pa.large_binary())])
+"""Rows of the unedited model, with its own choice at the forced positions of the first answer.
+
+Of a locality probe also ``states``, what enters the output head there: L·d numbers in the model's dtype, from which the
+distributions over the whole vocabulary are made again exactly.
+"""
 
 
 def load_engine(config: ModelConfig, folder: Path) -> Engine:
@@ -58,19 +64,23 @@ def quiet() -> None:
 
 
 def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: EvaluationConfig, out: Path) -> None:
-    """Asks the unedited model every probe of a benchmark and writes its answers."""
+    """Asks the unedited model every probe of a benchmark and writes its answers.
+
+    Its mean negative log-probability of general text (nats a token) is in the provenance as ``drift_nll``.
+    """
     engine, data = load_engine(model, folder), read_benchmark(benchmark)
     asked = [Asked(0, record, probe) for record in data.records for probe in record.probes]
     rows = []
     progress = Progress(f"measure_base {data.name}", len(data.records), "records")
     for part in _by_record(asked, 16):
-        for one, now in zip(part, measure(engine, {}, part, _decoding(evaluation)), strict=True):
+        for one, now in zip(part, measure_unedited(engine, part, evaluation), strict=True):
             row = describe(one) | now.columns | {"stream_id": "", "step": -1, "edits": 0, "moment": "before"}
-            rows.append(row | {"argmax": list(now.argmax)})
+            rows.append(row | {"argmax": list(now.argmax), "states": _packed(now.states)})
         progress.advance(len({one.record.id for one in part}))
     about = {"model": model.model_dump(exclude={"resources"}), "evaluation": evaluation.model_dump()}
-    conditions = _conditions(engine, model, folder, data, {}, {}, len(data.records))
-    write_rows(rows, BASE, out, _provenance(engine, conditions, about))
+    conditions = _conditions(engine, model, folder, data, evaluation, {}, {}, len(data.records))
+    drift = mean_nll(engine, {}, [0], evaluation.drift_tokens)[0] if evaluation.drift_tokens else None
+    write_rows(rows, BASE, out, _provenance(engine, conditions, about, drift_nll=drift))
 
 
 def collect_moments(model: ModelConfig, folder: Path, layer: str, moments: MomentsConfig, out: Path) -> None:
@@ -97,22 +107,23 @@ def edit_shard(
     A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end.
     """
     data = read_benchmark(benchmark)
-    before = _read_base(base)
     engine = load_engine(cell.model, folder)
     method = create(cell.method.method, cell.method.settings)
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
+    before = _read_base(base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
+    nll = read_provenance(base)["drift_nll"]
     settings = {"name": cell.method.method, **cell.method.settings}
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json")}
-    conditions = _conditions(engine, cell.model, folder, data, settings, protocol, records)
+    conditions = _conditions(engine, cell.model, folder, data, cell.evaluation, settings, protocol, records)
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
-    decoding = _decoding(cell.evaluation)
     runner = Runner(
         engine,
         method,
         cell.protocol,
         Context(cell.seed, read_moments(engine, moments)),
-        lambda state, wanted: list(score(engine, state, wanted, before, decoding)),
+        lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
+        lambda state: perplexity_ratios(engine, state, nll, cell.evaluation.drift_tokens),
         Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device),
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
@@ -147,48 +158,51 @@ class Progress:
 
 
 def score(
-    engine: Engine, state: EditState, wanted: Sequence[Scoring], before: Mapping[Key, Measured], decoding: Decoding
+    engine: Engine,
+    state: EditState,
+    wanted: Sequence[Scoring],
+    before: Mapping[Key, Measured],
+    evaluation: EvaluationConfig,
 ) -> Iterator[Row]:
     """Probe rows of what is to be scored: every probe asked of its stream in ``state`` and compared with ``before``."""
     probes = [(one, record, probe) for one in wanted for record in one.records for probe in record.probes]
     asked = [Asked(one.place, record, probe) for one, record, probe in probes if record.id not in one.failed]
-    # Without deltas the model is the unedited one, whose replies are there already.
-    replies = measure(engine, state.deltas, asked, decoding) if state.deltas else [before[a.key] for a in asked]
-    after = iter(zip(asked, replies, strict=True))
+    after = iter(measure(engine, state.deltas, asked, evaluation, before))
     for one, record, probe in probes:
-        if record.id in one.failed:
-            about = describe(Asked(one.place, record, probe)) | {"error": one.failed[record.id]}
-        else:
-            this, reply = next(after)
-            about = describe(this) | against(reply, before[this.key])
-        yield about | {
-            "stream_id": one.stream.id,
-            "step": one.stream.step_of(record),
-            "edits": one.edits,
-            "moment": one.moment,
-        }
+        this, error = Asked(one.place, record, probe), one.failed.get(record.id)
+        columns = next(after) if error is None else failed(error, before[this.key])
+        yield (
+            describe(this)
+            | columns
+            | {
+                "stream_id": one.stream.id,
+                "step": one.stream.step_of(record),
+                "edits": one.edits,
+                "moment": one.moment,
+            }
+        )
 
 
-def _read_base(path: Path) -> dict[Key, Measured]:
+def _read_base(path: Path, records: Set[str], engine: Engine) -> dict[Key, Measured]:
+    """The unedited model's replies to the probes of ``records``, by their ids."""
+    table = read_table([path], BASE.names)
+    table = table.filter(pc.is_in(table["record_id"], value_set=pa.array(records, pa.string())))
     found = {}
-    for row in read_table([path]).to_pylist():
+    for row in table.to_pylist():
         key = (row["record_id"], row["kind"], row["group"], row["index"])
-        columns = {name: row[name] for name in _MEASURED}
-        if row["error"] is not None:
-            columns = {"error": row["error"]}
-        found[key] = Measured(columns, tuple(row["argmax"]))
+        columns = {"error": row["error"]} if row["error"] is not None else {name: row[name] for name in MEASURED}
+        found[key] = Measured(columns, tuple(row["argmax"]), _unpacked(row["states"], engine))
     return found
 
 
-_MEASURED = (
-    "decoded",
-    "token_accuracy",
-    "token_accuracy_first",
-    "exact_match",
-    "starts_with",
-    "logprob_after",
-    "contrast_logprob_after",
-)
+def _packed(states: Tensor | None) -> bytes | None:
+    return None if states is None else states.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+def _unpacked(packed: bytes | None, engine: Engine) -> Tensor | None:
+    if packed is None:
+        return None
+    return torch.frombuffer(bytearray(packed), dtype=engine.model.dtype).reshape(-1, engine.model.hidden_size)
 
 
 def _by_record(asked: Sequence[Asked], records: int) -> Iterator[list[Asked]]:
@@ -204,15 +218,12 @@ def _by_record(asked: Sequence[Asked], records: int) -> Iterator[list[Asked]]:
         yield part
 
 
-def _decoding(evaluation: EvaluationConfig) -> Decoding:
-    return Decoding(evaluation.max_new_tokens, tuple(evaluation.stop))
-
-
 def _conditions(
     engine: Engine,
     model: ModelConfig,
     folder: Path,
     data: Benchmark,
+    evaluation: EvaluationConfig,
     method: Mapping[str, Any],
     protocol: Mapping[str, Any],
     records: int,
@@ -227,6 +238,7 @@ def _conditions(
         split=data.split,
         prompt_format=model.prompt_format,
         dtype=model.dtype,
+        evaluation=evaluation.model_dump(mode="json"),
         records=records,
         rejected=len(data.rejected),
     )

@@ -1,22 +1,27 @@
 """From an edited model's replies to the columns of a probe row: one function for every method.
 
-Definitions are in docs/metrics.md. A locality probe is compared with the *unedited* model's stored reply, never with the
-edited one's own.
+Definitions are in docs/metrics.md. Whatever compares an edited model with the unedited one takes the latter's replies as
+they were stored before any edit, never from a model that was edited.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from baft.benchmarks.records import Probe, Record
+from baft.config import EvaluationConfig
 from baft.engine.asking import Decoding, Forced, Question, Reply
 from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.errors import UserError
 from baft.evaluation.answers import exact_match, starts_with
+from baft.evaluation.fluency import n_gram_entropy, sampler
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]
@@ -38,10 +43,25 @@ class Asked:
 
 @dataclass(frozen=True)
 class Measured:
-    """A probe's columns, and the model's own choice at the forced positions of the first answer."""
+    """A probe's columns, and of the first answer's forced tokens the model's own choices and, if kept, its states."""
 
     columns: Row
     argmax: tuple[int, ...] = ()
+    states: Tensor | None = None
+
+
+MEASURED = (
+    "decoded",
+    "token_accuracy",
+    "token_accuracy_first",
+    "exact_match",
+    "starts_with",
+    "logprob_after",
+    "contrast_logprob_after",
+    "preferred",
+    "fluency",
+)
+"""Columns of one model by itself; :func:`compared` makes the rest from an edited model's and the unedited one's."""
 
 
 def describe(asked: Asked) -> Row:
@@ -57,32 +77,54 @@ def describe(asked: Asked) -> Row:
     }
 
 
-def measure(engine: Engine, deltas: Mapping[Site, Delta], asked: Sequence[Asked], decoding: Decoding) -> list[Measured]:
-    """Asks every probe and measures the replies; a probe that cannot be asked gets an ``error``."""
-    questions: list[Question] = []
-    errors: dict[int, str] = {}
-    for number, one in enumerate(asked):
-        try:
-            questions.append(_question(engine, one))
-        except UserError as error:
-            errors[number] = str(error)
-    replies = iter(zip(questions, engine.ask(deltas, questions, decoding), strict=True))
-    return [
-        Measured({"error": errors[number]}) if number in errors else _measured(one, *next(replies))
-        for number, one in enumerate(asked)
-    ]
+def measure_unedited(engine: Engine, asked: Sequence[Asked], evaluation: EvaluationConfig) -> list[Measured]:
+    """Asks the unedited model every probe; a probe that cannot be asked gets an ``error``."""
+    return _measure(engine, {}, asked, evaluation, {})
 
 
-def against(now: Measured, before: Measured) -> Row:
-    """A row's columns after an edit, compared with the unedited model's at the same probe."""
-    row = dict(now.columns)
-    if "error" in row:
-        return row
-    row["logprob_before"] = before.columns["logprob_after"]
-    row["contrast_logprob_before"] = before.columns["contrast_logprob_after"]
-    row["same_string"] = row["decoded"] == before.columns["decoded"]
-    row["agreement"] = _share(now.argmax, before.argmax)
+def measure(
+    engine: Engine,
+    deltas: Mapping[Site, Delta],
+    asked: Sequence[Asked],
+    evaluation: EvaluationConfig,
+    before: Mapping[Key, Measured],
+) -> list[Row]:
+    """Asks the edited models every probe and compares the replies with the unedited model's, ``before``.
+
+    A probe that cannot be asked gets an ``error``. Without deltas the model is the unedited one, and nothing is asked.
+    """
+    if not deltas:
+        return [_unchanged(one, before[one.key]) for one in asked]
+    now = _measure(engine, deltas, asked, evaluation, before)
+    return [compared(one, reply, before[one.key]) for one, reply in zip(asked, now, strict=True)]
+
+
+def compared(asked: Asked, now: Measured, before: Measured) -> Row:
+    """A row's columns after an edit, with what compares them with the unedited model's at the same probe."""
+    for one in (now, before):
+        if "error" in one.columns:
+            return {"error": one.columns["error"]}
+    row, earlier = dict(now.columns), before.columns
+    row["logprob_before"] = earlier.get("logprob_after")
+    row["contrast_logprob_before"] = earlier.get("contrast_logprob_after")
+    if now.argmax:
+        row["agreement"] = _share(now.argmax, before.argmax)
+    if row.get("decoded") is not None:
+        row["same_string"] = row["decoded"] == earlier["decoded"]
+    if asked.probe.kind == "sentiment":
+        row["sentiment"] = sentiment(row["logprob_after"], row["contrast_logprob_after"], row["logprob_before"])
     return row
+
+
+def failed(error: str, before: Measured) -> Row:
+    """A row's columns where the edit failed: why, and what the unedited model gave."""
+    names = ("logprob", "contrast_logprob")
+    return {"error": error} | {f"{name}_before": before.columns.get(f"{name}_after") for name in names}
+
+
+def _unchanged(asked: Asked, before: Measured) -> Row:
+    row = compared(asked, before, before)
+    return row | {"kl": 0.0} if asked.probe.kind == "locality" and "error" not in row else row
 
 
 def token_accuracy(forced: Forced, answer: Sequence[int]) -> float:
@@ -90,30 +132,85 @@ def token_accuracy(forced: Forced, answer: Sequence[int]) -> float:
     return _share(forced.argmax, answer)
 
 
+def sentiment(wanted: float, opposite: float, wanted_before: float) -> float:
+    """ConvSent's edit success of mean log-probabilities: σ(wanted − opposite) · min(1, exp(wanted − wanted before)).
+
+    The second factor holds the edited model to replies that were as likely before the edit (Mitchell et al., 2022).
+    """
+    # By the hyperbolic tangent, which never overflows.
+    return 0.5 * (1 + math.tanh((wanted - opposite) / 2)) * math.exp(min(wanted - wanted_before, 0.0))
+
+
 def _share(chosen: Sequence[int], wanted: Sequence[int]) -> float:
     return sum(c == w for c, w in zip(chosen, wanted, strict=True)) / len(wanted)
 
 
-def _question(engine: Engine, asked: Asked) -> Question:
+def _mean(forced: Sequence[Forced]) -> float:
+    values = [value for one in forced for value in one.logprob]
+    return sum(values) / len(values)
+
+
+def _measure(
+    engine: Engine,
+    deltas: Mapping[Site, Delta],
+    asked: Sequence[Asked],
+    evaluation: EvaluationConfig,
+    before: Mapping[Key, Measured],
+) -> list[Measured]:
+    found = [Measured({})] * len(asked)
+    sampled: dict[int, Question] = {}
+    answered: dict[int, Question] = {}
+    for number, one in enumerate(asked):
+        samples = one.probe.kind == "fluency"
+        try:
+            question = _question(
+                engine, one, evaluation.fluency_tokens if samples else evaluation.max_new_tokens, before
+            )
+        except UserError as error:
+            found[number] = Measured({"error": str(error)})
+        else:
+            (sampled if samples else answered)[number] = question
+    decoding = Decoding(evaluation.max_new_tokens, tuple(evaluation.stop))
+    replies = engine.ask(deltas, list(answered.values()), decoding)
+    for (number, question), reply in zip(answered.items(), replies, strict=True):
+        found[number] = _measured(asked[number], question, reply)
+    if evaluation.fluency_tokens:
+        probes = [(asked[n].record.id, asked[n].probe.group, asked[n].probe.index) for n in sampled]
+        choose = sampler(engine, probes, evaluation.fluency_tokens)
+        texts = engine.ask(deltas, list(sampled.values()), Decoding(evaluation.fluency_tokens, ()), choose)
+        for number, text in zip(sampled, texts, strict=True):
+            found[number] = Measured({"decoded": text.decoded, "fluency": n_gram_entropy(text.decoded)})
+    return found
+
+
+def _question(engine: Engine, asked: Asked, new_tokens: int, before: Mapping[Key, Measured]) -> Question:
     text, probe = engine.text, asked.probe
     prompt = text.prompt(probe.prompt)
-    forced = [tuple(text.answer(probe.prompt, answer)) for answer in (*probe.answers, *probe.contrast[:1])]
-    engine.check_length(len(prompt) + max((len(f) for f in forced), default=0), probe.prompt)
-    return Question(asked.stream, tuple(prompt), tuple(forced))
+    contrast = probe.contrast if probe.kind == "sentiment" else probe.contrast[:1]
+    forced = [tuple(text.answer(probe.prompt, answer)) for answer in (*probe.answers, *contrast)]
+    engine.check_length(len(prompt) + max([new_tokens, *map(len, forced)]), probe.prompt)
+    compares = probe.kind == "locality"
+    reference = before[asked.key].states if compares and before else None
+    return Question(asked.stream, tuple(prompt), tuple(forced), compares and not before, reference)
 
 
 def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:
     probe = asked.probe
     count = len(probe.answers)
-    accuracies = [token_accuracy(f, a) for f, a in zip(reply.forced, question.forced, strict=True)][:count]
-    means = [sum(f.logprob) / len(f.logprob) for f in reply.forced]
-    columns = {
+    own, other = reply.forced[:count], reply.forced[count:]
+    accuracies = [token_accuracy(f, a) for f, a in zip(own, question.forced, strict=False)]
+    columns: Row = {
         "decoded": reply.decoded,
         "token_accuracy": max(accuracies, default=None),
         "token_accuracy_first": accuracies[0] if accuracies else None,
         "exact_match": exact_match(reply.decoded, probe.answers),
         "starts_with": starts_with(reply.decoded, probe.answers),
-        "logprob_after": means[0] if count else None,
-        "contrast_logprob_after": means[count] if probe.contrast else None,
+        "logprob_after": _mean(own if probe.kind == "sentiment" else own[:1]) if own else None,
+        "contrast_logprob_after": _mean(other) if other else None,
     }
-    return Measured(columns, tuple(reply.forced[0].argmax) if count else ())
+    if own and other:
+        columns["preferred"] = columns["logprob_after"] > columns["contrast_logprob_after"]
+    first = reply.forced[0] if own else Forced([], [])
+    if first.kl is not None:
+        columns["kl"] = sum(first.kl) / len(first.kl)
+    return Measured(columns, tuple(first.argmax), first.states)

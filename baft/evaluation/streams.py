@@ -29,13 +29,15 @@ class Scoring:
 
 
 Score = Callable[[EditState, Sequence[Scoring]], list[Row]]
+Drift = Callable[[EditState], Sequence[float | None]]
 
 
 @dataclass(frozen=True)
 class Runner:
     """What all groups of streams of one job share.
 
-    ``score`` asks the probes of what it is given and makes rows; ``advance`` is told how many edits are done and scored.
+    ``score`` asks the probes of what it is given and makes rows; ``drift`` gives each stream's perplexity ratio; ``advance``
+    is told how many edits are done and scored.
     """
 
     engine: Engine
@@ -43,6 +45,7 @@ class Runner:
     protocol: ProtocolConfig
     context: Context
     score: Score
+    drift: Drift
     checkpoints: Checkpoints
     advance: Callable[[int], None]
 
@@ -89,10 +92,11 @@ class Runner:
             for moment, records in moments_of(self.protocol, streams[s], step)
         ]
         probes = self.score(outcome.state, wanted)
+        count = sum(map(len, batches))
         edits = [
-            row
-            for s, report in zip(active, outcome.reports, strict=True)
-            for row in _edit_rows(streams[s], step, report, outcome, cost, sum(map(len, batches)))
+            row | {"perplexity_ratio": ratio}
+            for s, report, ratio in zip(active, outcome.reports, self.drift(outcome.state), strict=True)
+            for row in _edit_rows(streams[s], step, report, outcome, cost, count)
         ]
         kept = outcome.state if _active(streams, step + 1) else None
         return Reached(step + 1, kept, failed), probes, edits

@@ -19,6 +19,7 @@ from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
 from baft.engine.rows import Grouping, Row, collate
+from baft.engine.sampling import top_k
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
@@ -173,20 +174,9 @@ class Rome(Method):
         if self._prefixes is None:
             count = self.settings.prefixes
             draws = generator("rome prefixes", seed)
-            noise = torch.rand(count, self.settings.prefix_tokens, 5, generator=draws).clamp(1e-6, 1 - 1e-6)
-            turn = [0] * count
-
-            def choose(logits: Tensor, questions: Sequence[int]) -> Tensor:
-                top = logits.float().topk(5, -1)
-                # Gumbel's trick: the largest of log p − log(−log u) is a draw from p.
-                uniform = torch.stack([noise[q, turn[q]] for q in questions]).to(logits.device)
-                for q in questions:
-                    turn[q] += 1
-                best = (top.values - torch.log(-torch.log(uniform))).argmax(-1)
-                return top.indices.gather(1, best[:, None])[:, 0]
-
+            noise = torch.rand(count, self.settings.prefix_tokens, 5, generator=draws)
             questions = [Question(0, tuple(engine.text.prompt(STARTS[i % len(STARTS)]))) for i in range(count)]
-            replies = engine.ask({}, questions, Decoding(self.settings.prefix_tokens, ()), choose)
+            replies = engine.ask({}, questions, Decoding(self.settings.prefix_tokens, ()), top_k(noise))
             self._prefixes = tuple(
                 f"{STARTS[i % len(STARTS)]} {' '.join(r.decoded.split())}. " for i, r in enumerate(replies)
             )

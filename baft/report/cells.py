@@ -16,7 +16,7 @@ from baft.results.schema import RECORDS
 from baft.results.summaries import differences
 
 # What must agree among all cells of one model and protocol, those of one benchmark, and those of one method.
-_ALWAYS = ("model", "protocol", "prompt_format", "dtype", "split")
+_ALWAYS = ("model", "protocol", "prompt_format", "dtype", "split", "evaluation")
 _BENCHMARK = ("revision", "sha256")
 _METHOD = ("method",)
 

@@ -34,18 +34,24 @@ PROBES = pa.schema(
         # SQuAD-normalised decoded answer equals / starts with an accepted alias.
         pa.field("exact_match", pa.bool_()),
         pa.field("starts_with", pa.bool_()),
-        # Mean natural-log probability per token of the first alias.
+        # Mean natural-log probability per token of the first alias; of a sentiment probe over the tokens of all answers.
         pa.field("logprob_before", pa.float64()),
         pa.field("logprob_after", pa.float64()),
-        # The same of the first contrast answer; null without one.
+        # The same of the first contrast answer (of a sentiment probe: of all of them); null without one.
         pa.field("contrast_logprob_before", pa.float64()),
         pa.field("contrast_logprob_after", pa.float64()),
+        # Whether logprob_after is above contrast_logprob_after; null without a contrast answer.
+        pa.field("preferred", pa.bool_()),
         # Share of forced positions of the first alias where edited and unedited argmax agree.
         pa.field("agreement", pa.float64()),
         # Decoded string equals the unedited model's.
         pa.field("same_string", pa.bool_()),
-        # Mean KL(unedited || edited) in nats over those positions; null where not measured.
+        # Mean KL(unedited || edited) in nats over those positions; of locality probes only.
         pa.field("kl", pa.float64()),
+        # ConvSent's edit success, in (0, 1); of sentiment probes only.
+        pa.field("sentiment", pa.float64()),
+        # n-gram entropy of the sampled text, in bits; of fluency probes only.
+        pa.field("fluency", pa.float64()),
         pa.field("error", pa.string()),
     ]
 )
@@ -65,6 +71,8 @@ EDITS = pa.schema(
         # Trained parameters, and weights of the model that differ from the unedited one's because of this edit.
         pa.field("parameters_trained", pa.int64()),
         pa.field("parameters_changed", pa.int64()),
+        # Perplexity of general text under the stream's model after this step, over the unedited model's.
+        pa.field("perplexity_ratio", pa.float64()),
         pa.field("error", pa.string()),
     ]
 )

@@ -12,9 +12,11 @@ tables say how many failed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,13 +26,19 @@ from baft.results import provenance, store
 from baft.results.provenance import Conditions
 from baft.results.schema import ALL_GROUPS, RECORDS
 
+Unit = Literal["share", "nats", "bits", "ratio"]
+Better = Literal["more", "less"]
+
+STREAM = "stream"
+"""In place of a kind of probe: the metric is a column of the edits, of the model that a stream ends with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """How a metric is read off the probes: the mean of ``column`` over the probes of ``kind``.
 
-    All metrics lie in [0, 1] and more is better. ``failed`` is what a probe of a failed edit counts as; None leaves it
-    out.
+    ``failed`` is what a probe of a failed edit counts as; None leaves it out. A share lies in [0, 1] and is shown as per
+    cent; the other units have no upper end. A probe without a value of ``given`` has no such metric, failed or not.
     """
 
     display: str
@@ -38,11 +46,32 @@ class Metric:
     column: str
     definition: str
     failed: float | None = 0.0
+    unit: Unit = "share"
+    better: Better = "more"
+    given: str | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and greatest value."""
+        return 0.0, 1.0 if self.unit == "share" else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A number of a whole cell: the harmonic mean of the means over records of the metrics ``parts``, all shares."""
+
+    display: str
+    parts: tuple[str, ...]
+    definition: str
+    unit: Unit = "share"
+    better: Better = "more"
 
 
 _FORCED = "share of answer tokens that are the argmax when the answer is forced, best over the accepted answers"
 _DECODED = "1 if the greedily decoded answer, normalised, starts with an accepted answer"
 _EXACT = "1 if the greedily decoded answer, normalised, equals an accepted answer"
+_CONTRAST = "contrast_logprob_before"
+_PREFERRED = "1 if the first accepted answer has a higher mean log-probability per token than the first contrast answer"
 
 METRICS: dict[str, Metric] = {
     "edit_success": Metric("Edit success", "reliability", "token_accuracy", _FORCED),
@@ -68,10 +97,59 @@ METRICS: dict[str, Metric] = {
         "1 if the greedily decoded string equals the unedited model's",
         failed=None,
     ),
+    "locality_kl": Metric(
+        "Locality, KL",
+        "locality",
+        "kl",
+        "mean KL(unedited || edited) over forced answer positions, in nats",
+        failed=None,
+        unit="nats",
+        better="less",
+    ),
+    "efficacy": Metric("Efficacy", "reliability", "preferred", _PREFERRED, given=_CONTRAST),
+    "paraphrase": Metric("Paraphrase", "generality", "preferred", _PREFERRED, given=_CONTRAST),
+    "neighbourhood": Metric("Neighbourhood", "locality", "preferred", _PREFERRED, failed=None, given=_CONTRAST),
+    "sentiment": Metric(
+        "Sentiment",
+        "sentiment",
+        "sentiment",
+        "sigmoid(wanted - opposite) * min(1, exp(wanted - wanted before)) of the replies' mean token log-probabilities",
+    ),
+    "fluency": Metric(
+        "Fluency",
+        "fluency",
+        "fluency",
+        "n-gram entropy of sampled text, H2/3 + 2 H3/3 in bits",
+        failed=None,
+        unit="bits",
+    ),
+    "perplexity_ratio": Metric(
+        "Drift",
+        STREAM,
+        "perplexity_ratio",
+        "perplexity of general text, edited over unedited model",
+        failed=None,
+        unit="ratio",
+        better="less",
+    ),
 }
 
+SCORES: dict[str, Score] = {
+    "counterfact_score": Score(
+        "S", ("efficacy", "paraphrase", "neighbourhood"), "harmonic mean of efficacy, paraphrase and neighbourhood"
+    ),
+}
+
+
+def measure_of(name: str) -> Metric | Score:
+    """The metric or score called ``name``."""
+    return METRICS[name] if name in METRICS else SCORES[name]
+
+
 _KEYS = ["record_id", "stream_id", "moment", "kind", "group"]
-_COLUMNS = sorted({metric.column for metric in METRICS.values()})
+_OF_PROBES = {name: metric for name, metric in METRICS.items() if metric.kind != STREAM}
+_OF_STREAMS = {name: metric for name, metric in METRICS.items() if metric.kind == STREAM}
+_COLUMNS = sorted({name for metric in _OF_PROBES.values() for name in (metric.column, metric.given) if name})
 
 
 def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> None:
@@ -90,7 +168,7 @@ def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> 
     errors = _errors(edits)
     pieces = [_per_record(group_means(path)) for path in probes]
     _refuse_shared_records(probes, pieces)
-    values = pa.concat_tables([*pieces, _unprobed_failures(errors, pieces)])
+    values = pa.concat_tables([*pieces, _unprobed_failures(errors, pieces), _of_streams(edits)])
     values = _with_errors(values, errors).sort_by([(name, "ascending") for name in RECORDS.names[:5]])
     failed = len(errors) - errors["error"].null_count
     origin = {
@@ -114,7 +192,7 @@ def group_means(path: Path) -> pa.Table:
         table = table.set_column(table.schema.get_field_index(name), name, pc.dictionary_encode(table[name]))
     failed = pc.is_valid(table["error"])
     pieces = []
-    for name, metric in METRICS.items():
+    for name, metric in _OF_PROBES.items():
         rows = pc.equal(table["kind"].cast(pa.string()), metric.kind)
         pieces.append(_metric_means(table.filter(rows), failed.filter(rows), name, metric))
     return pa.concat_tables(pieces)
@@ -123,6 +201,8 @@ def group_means(path: Path) -> pa.Table:
 def _metric_means(table: pa.Table, failed: pa.ChunkedArray, name: str, metric: Metric) -> pa.Table:
     instead = pa.scalar(metric.failed, pa.float64())
     value = pc.if_else(failed, instead, table[metric.column].cast(pa.float64()))
+    if metric.given:
+        value = pc.if_else(pc.is_valid(table[metric.given]), value, pa.scalar(None, pa.float64()))
     table = table.select(["record_id", "stream_id", "moment", "group"]).append_column("value", value)
     table = table.filter(pc.is_valid(value))
     means = table.group_by(["record_id", "stream_id", "moment", "group"], use_threads=False).aggregate(
@@ -153,6 +233,28 @@ def _per_record(groups: pa.Table) -> pa.Table:
     overall = overall.append_column("value", means["value_mean"])
     overall = overall.append_column("probes", means["probes_sum"].cast(pa.int32()))
     return pa.concat_tables([groups, overall])
+
+
+def _of_streams(edits: Sequence[Path]) -> pa.Table:
+    """Metrics of the model that each stream ends with, one row a record whose edit did not fail."""
+    columns = [metric.column for metric in _OF_STREAMS.values()]
+    table = store.read_table(edits, ["record_id", "stream_id", "step", "error", *columns])
+    # A stream's last row is of its last step.
+    last = table.sort_by([("step", "ascending")]).group_by("stream_id", use_threads=False)
+    ends = last.aggregate([(column, "last", pc.ScalarAggregateOptions(skip_nulls=False)) for column in columns])
+    where = pc.index_in(table["stream_id"], value_set=ends["stream_id"].combine_chunks())
+    good = pc.is_null(table["error"])
+    table = table.select(["record_id", "stream_id"])
+    for column in columns:
+        table = table.append_column(column, ends[f"{column}_last"].take(where))
+    table = table.filter(good)
+    table = table.append_column("moment", pa.array(["final"] * len(table), pa.string()))
+    pieces = []
+    for name, metric in _OF_STREAMS.items():
+        rows = table.filter(pc.is_valid(table[metric.column]))
+        overall, none = pa.array([ALL_GROUPS] * len(rows), pa.string()), pa.chunked_array([[0] * len(rows)], pa.int32())
+        pieces.append(_long(rows, name, overall, rows[metric.column], none))
+    return pa.concat_tables(pieces)
 
 
 def _cell(probes: Sequence[Path], edits: Sequence[Path]) -> tuple[dict[str, str], Conditions]:
@@ -216,7 +318,11 @@ def _unprobed_failures(errors: pa.Table, pieces: Sequence[pa.Table]) -> pa.Table
     absent = pc.invert(pc.is_in(errors["record_id"], value_set=pc.unique(probed["record_id"])))
     failed = errors.filter(pc.and_(pc.is_valid(errors["error"]), absent))
     moments = [moment for moment in pc.unique(probed["moment"]).to_pylist() if moment != "before"] or ["final"]
-    metrics = [name for name, metric in METRICS.items() if metric.kind == "reliability" and metric.failed is not None]
+    metrics = [
+        name
+        for name, metric in METRICS.items()
+        if metric.kind == "reliability" and metric.failed is not None and metric.given is None
+    ]
     rows = [
         {**row, "moment": moment, "metric": metric, "group": ALL_GROUPS, "value": METRICS[metric].failed, "probes": 0}
         for row in failed.select(["record_id", "stream_id"]).to_pylist()

@@ -61,8 +61,8 @@ def test_greedy_decoding_is_that_of_generate(tiny: Engine) -> None:
     asked = questions(tiny)
     chosen: list[list[int]] = [[] for _ in asked]
 
-    def record(logits: Tensor, numbers: Sequence[int]) -> Tensor:
-        tokens = greedy(logits, numbers)
+    def record(logits: Tensor, numbers: Sequence[int], step: int) -> Tensor:
+        tokens = greedy(logits, numbers, step)
         for number, token in zip(numbers, tokens.tolist(), strict=True):
             chosen[number].append(token)
         return tokens
@@ -124,7 +124,7 @@ def test_an_edit_of_the_prompt_reaches_answers_through_the_cache(tiny: Engine) -
 def test_decoding_stops_where_it_is_told(tiny_llama: Engine) -> None:
     words = iter(tiny_llama.text.tokenizer("\nParis is\nnot Rome").input_ids)
 
-    def spell(logits: Tensor, numbers: Sequence[int]) -> Tensor:
+    def spell(logits: Tensor, numbers: Sequence[int], step: int) -> Tensor:
         return torch.tensor([next(words)])
 
     question = Question(0, tuple(tiny_llama.text.prompt("The capital is")))
@@ -134,7 +134,7 @@ def test_decoding_stops_where_it_is_told(tiny_llama: Engine) -> None:
 def test_an_end_token_ends_a_row_and_not_its_neighbours(tiny_llama: Engine) -> None:
     end, word = tiny_llama.text.tokenizer.eos_token_id, tiny_llama.text.tokenizer("a").input_ids[0]
 
-    def choose(logits: Tensor, numbers: Sequence[int]) -> Tensor:
+    def choose(logits: Tensor, numbers: Sequence[int], step: int) -> Tensor:
         return torch.tensor([end if n == 0 else word for n in numbers])
 
     asked = [Question(0, tuple(tiny_llama.text.prompt(p))) for p in PROMPTS[:2]]

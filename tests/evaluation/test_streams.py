@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from baft.benchmarks.records import Probe, Record
-from baft.config import ProtocolConfig
-from baft.engine.asking import Decoding
+from baft.config import EvaluationConfig, ProtocolConfig
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.jobs import score
-from baft.evaluation.metrics import Asked, Row, measure
+from baft.evaluation.metrics import Asked, Row, measure_unedited
 from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method, create
@@ -30,7 +29,7 @@ def record(number: int, prompt: str, target: str, subject: str) -> Record:
 
 
 RECORDS = [record(n, *three) for n, three in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))]
-DECODING = Decoding(4, ())
+EVALUATION = EvaluationConfig(max_new_tokens=4, stop=())
 _SUBSPACE = {"layer": 1, "rank": 4, "steps": 4, "lr": 5e-2}
 METHODS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -54,7 +53,7 @@ class Job:
         self.method: Method = create(name, METHODS[name])
         self.checkpoints = Checkpoints(folder, "digest", torch.device("cpu"))
         asked = [Asked(0, record, probe) for record in records for probe in record.probes]
-        self.before = {a.key: m for a, m in zip(asked, measure(tiny, {}, asked, DECODING), strict=True)}
+        self.before = {a.key: m for a, m in zip(asked, measure_unedited(tiny, asked, EVALUATION), strict=True)}
         self.steps = 0
         self.done = 0
 
@@ -63,12 +62,15 @@ class Job:
             self.steps += 1
             if self.steps == kill_at:
                 raise Killed
-            return list(score(self.engine, state, wanted, self.before, DECODING))
+            return list(score(self.engine, state, wanted, self.before, EVALUATION))
+
+        def drift(state: EditState) -> list[float | None]:
+            return [1.0] * state.streams
 
         def advance(count: int) -> None:
             self.done += count
 
-        runner = Runner(self.engine, self.method, self.protocol, Context(0), ask, self.checkpoints, advance)
+        runner = Runner(self.engine, self.method, self.protocol, Context(0), ask, drift, self.checkpoints, advance)
         groups = runner.run(streams_of(self.protocol, self.records), together)
         probes, edits = (
             [row for table in self.checkpoints.tables(kind, groups) for row in table.to_pylist()]

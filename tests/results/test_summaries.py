@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from baft.errors import UserError
 from baft.results import store, summaries
-from baft.results.schema import PROBES, RECORDS
+from baft.results.schema import EDITS, PROBES, RECORDS
 from tests.results.synthetic import edit, probe, write_shard
 
 CELL = {"model": "m", "method": "toy", "protocol": "single", "benchmark": "b", "seed": 0}
@@ -56,7 +56,9 @@ def test_hand_computed_aggregation(tmp_path: Path) -> None:
 
 def test_every_metric_reads_a_column_of_the_schema() -> None:
     for metric in summaries.METRICS.values():
-        assert metric.column in PROBES.names
+        assert metric.column in (EDITS if metric.kind == summaries.STREAM else PROBES).names
+    for score in summaries.SCORES.values():
+        assert all(summaries.METRICS[part].unit == "share" for part in score.parts)
 
 
 def test_a_failed_edit_scores_0_in_success_and_has_no_locality(tmp_path: Path) -> None:

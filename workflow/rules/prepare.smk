@@ -53,7 +53,7 @@ rule measure_base:
     params:
         model=lambda w: plan.model_spec(w.model),
         evaluation=study.evaluation.model_dump_json(),
-        source=plan.source("baft.evaluation.jobs"),
+        source=plan.shipped_source("baft.evaluation.jobs"),
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft measure-base --model {params.model:q} --evaluation {params.evaluation:q}"
