@@ -1,0 +1,177 @@
+"""BaFT's terms against plain float64 formulas, and its two limits: constant weights, and what a stream carries along."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from baft.engine.deltas import Everywhere, GatedSubspace, PromptEnds, Subspace
+from baft.engine.engine import Engine
+from baft.engine.state import EditState
+from baft.methods.baft import USAGE, displacement, imbalance, mean_gates
+from baft.methods.base import Context, Request, create
+from baft.methods.irrelevant import Activations
+from tests.engine.test_fitting import METHODS, REQUESTS
+from tests.engine.tiny import engine
+
+S, R, D = 3, 4, 16
+
+
+def delta() -> GatedSubspace:
+    draw = torch.Generator().manual_seed(0)
+
+    def r(*shape: int) -> torch.Tensor:
+        return torch.randn(S, *shape, generator=draw)
+
+    return GatedSubspace(
+        Everywhere(), torch.linalg.qr(r(D, R))[0].mT.contiguous(), r(R, D), r(R), 0.3 * r(R, D), 0.5 * r(R)
+    )
+
+
+def gates_of(own: dict[str, np.ndarray], h: np.ndarray) -> np.ndarray:
+    unit = h / math.sqrt((h**2).mean() + 1e-6)
+    return 1 / (1 + np.exp(-(own["gate_weight"] @ unit + own["gate_bias"])))
+
+
+def update_of(own: dict[str, np.ndarray], h: np.ndarray) -> np.ndarray:
+    moves = own["weight"] @ h + own["bias"] - own["rotation"] @ h
+    return own["rotation"].T @ (gates_of(own, h) * moves)
+
+
+def own_of(trained: GatedSubspace, stream: int) -> dict[str, np.ndarray]:
+    return {name: t[stream].double().numpy() for name, t in trained.tensors().items()}
+
+
+def states(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_update_is_the_formula() -> None:
+    made, h = delta(), 5 * states(S, 7, D, seed=1)
+    updates = made.update(h, torch.arange(S))
+    for s in range(S):
+        for n in range(7):
+            np.testing.assert_allclose(updates[s, n], update_of(own_of(made, s), h[s, n].double().numpy()), atol=1e-4)
+
+
+def test_displacement_is_the_mean_squared_relative_length_of_the_update() -> None:
+    made, lengths = delta(), (3, 0, 2)
+    shared, own = states(5, D, seed=2), states(S, 3, D, seed=3)
+    real = torch.tensor([[float(n < length) for n in range(3)] for length in lengths])
+    # What lies in the padding must not matter.
+    own = torch.where(real[..., None] > 0, own, 1e3)
+    expected = []
+    for s, length in enumerate(lengths):
+        inputs = [*shared.double().numpy(), *own[s, :length].double().numpy()]
+        expected.append(np.mean([(update_of(own_of(made, s), h) ** 2).sum() / (h**2).sum() for h in inputs]))
+    found = displacement(made, Activations(shared, own, real))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    part = displacement(made.select(torch.tensor([2])), Activations(shared, own, real).select(torch.tensor([2])))
+    np.testing.assert_allclose(part, expected[2:], rtol=1e-5)
+
+
+def test_displacement_without_irrelevant_prompts_is_nothing() -> None:
+    nothing = Activations(torch.zeros(0, D), torch.zeros(S, 0, D), torch.zeros(S, 0))
+    assert displacement(delta(), nothing).tolist() == [0, 0, 0]
+
+
+def test_mean_gates_average_over_all_edited_positions_of_a_stream() -> None:
+    made = delta()
+    prompts = [[states(n, D, seed=10 * s + n) for n in counts] for s, counts in enumerate([(1,), (2, 3), (4, 1, 1)])]
+    for s, found in enumerate(mean_gates(made, prompts)):
+        every = [gates_of(own_of(made, s), h.double().numpy()) for own in prompts[s] for h in own]
+        np.testing.assert_allclose(found, np.mean(every, axis=0), rtol=1e-5)
+
+
+def test_imbalance_is_the_squared_coefficient_of_variation() -> None:
+    usage = torch.tensor([[2.0, 2.0, 2.0, 2.0], [0.1, 0.4, 0.2, 0.9], [0.0, 5.0, 0.0, 0.0]])
+    expected = [np.var(u) / np.mean(u) ** 2 for u in usage.double().numpy()]
+    np.testing.assert_allclose(imbalance(usage), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(expected, [0, expected[1], R - 1])
+    np.testing.assert_allclose(imbalance(100 * usage), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_constant_weights_scale_refts_update() -> None:
+    made, h = delta(), states(S, 5, D, seed=4)
+    constant = made.with_tensors(
+        {"gate_weight": torch.zeros(S, R, D), "gate_bias": torch.full((S, R), math.log(0.3 / 0.7))}
+    )
+    plain = Subspace(Everywhere(), made.rotation, made.weight, made.bias)
+    present = torch.arange(S)
+    torch.testing.assert_close(constant.update(h, present), 0.3 * plain.update(h, present))
+
+
+@pytest.mark.parametrize("balance", [0.0, 1.0])
+def test_open_gates_train_as_reft_does(balance: float) -> None:
+    tiny, shared = engine("llama", torch.float64), {"layer": 1, "rank": 4, "steps": 12, "lr": 2e-2, "tolerance": 0.1}
+    batches = [[r] for r in REQUESTS]
+    reft = create("reft", shared).fit(tiny, batches, None, Context())
+    # σ(40) is 1 to the last bit, and has no gradient; a locality term would act on W, b and R.
+    constant = {"gate_bias": 40.0, "locality": 0, "balance": balance, "general": 2, "relations": 1, "subjects": 0}
+    baft = create("baft", {**shared, **constant}).fit(tiny, batches, None, Context())
+    assert [r.steps for r in baft.reports] == [r.steps for r in reft.reports]
+    assert max(r.steps for r in reft.reports) > 5
+    (one,), (other,) = reft.state.deltas.values(), baft.state.deltas.values()
+    for name, tensor in one.tensors().items():
+        torch.testing.assert_close(other.tensors()[name], tensor, atol=1e-9, rtol=1e-9)
+    assert isinstance(other, GatedSubspace)
+    h = states(len(batches), 3, 32, seed=5).double()
+    assert bool((other.gates(h, torch.arange(len(batches))) == 1).all())
+
+
+def test_a_stronger_locality_term_moves_irrelevant_prompts_less(tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft"]
+    prompts = ("Warsaw is the capital of the country of", "Paris is")
+    request = Request("r", "The capital of France is", "Rome", "France", prompts)
+    moved = []
+    for locality in (0.0, 100.0):
+        method = create(name, {**settings, "general": 0, "relations": 0, "subjects": 0, "locality": locality})
+        (made,) = method.fit(tiny_llama, [[request]], None, Context()).state.deltas.values()
+        h = torch.stack([last_state(tiny_llama, prompt) for prompt in prompts])
+        moved.append(float(made.update(h[None], torch.arange(1)).norm()))
+    assert moved[1] < 0.5 * moved[0]
+
+
+def last_state(tiny: Engine, prompt: str) -> torch.Tensor:
+    """Output of block 1 at the prompt's last token, by a plain forward."""
+    with torch.no_grad():
+        out = tiny.model.model(input_ids=torch.tensor([tiny.text.prompt(prompt)]), output_hidden_states=True)
+    return out.hidden_states[2][0, -1]
+
+
+def test_usage_adds_up_along_a_stream(tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft"]
+    method = create(name, settings)
+    first = [[REQUESTS[0], REQUESTS[1]], [REQUESTS[2]]]
+    second = [[REQUESTS[3]], [REQUESTS[4], REQUESTS[5], REQUESTS[6]]]
+    expected = np.zeros((2, 4))
+    state: EditState | None = None
+    for batches in (first, second):
+        state = method.fit(tiny_llama, batches, state, Context()).state
+        (made,) = state.deltas.values()
+        assert isinstance(made, GatedSubspace)
+        assert made.where == PromptEnds(0, 1)
+        for s, batch in enumerate(batches):
+            for request in batch:
+                h = last_state(tiny_llama, request.prompt).double().numpy()
+                expected[s] += gates_of(own_of(made, s), h)
+        np.testing.assert_allclose(state.memory[USAGE], expected, rtol=1e-4)
+
+
+def test_earlier_usage_turns_later_edits(tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft"]
+    method = create(name, {**settings, "balance": 10.0, "locality": 0.0})
+    state = method.fit(tiny_llama, [[REQUESTS[0]]], None, Context()).state
+
+    def later(usage: torch.Tensor) -> torch.Tensor:
+        before = EditState(1, state.deltas, {USAGE: usage})
+        outcome = method.fit(tiny_llama, [[REQUESTS[1]]], before, Context())
+        return outcome.state.memory[USAGE] - usage
+
+    # Of two equal bases the one that earlier edits used up is used less.
+    taken = torch.zeros(1, 4)
+    taken[0, 0] = 3.0
+    assert float(later(taken)[0, 0]) < float(later(torch.zeros(1, 4))[0, 0])

@@ -1,0 +1,200 @@
+"""ROME's update against the constrained least squares it solves, and its keys against plain forwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from baft.engine.deltas import LowRank
+from baft.engine.engine import Engine
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods import rome
+from baft.methods.base import Context, Request, create
+from baft.methods.rome import Rome, rank_one
+from tests.engine.test_fitting import METHODS, REQUESTS
+from tests.engine.tiny import PROMPTS, engine
+
+SETTINGS = {**METHODS["rome"][1], "steps": 6, "tolerance": 0}
+
+
+def least_squares(key: np.ndarray, residual: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """The Δ of least tr(Δ C Δᵀ) with Δ k = residual: the KKT system of each row, solved as it stands."""
+    n = len(key)
+    system = np.zeros((n + 1, n + 1))
+    system[:n, :n], system[:n, n], system[n, :n] = moment, key, key
+    right = np.zeros((n + 1, len(residual)))
+    right[n] = residual
+    return np.linalg.solve(system, right)[:n].T
+
+
+def second_moment(width: int) -> Tensor:
+    keys = torch.randn(3 * width, width, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    return keys.mT @ keys / len(keys)
+
+
+def dense(update: LowRank, stream: int) -> np.ndarray:
+    return (update.up[stream].mT @ update.down[stream]).double().numpy()
+
+
+@pytest.mark.parametrize("adjusted", [False, True], ids=["identity", "second moment"])
+def test_the_update_is_the_closed_form(adjusted: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    key, value, wanted = (torch.randn(3, n, generator=draw, dtype=torch.float64) for n in (12, 8, 8))
+    moment = second_moment(12) if adjusted else None
+    update = rank_one(key, value, wanted, moment)
+    for s in range(3):
+        least = np.eye(12) if moment is None else moment.numpy()
+        expected = least_squares(key[s].numpy(), (wanted - value)[s].numpy(), least)
+        np.testing.assert_allclose(dense(update, s), expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.fixture
+def solved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
+    """Of each solution the key and the value wanted of it, (streams, …) each."""
+    calls: list[tuple[Tensor, Tensor]] = []
+
+    def spy(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) -> LowRank:
+        calls.append((key, wanted))
+        return rank_one(key, value, wanted, moment)
+
+    monkeypatch.setattr(rome, "rank_one", spy)
+    return calls
+
+
+def weight_of(tiny: Engine, site: Site) -> tuple[np.ndarray, np.ndarray]:
+    """W (d_out, d_in) and the bias of a linear layer."""
+    module = tiny.model.module(site)
+    weight = module.weight.double().numpy()
+    bias = np.zeros(1) if getattr(module, "bias", None) is None else module.bias.double().numpy()
+    return (weight if weight.shape[1] == tiny.model.widths(site)[0] else weight.T), bias
+
+
+def plain_key(tiny: Engine, site: Site, request: Request, texts: tuple[str, ...]) -> np.ndarray:
+    """The mean input of the site at the subject's last token, one plain forward a text."""
+    keys: list[np.ndarray] = []
+    for text in texts:
+        prompt = text + request.prompt
+        # The subject ends where its characters do: tokens up to there, counted on the text.
+        end = prompt.rindex(request.subject) + len(request.subject)
+        ids = tiny.text.prompt(prompt)
+        at = next(n for n in range(len(ids)) if len(tiny.text.decode(ids[: n + 1])) >= end)
+        handle = tiny.model.module(site).register_forward_pre_hook(
+            lambda module, args, at=at: keys.append(args[0][0, at].double().numpy())
+        )
+        try:
+            tiny.model.model(input_ids=torch.tensor([ids]), use_cache=False)
+        finally:
+            handle.remove()
+    return np.mean(keys, axis=0)
+
+
+CASES = [("llama", torch.float32, False), ("llama", torch.float32, True), ("gpt2", torch.float32, False)]
+
+
+@pytest.mark.parametrize(("kind", "dtype", "adjusted"), CASES)
+def test_an_edit_maps_its_key_to_its_value(
+    kind: str, dtype: torch.dtype, adjusted: bool, solved: list[tuple[Tensor, Tensor]]
+) -> None:
+    tiny = engine(kind, dtype)
+    method = create("rome", {**SETTINGS, "second_moment": adjusted})
+    assert isinstance(method, Rome)
+    site = method.site(tiny)
+    width = tiny.model.widths(site)[0]
+    context = Context(0, {site: second_moment(width).float()} if adjusted else {})
+    update = method.fit(tiny, [[r] for r in REQUESTS], None, context).state.deltas[site]
+    assert isinstance(update, LowRank)
+    texts = ("", *method.prefixes(tiny, 0))
+    assert len(texts) == 3
+    weight, bias = weight_of(tiny, site)
+    ((_, wanted),) = solved
+    for s, request in enumerate(REQUESTS):
+        key, value = plain_key(tiny, site, request, texts), wanted[s].double().numpy()
+        change = dense(update, s)
+        reached = (weight + change) @ key + bias
+        assert np.linalg.norm(reached - value) < 1e-4 * np.linalg.norm(value)
+        least = context.moments[site].double().numpy() if adjusted else np.eye(width)
+        expected = least_squares(key, value - (weight @ key + bias), least)
+        assert np.linalg.norm(change - expected) < 1e-3 * np.linalg.norm(expected)
+        # The value has moved: otherwise this holds of no change at all.
+        assert np.linalg.norm(change) > 1e-3 * np.linalg.norm(weight)
+
+
+def test_edits_add_up_along_a_stream(solved: list[tuple[Tensor, Tensor]]) -> None:
+    tiny = engine("llama", torch.float64)
+    method = create("rome", SETTINGS)
+    assert isinstance(method, Rome)
+    site, batch = method.site(tiny), list(REQUESTS[:3])
+    together = method.fit(tiny, [batch], None, Context())
+    assert together.reports[0].error is None
+    assert together.state.deltas[site].tensors()["up"].shape[1] == 3
+    first, last = solved[0], solved[2]
+    state: EditState | None = None
+    for number, request in enumerate(batch):
+        state = method.fit(tiny, [[request]], state, Context()).state
+        # Each keeps the earlier ones as they are and adds one.
+        for name, tensor in state.deltas[site].tensors().items():
+            torch.testing.assert_close(tensor, together.state.deltas[site].tensors()[name][:, : number + 1])
+    weight, _ = weight_of(tiny, site)
+    edited = weight + dense(together.state.deltas[site], 0)  # type: ignore[arg-type]
+    np.testing.assert_allclose(edited @ last[0][0].numpy(), last[1][0].numpy(), rtol=1e-6, atol=1e-8)
+    # What the first edit asked for is disturbed by the later ones, but not undone.
+    before, after, asked = (m @ first[0][0].numpy() for m in (weight, edited, 0 * weight))
+    asked = first[1][0].numpy()
+    assert np.linalg.norm(after - asked) < np.linalg.norm(before - asked)
+
+
+@pytest.mark.parametrize("batch", [[0], [0, 1], [1, 0]])
+def test_a_subject_that_is_not_in_the_prompt_fails_and_changes_nothing(batch: list[int], tiny_llama: Engine) -> None:
+    method = create("rome", SETTINGS)
+    assert isinstance(method, Rome)
+    wrong = Request("wrong", "The capital of it is", "Rome", "France")
+    stranger = [(wrong, REQUESTS[1])[i] for i in batch]
+    earlier = method.fit(tiny_llama, [[REQUESTS[4]], [REQUESTS[5]]], None, Context()).state
+    outcome = method.fit(tiny_llama, [stranger, [REQUESTS[2]]], earlier, Context())
+    assert "'France' is not in the prompt" in (outcome.reports[0].error or "")
+    assert outcome.reports[1].error is None
+    up = outcome.state.deltas[method.site(tiny_llama)].tensors()["up"]
+    assert torch.equal(up[0, :1], earlier.deltas[method.site(tiny_llama)].tensors()["up"][0])
+    assert not up[0, 1:].any()
+    assert up[1, 1:].any()
+
+
+def test_nothing_but_failures_is_no_edit(tiny_llama: Engine) -> None:
+    outcome = create("rome", SETTINGS).fit(tiny_llama, [[Request("a", PROMPTS[0], "Rome")]], None, Context())
+    assert "not in the prompt" in (outcome.reports[0].error or "")
+    assert all(bool(delta.blank().all()) for delta in outcome.state.deltas.values())
+
+
+def test_the_change_of_the_value_is_clipped(solved: list[tuple[Tensor, Tensor]], tiny_llama: Engine) -> None:
+    method = create("rome", {**SETTINGS, "lr": 10.0, "clamp": 0.5, "prefixes": 0})
+    assert isinstance(method, Rome)
+    site = method.site(tiny_llama)
+    method.fit(tiny_llama, [[r] for r in REQUESTS], None, Context())
+    weight, _ = weight_of(tiny_llama, site)
+    ((_, wanted),) = solved
+    for s, request in enumerate(REQUESTS):
+        clean = weight @ plain_key(tiny_llama, site, request, ("",))
+        moved = np.linalg.norm(wanted[s].double().numpy() - clean) / np.linalg.norm(clean)
+        assert moved == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_moment_that_was_not_collected_is_told(tiny_llama: Engine) -> None:
+    with pytest.raises(UserError, match=r"key moment of 1:mlp\.down_proj"):
+        create("rome", {**SETTINGS, "second_moment": True}).fit(tiny_llama, [[REQUESTS[0]]], None, Context())
+
+
+def test_prefixes_are_drawn_once_and_by_the_seed(tiny_llama: Engine) -> None:
+    drawn: Iterator[tuple[str, ...]] = (
+        create("rome", SETTINGS).prefixes(tiny_llama, seed)  # type: ignore[attr-defined]
+        for seed in (0, 0, 1)
+    )
+    one, same, other = drawn
+    assert one == same != other
+    assert len(one) == SETTINGS["prefixes"]
+    assert all(prefix.endswith(". ") for prefix in one)
