@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from baft.engine.deltas import Delta
 from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
+from baft.errors import UserError
 from baft.models.architectures import Architecture, blocks_of
 
 Edits = Iterable[tuple[Site, Delta]]
@@ -44,11 +45,14 @@ class FrozenModel:
         self._output, self._tuples = self._outputs()
 
     def layer(self, setting: int | float) -> int:
-        """A block's index: an int as it is, a float in (0, 1) as a share of the depth (0.75 of 32 blocks: 24)."""
+        """A block's index: an int as it is, a float in [0, 1) as a share of the depth (0.75 of 32 blocks: 24).
+
+        Raises UserError if there is no such block.
+        """
         depth = len(self.blocks)
         index = int(setting) if isinstance(setting, int) else int(setting * depth)
         if not 0 <= index < depth:
-            raise ValueError(f"layer {setting} is outside this model of {depth} blocks")
+            raise UserError(f"layer is {setting}, but this model has blocks 0 to {depth - 1} (or a share below 1.0).")
         return index
 
     def module(self, site: Site) -> nn.Module:

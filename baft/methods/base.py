@@ -141,9 +141,10 @@ def create(name: str, settings: Mapping[str, Any]) -> Method:
         return kind(kind.Settings(**settings))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = "".join(f", setting '{part}'" for part in first["loc"][:1])
+        message = first["msg"].removeprefix("Value error, ")
         allowed = ", ".join(kind.Settings.model_fields)
-        raise UserError(f"Method '{name}', setting '{key}': {first['msg']} (settings are {allowed}).") from error
+        raise UserError(f"Method '{name}'{key}: {message} (settings are {allowed}).") from error
 
 
 def seed_of(*parts: object) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from baft.engine.deltas import PromptEnds, Subspace
@@ -32,6 +33,12 @@ class SubspaceSettings(Settings):
     contexts: tuple[str, ...] = Field(
         (), description="Texts put before the rewrite prompt as further training prompts."
     )
+
+    @model_validator(mode="after")
+    def _edits_something(self) -> Self:
+        if not self.head and not self.tail:
+            raise ValueError("head and tail are both 0, and no prompt token would be edited")
+        return self
 
 
 def site_of(engine: Engine, settings: SubspaceSettings) -> Site:
