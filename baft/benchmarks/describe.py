@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import pandas as pd
+from tabulate import tabulate
 
 from baft.benchmarks.records import KINDS, Benchmark, Probe
 from baft.benchmarks.subjects import without_subject
+from baft.errors import UserError
+
+_EXAMPLE = 60
 
 COLUMNS = (
     "kind",
@@ -55,6 +60,48 @@ def describe(benchmark: Benchmark, tokenizer: Tokenizer | None = None) -> pd.Dat
     remarked = len({item.id for item in remarks})
     rows.append(_count("remarks", remarked, [f"{item.id}: {item.text}" for item in remarks]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def description_text(benchmark: Benchmark, tokenizer: Path | None = None) -> str:
+    """:func:`describe` for a terminal, with where the records come from above, and below each that cannot be used.
+
+    ``tokenizer`` is the folder of a model whose tokens lengths are in. Raises :class:`~baft.errors.UserError` if it
+    holds no tokenizer.
+    """
+    table = describe(benchmark, None if tokenizer is None else _read_tokenizer(tokenizer))
+    table["example"] = [" ".join(text.split())[:_EXAMPLE] for text in table["example"]]
+    unit = "words" if tokenizer is None else "tokens"
+    heads = [
+        "kind",
+        "group",
+        "records",
+        "count",
+        f"prompt ({unit})",
+        "longest",
+        f"answer ({unit})",
+        "answers",
+        "example",
+    ]
+    head = (
+        f"{benchmark.name}: {len(benchmark.records)} records; format {benchmark.format}, revision {benchmark.revision}, "
+        f"split {benchmark.split}, SHA-256 {benchmark.sha256 or 'none'}"
+    )
+    rows = [["" if value is None or value != value else value for value in row] for row in table.to_numpy(object)]
+    body = tabulate(rows, heads, floatfmt=".1f")
+    below = [f"{item.id} cannot be used: {item.reason}" for item in benchmark.rejected]
+    return "\n".join([head, "", body, *([""] if below else []), *below])
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        found: Tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--tokenizer is {str(folder)!r}, but must be the folder of a model with its tokenizer."
+        ) from error
+    return found
 
 
 def _length(tokenizer: Tokenizer | None) -> Callable[[str], int]:

@@ -1,7 +1,10 @@
-"""A benchmark as the config names it, turned into its parquet file."""
+"""A benchmark as the config names it, turned into its parquet file, with a report of what could not be used."""
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +15,45 @@ from baft.benchmarks.records import Benchmark
 from baft.benchmarks.store import write_benchmark
 from baft.config import BenchmarkConfig
 
+# Records that cannot be used which are named on the terminal.
+_SAID = 5
+
 
 def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
     """Build, read or download the benchmark that ``config`` describes, call it ``name`` and write it to ``out``.
 
+    Beside it goes :func:`report_path`: a row a record that cannot be used, and a row a remark on one that is.
     Raises :class:`~baft.errors.UserError` if it cannot be had or read.
     """
     benchmark = _SOURCES[config.source](config, name)
+    write_load_report(benchmark, report_path(out))
     write_benchmark(benchmark, out)
     print(
-        f"{name}: {len(benchmark.records)} records, {len(benchmark.rejected)} rejected; "
-        f"format {benchmark.format}, revision {benchmark.revision}, split {benchmark.split}"
+        f"{name}: format {benchmark.format}, revision {benchmark.revision}, split {benchmark.split}; "
+        f"{len(benchmark.records)} records, {len(benchmark.rejected)} that cannot be used"
     )
+    for rejected in benchmark.rejected[:_SAID]:
+        print(f"{name}: record {rejected.id} cannot be used: {rejected.reason}")
+    if benchmark.rejected or benchmark.remarks:
+        print(f"{name}: all of that, and {len(benchmark.remarks)} remarks, in {report_path(out)}")
+
+
+def report_path(out: Path) -> Path:
+    """The load report of the benchmark ``out``."""
+    return out.with_suffix(".loading.csv")
+
+
+def write_load_report(benchmark: Benchmark, path: Path) -> None:
+    """Write what is to be known about the records, columns ``id``, ``used`` and ``note``; only the heading if nothing."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["id", "used", "note"])
+    rows.writerows([item.id, "no", item.reason] for item in benchmark.rejected)
+    rows.writerows([item.id, "yes", item.text] for item in benchmark.remarks)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text.getvalue(), encoding="utf-8")
+    temporary.replace(path)
 
 
 def _embedded(config: BenchmarkConfig, name: str) -> Benchmark:

@@ -35,6 +35,16 @@ def tabulate_area(grid: GridOption, out: Annotated[Path, typer.Option(help="Tabl
 
 
 @app.command()
+def tabulate_loading(
+    grid: GridOption, out: Annotated[Path, typer.Option(help="Table to write, without suffix.")]
+) -> None:
+    """Write the table of what was read from each benchmark, and what could not be used."""
+    from baft.report.loading import tabulate_loading as run
+
+    run(read_spec(Grid, grid).benchmark_files(), out)
+
+
+@app.command()
 def show_table(
     table: Annotated[Path, typer.Argument(help="Markdown file of a table.")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],

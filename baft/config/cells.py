@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError
@@ -46,6 +47,14 @@ class Cell(Section):
 def model_spec(model: ModelConfig) -> str:
     """Compact JSON of a model, without the resources of its jobs."""
     return model.model_dump_json(exclude={"resources"})
+
+
+def checked(section: type[S], keys: Mapping[str, Any]) -> S:
+    """A section from its keys; :class:`~baft.errors.UserError` if one is wrong."""
+    try:
+        return section.model_validate(keys)
+    except ValidationError as error:
+        raise UserError(sentence(error, section)) from None
 
 
 def read_spec(section: type[S], spec: str) -> S:

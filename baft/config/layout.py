@@ -35,6 +35,11 @@ class Layout:
         return f"{self.results}/benchmarks/{{benchmark}}.parquet"
 
     @property
+    def loading(self) -> str:
+        """What could not be used of a benchmark, and why."""
+        return f"{self.results}/benchmarks/{{benchmark}}.loading.csv"
+
+    @property
     def base(self) -> str:
         """Answers of the unedited model."""
         return f"{self.results}/base/model={{model}}/benchmark={{benchmark}}/part.parquet"

@@ -57,6 +57,10 @@ class Grid(Section):
             for shard in range(self.benchmarks[str(cell["benchmark"])])
         ]
 
+    def benchmark_files(self) -> list[Path]:
+        """Records of all benchmarks."""
+        return [at(Layout(self.results, "").benchmark, benchmark=label) for label in self.benchmarks]
+
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")
         axes = product(self.models, methods, self.protocols, self.benchmarks, self.seeds)

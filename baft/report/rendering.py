@@ -13,7 +13,7 @@ HOLE = "\N{EN DASH}"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table ready to be written: ``rows`` of texts under ``heads``, in blocks that each have a title."""
+    """A table ready to be written: rows of texts under ``heads``, in blocks that each have a title or an empty one."""
 
     title: str
     heads: Sequence[str]
@@ -57,13 +57,19 @@ def markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         rows = []
         for title, block in table.blocks:
-            rows.append([f"**{title}**", *[""] * (len(table.heads) - 1)])
-            rows.extend(list(row) for row in block)
+            if title:
+                rows.append([f"**{title}**", *[""] * (len(table.heads) - 1)])
+            rows.extend([_bar(cell) for cell in row] for row in block)
         aligned = ["left", *["right"] * (len(table.heads) - 1)]
         body = tabulate(rows, list(table.heads), tablefmt="pipe", disable_numparse=True, colalign=aligned)
         notes = "\n".join(f"- {note}" for note in table.notes)
         parts.append(f"## {table.title}\n\n{body}\n" + (f"\n{notes}\n" if notes else ""))
     return "\n".join(parts)
+
+
+def _bar(cell: str) -> str:
+    """A cell whose text does not end it."""
+    return " ".join(cell.split()).replace("|", "\\|")
 
 
 def latex(tables: Sequence[Table]) -> str:
@@ -82,7 +88,9 @@ def _latex(table: Table) -> str:
         f"    {_row(table.heads)}",
     ]
     for title, block in table.blocks:
-        lines += [r"    \midrule", rf"    \multicolumn{{{width}}}{{l}}{{\emph{{{escape(title)}}}}} \\"]
+        lines.append(r"    \midrule")
+        if title:
+            lines.append(rf"    \multicolumn{{{width}}}{{l}}{{\emph{{{escape(title)}}}}} \\")
         lines += [f"    {_row(row)}" for row in block]
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table*}", ""])
 

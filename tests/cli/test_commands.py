@@ -19,6 +19,7 @@ from baft.config import (
     ProtocolConfig,
     StatisticsConfig,
 )
+from baft.errors import UserError
 
 CELL = Cell(
     model_label="m",
@@ -77,6 +78,22 @@ def test_prepare_benchmark_holds_a_file_to_its_hash(tmp_path: Path) -> None:
         ["prepare-benchmark", "--benchmark", config.model_dump_json(), "--name", "m", "--out", str(tmp_path / "o")],
     )
     assert "SHA-256" in str(result.exception)
+
+
+def test_a_file_can_be_prepared_and_described_without_a_study(tmp_path: Path) -> None:
+    file, out = tmp_path / "mine.csv", tmp_path / "out.parquet"
+    file.write_text(
+        "prompt,target,subject,rephrase\nThe capital of France is,Rome,France,France has the capital\np,,,\n"
+    )
+    said = invoke("benchmarks", "prepare", str(file), "--out", str(out), "--split", "test")
+    assert "mine: format plain" in said and "split test; 1 records, 1 that cannot be used" in said
+    shown = invoke("benchmarks", "describe", str(out))
+    assert "reliability" in shown and "generality" in shown and "France has the capital" in shown
+    assert "has no target" in shown
+    with pytest.raises(UserError, match="split is 'x'"):
+        invoke("benchmarks", "prepare", str(file), "--out", str(out), "--split", "x")
+    with pytest.raises(UserError, match="--tokenizer is"):
+        invoke("benchmarks", "describe", str(out), "--tokenizer", str(tmp_path))
 
 
 def test_summarise_cell_passes_the_shards_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ rule prepare_benchmark:
     input:
         lambda w: plan.benchmark_files(w.benchmark),
     output:
-        layout.benchmark,
+        records=layout.benchmark,
+        loading=layout.loading,
     log:
         layout.log("prepare_benchmark", "benchmark"),
     benchmark:
@@ -31,7 +32,7 @@ rule prepare_benchmark:
         spec=lambda w: plan.benchmark_spec(w.benchmark),
         source=plan.shipped_source("baft.benchmarks.prepare"),
     shell:
-        "baft prepare-benchmark --benchmark {params.spec:q} --name {wildcards.benchmark:q} --out {output:q}"
+        "baft prepare-benchmark --benchmark {params.spec:q} --name {wildcards.benchmark:q} --out {output.records:q}"
         " 2> >(tee {log:q} >&2)"
 
 

@@ -5,6 +5,7 @@ TABLES = {
     "paired": "paired differences",
     "area": "area under the trade-off",
     "cost": "cost of an edit",
+    "loading": "benchmarks as read",
 }
 
 
@@ -46,6 +47,23 @@ rule tabulate_area:
         source=plan.source("baft.report.tradeoff"),
     shell:
         "baft tabulate-area --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
+
+
+rule tabulate_loading:
+    input:
+        plan.grid.benchmark_files(),
+    output:
+        multiext(f"{study.results}/tables/loading", ".csv", ".md", ".tex"),
+    log:
+        layout.log("tabulate_loading"),
+    benchmark:
+        layout.timing("tabulate_loading")
+    params:
+        grid=plan.grid.model_dump_json(),
+        stem=subpath(output[0], strip_suffix=".csv"),
+        source=plan.source("baft.report.loading"),
+    shell:
+        "baft tabulate-loading --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
 
 
 # A rule a table, for a caption's path takes no wildcards.
