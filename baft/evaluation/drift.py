@@ -21,6 +21,8 @@ from baft.engine.state import EditState
 OPENING, SCORED = 12, 36
 """Words of a piece that are the prompt, and words whose tokens are scored."""
 
+_MOST = 50.0
+
 
 def mean_nll(engine: Engine, deltas: Mapping[Site, Delta], streams: Sequence[int], tokens: int) -> list[float]:
     """Negative log-probability (nats a token) of general text under each stream; exp of it is the perplexity.
@@ -45,14 +47,14 @@ def mean_nll(engine: Engine, deltas: Mapping[Site, Delta], streams: Sequence[int
 def perplexity_ratios(engine: Engine, state: EditState, unedited: float | None, tokens: int) -> list[float | None]:
     """Each stream's perplexity of general text over the unedited model's, whose :func:`mean_nll` is ``unedited``.
 
-    None where it is not asked for.
+    None where it is not asked for, or where a model's probabilities are not numbers.
     """
     if unedited is None or not tokens:
         return [None] * state.streams
     streams = range(state.streams)
     after = mean_nll(engine, state.deltas, streams, tokens) if state.deltas else [unedited] * len(streams)
-    # Beyond e^700 a number has no exponential.
-    return [math.exp(min(own - unedited, 700.0)) for own in after]
+    # A ruined model's perplexity has no end, and the mean over many must have one.
+    return [None if math.isnan(own) else math.exp(min(own - unedited, _MOST)) for own in after]
 
 
 @lru_cache

@@ -198,6 +198,8 @@ def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:
     probe = asked.probe
     count = len(probe.answers)
     own, other = reply.forced[:count], reply.forced[count:]
+    if any(math.isnan(value) for forced in reply.forced for value in forced.logprob):
+        return Measured({"error": "the model's probabilities are not numbers"})
     accuracies = [token_accuracy(f, a) for f, a in zip(own, question.forced, strict=False)]
     columns: Row = {
         "decoded": reply.decoded,

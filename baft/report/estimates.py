@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from baft.report.cells import KEYS, Cells, at_moment, shown_moment
 from baft.report.labels import UNEDITED
 from baft.results import statistics, store
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS
+from baft.results.summaries import METRICS, SCORES
 
 _PERMUTATIONS_A_RESAMPLE = 10
 
@@ -23,11 +24,11 @@ CELL = ["model", "protocol", "method", "benchmark"]
 
 
 def means(
-    cells: Cells, *, resamples: int, level: float, seed: int, metrics: Sequence[str] = tuple(METRICS)
+    cells: Cells, *, resamples: int, level: float, seed: int, metrics: Sequence[str] = (*METRICS, *SCORES)
 ) -> pd.DataFrame:
     """Mean over records with interval, one row a model, protocol, method, benchmark, metric and group.
 
-    Only ``metrics`` are estimated, over all groups and by group.
+    Only ``metrics`` are estimated, over all groups and by group; scores of a whole cell over all groups.
 
     Beside ``mean, low, high``: ``records`` used and ``left_out`` (edited, but without a value), ``failed`` edits over
     all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the standard deviation of the seeds'
@@ -38,8 +39,8 @@ def means(
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
         values = at_moment(chosen, moment)
+        rows = _scores(values, metrics, resamples=resamples, level=level, seed=seed)
         values = values[values["metric"].isin(metrics)]
-        rows = []
         for keys, group in values.groupby([*CELL, "metric", "group"], sort=True):
             found = statistics.mean_interval(
                 group["value"].to_numpy(), group["stream_id"].to_numpy(str), resamples=resamples, level=level, seed=seed
@@ -54,6 +55,29 @@ def means(
     columns = ["moment", "split", "metric", "group", "mean", "low", "high", "records", "edited", "left_out", "failed"]
     shown: pd.DataFrame = table[[*CELL, *columns, "rejected", "seeds", "seed_sd"]]
     return shown
+
+
+def _scores(
+    values: pd.DataFrame, metrics: Sequence[str], *, resamples: int, level: float, seed: int
+) -> list[dict[str, Any]]:
+    """Rows of the scores among ``metrics``, of the cells that have all their parts."""
+    rows = []
+    for name in (name for name in SCORES if name in metrics):
+        parts = SCORES[name].parts
+        chosen = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(parts)]
+        for keys, cell in chosen.groupby(CELL, sort=True):
+            table = cell.pivot(index=["record_id", "stream_id"], columns="metric", values="value").reindex(
+                columns=parts
+            )
+            if table.isna().all().any():
+                continue
+            streams = table.index.get_level_values("stream_id").to_numpy(str)
+            found = statistics.harmonic_interval(
+                table.to_numpy().T, streams, resamples=resamples, level=level, seed=seed
+            )
+            interval = {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records}
+            rows.append({**dict(zip(CELL, keys, strict=True)), "metric": name, "group": ALL_GROUPS, **interval})
+    return rows
 
 
 def _counts(cells: Cells) -> pd.DataFrame:

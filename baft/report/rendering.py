@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from tabulate import tabulate
 
+from baft.results.summaries import Unit
+
 HOLE = "\N{EN DASH}"
 
 
@@ -30,6 +32,24 @@ def percent(value: float, low: float = math.nan, high: float = math.nan, *, sign
     if math.isnan(low) or math.isnan(high):
         return text
     return f"{text} [{_no_negative_zero(100 * low):.1f}, {_no_negative_zero(100 * high):.1f}]"
+
+
+_FORMS: dict[Unit, str] = {"share": "{:.1f}", "nats": "{:.3f}", "bits": "{:.2f}", "ratio": "{:.3f}"}
+
+
+def estimate(
+    value: float, low: float = math.nan, high: float = math.nan, *, unit: Unit = "share", signed: bool = False
+) -> str:
+    """A value in its unit (a share as per cent), its interval in brackets where there is one."""
+    if unit == "share":
+        return percent(value, low, high, signed=signed)
+    if math.isnan(value):
+        return HOLE
+    value_text, low_text, high_text = (
+        (_FORMS[unit] if abs(x) < 1000 else "{:.2g}").format(x) for x in (value, low, high)
+    )
+    text = f"+{value_text}" if signed and value > 0 else value_text
+    return text if math.isnan(low) or math.isnan(high) else f"{text} [{low_text}, {high_text}]"
 
 
 def number(value: float, form: str = "{:,.0f}") -> str:
@@ -116,6 +136,7 @@ _SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     HOLE: "--",
+    "↓": r"$\downarrow$",
 }
 
 

@@ -5,8 +5,9 @@ The columns pair what is teacher-forced with what is decoded, for the first alon
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from baft.errors import UserError
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
-from baft.report.rendering import HOLE, Table, number, percent, plain, quantity
+from baft.report.rendering import HOLE, Table, estimate, number, plain, quantity
 from baft.report.writing import write_table, write_text
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS
+from baft.results.summaries import METRICS, SCORES, STREAM, Metric, measure_of
 
 TABLES = ("main", "paired", "cost")
 SUFFIXES = ("csv", "md", "tex")
@@ -34,6 +35,17 @@ _HEADS = {
     "portability_decoded": "Portab., dec.",
     "locality": "Locality",
     "locality_decoded": "Locality, dec.",
+}
+# In a second table, those of which there is a value.
+_FURTHER = {
+    "locality_kl": "KL ↓",
+    "efficacy": "Efficacy",
+    "paraphrase": "Paraphrase",
+    "neighbourhood": "Neighbourh.",
+    "counterfact_score": "S",
+    "sentiment": "Sentiment",
+    "fluency": "Fluency",
+    "perplexity_ratio": "Drift ↓",
 }
 
 
@@ -65,33 +77,57 @@ def wide(main: pd.DataFrame) -> pd.DataFrame:
     overall = main[main["group"].eq(ALL_GROUPS)]
     index = ["model", "protocol", "benchmark", "method"]
     table = overall.pivot(index=index, columns="metric", values=["mean", "low", "high"])
-    columns = [(part, metric) for metric in METRICS for part in ("mean", "low", "high")]
+    columns = [(part, metric) for metric in (*METRICS, *SCORES) for part in ("mean", "low", "high")]
     table = table.reindex(columns=pd.MultiIndex.from_tuples(columns))
     table.columns = pd.Index([metric if part == "mean" else f"{metric}_{part}" for part, metric in columns])
     return table.reset_index()
 
 
 def main_tables(main: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) -> list[Table]:
-    """A table a model and protocol: a block a benchmark, a row a method, a column a metric."""
+    """Two tables a model and protocol: a block a benchmark, a row a method, a column a metric.
+
+    The second has what only some benchmarks give, and is left out where none does.
+    """
     overall = main[main["group"].eq(ALL_GROUPS)]
     made = []
     for model, protocol, setting in settings_of(overall):
-        found = {(row.benchmark, row.method, row.metric): row for row in rows_of(setting)}
-        methods = ordered_methods(setting["method"])
-        blocks = []
-        for benchmark in ordered_benchmarks(setting["benchmark"]):
-            rows = [
-                [method_name(method), *(_estimate(found.get((benchmark, method, metric))) for metric in _HEADS)]
-                for method in methods
-            ]
-            blocks.append((benchmark, rows))
-        notes = [*_main_notes(statistics, cells.one(model, protocol), setting), *count_notes(setting)]
-        made.append(Table(f"{model}, {protocol} editing", ["Method", *_HEADS.values()], blocks, notes))
+        title, counts = f"{model}, {protocol} editing", count_notes(setting)
+        notes = [*_main_notes(statistics, cells.one(model, protocol), setting), *counts]
+        made.append(Table(title, ["Method", *_HEADS.values()], _blocks(setting, _HEADS, _estimate), notes))
+        if further := _present(setting):
+            blocks = _blocks(setting, further, _estimate)
+            notes = [*_further_notes(statistics, further), *counts]
+            made.append(Table(f"{title}: likelihoods and side effects", ["Method", *further.values()], blocks, notes))
     return made
 
 
+def _present(setting: pd.DataFrame) -> dict[str, str]:
+    return {metric: head for metric, head in _FURTHER.items() if setting["metric"].eq(metric).any()}
+
+
+def _blocks(
+    setting: pd.DataFrame, heads: Mapping[str, str], cell: Callable[[Any], str]
+) -> list[tuple[str, list[list[str]]]]:
+    """By benchmark, a row a method: its name and a cell a metric, made of the row of ``setting`` or a hole."""
+    found = {(row.benchmark, row.method, row.metric): row for row in rows_of(setting)}
+
+    def text(*key: str) -> str:
+        return cell(found[key]) if key in found else HOLE
+
+    return [
+        (
+            benchmark,
+            [
+                [method_name(method), *(text(benchmark, method, metric) for metric in heads)]
+                for method in ordered_methods(setting["method"])
+            ],
+        )
+        for benchmark in ordered_benchmarks(setting["benchmark"])
+    ]
+
+
 def _estimate(row: Any) -> str:
-    return HOLE if row is None else percent(row.mean, row.low, row.high)
+    return estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit)
 
 
 def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFrame) -> list[str]:
@@ -109,6 +145,25 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
     ]
 
 
+_EXPLAINED = {
+    "locality_kl": "KL: of the edited from the unedited model's distributions at forced answer positions of locality "
+    "probes, nats.",
+    "efficacy": "Efficacy, paraphrase, neighbourhood: how often the right answer is likelier than the wrong one, by mean "
+    "log-probability a token, per cent.",
+    "counterfact_score": "S: their harmonic mean.",
+    "sentiment": "Sentiment: ConvSent's edit success, per cent.",
+    "fluency": "Fluency: n-gram entropy of sampled text, bits.",
+    "perplexity_ratio": "Drift: perplexity of general text, edited over unedited model.",
+}
+
+
+def _further_notes(statistics: StatisticsConfig, shown: Mapping[str, str]) -> list[str]:
+    return [
+        f"Mean over records with the {statistics.level:.0%} interval, as in the table before; ↓: less is better.",
+        " ".join(text for metric, text in _EXPLAINED.items() if metric in shown),
+    ]
+
+
 def count_notes(setting: pd.DataFrame) -> list[str]:
     """In words: records edited, left out, failed and unusable, by benchmark."""
     notes = []
@@ -117,8 +172,8 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
         lowest, most = rows["edited"].min(), rows["edited"].max()
         parts = [f"{most} records" if lowest == most else f"{lowest} to {most} records, depending on the method"]
         for names, left in rows[rows["left_out"] > 0].groupby("left_out")["metric"]:
-            metrics = sorted({METRICS[name].kind for name in left})
-            parts.append(f"{names} left out of {', '.join(metrics)} (no such probe, or a failed edit)")
+            if metrics := sorted({_counted(METRICS[name]) for name in left if name in METRICS}):
+                parts.append(f"{names} left out of {', '.join(metrics)} (no such probe, or a failed edit)")
         failed = rows.drop_duplicates("method").set_index("method")["failed"]
         parts += [f"{failed[name]} failed edits of {method_name(name)}" for name in failed.index[failed > 0]]
         if (rejected := rows["rejected"].max()) > 0:
@@ -127,40 +182,38 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
     return notes
 
 
+def _counted(metric: Metric) -> str:
+    return metric.display.lower() if metric.given or metric.kind == STREAM else metric.kind
+
+
 def paired_tables(paired: pd.DataFrame, statistics: StatisticsConfig) -> list[Table]:
-    """A table a model and protocol of differences from the reference, those that stay significant marked."""
+    """Two tables a model and protocol of differences from the reference, those that stay significant marked."""
     made = []
     for model, protocol, setting in settings_of(paired):
-        found = {(row.benchmark, row.method, row.metric): row for row in rows_of(setting)}
         reference = str(setting["reference"].iloc[0])
-        blocks = [
-            (
-                benchmark,
-                [
-                    [
-                        method_name(method),
-                        *(_difference(found.get((benchmark, method, m)), statistics.level) for m in _HEADS),
-                    ]
-                    for method in ordered_methods(setting["method"])
-                ],
-            )
-            for benchmark in ordered_benchmarks(setting["benchmark"])
-        ]
+        further = _present(setting)
+        tables = "the two tables of this model and protocol" if further else "this table"
         notes = [
             f"Percentage points, method minus {method_name(reference)} on the records both have, with the "
             f"{statistics.level:.0%} bootstrap interval.",
             f"*: p < {1 - statistics.level:.2g} by the sign-flip permutation test of streams after Holm's correction "
-            f"across this table ({len(setting)} tests).",
+            f"across {tables} ({len(setting)} tests).",
         ]
         title = f"{model}, {protocol} editing: differences from {method_name(reference)}"
-        made.append(Table(title, ["Method", *_HEADS.values()], blocks, notes))
+        cell = functools.partial(_difference, level=statistics.level)
+        made.append(Table(title, ["Method", *_HEADS.values()], _blocks(setting, _HEADS, cell), notes))
+        if further:
+            notes = [
+                "As in the table before; KL in nats, fluency in bits, drift as a ratio. ↓: less is better.",
+                notes[1],
+            ]
+            title += ": likelihoods and side effects"
+            made.append(Table(title, ["Method", *further.values()], _blocks(setting, further, cell), notes))
     return made
 
 
 def _difference(row: Any, level: float) -> str:
-    if row is None:
-        return HOLE
-    text = percent(row.mean, row.low, row.high, signed=True)
+    text = estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit, signed=True)
     return text + ("*" if row.p_holm < 1 - level else "")
 
 

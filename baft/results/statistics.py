@@ -7,7 +7,7 @@ whatever order the records come in, because they are sorted by cluster first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,21 +147,70 @@ def hypervolume_interval(
     """
     coordinates = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
     points = len(coordinates) // 2
-    sizes = _by_cluster(np.zeros(len(clusters)), clusters)[1]
-    sums = np.array([_by_cluster(np.nan_to_num(row), clusters)[0] for row in coordinates])
-    counts = np.array([_by_cluster(~np.isnan(row), clusters)[0] for row in coordinates])
+    value, low, high, sizes = _of_means(
+        coordinates,
+        clusters,
+        lambda means: hypervolume(means[:points], means[points:], reference),
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    return Interval(value, low, high, int(sizes.sum()), len(sizes))
 
-    def area(drawn: npt.NDArray[np.int64], axis: int = -1) -> Floats:
+
+def harmonic_interval(
+    parts: npt.ArrayLike,
+    clusters: Sequence[str] | npt.NDArray[np.str_],
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> Interval:
+    """Harmonic mean of the means over records of each row of ``parts``, with a percentile bootstrap interval.
+
+    ``parts`` are (parts, records), none negative; NaN where a record has no value of a part, which every part has of some
+    record. It is 0 if one mean is 0, and a replicate without any record of a part counts that part as 0. The records
+    counted are those with all parts. CounterFact's S (Meng et al., 2022) is that of efficacy, paraphrase and neighbourhood.
+    """
+    table = np.asarray(parts, dtype=np.float64)
+    value, low, high, sizes = _of_means(table, clusters, _harmonic, resamples=resamples, level=level, seed=seed)
+    return Interval(value, low, high, int((~np.isnan(table)).all(axis=0).sum()), len(sizes))
+
+
+def _harmonic(means: Floats) -> Floats:
+    # With a mean of 0 the reciprocals have no sum; the limit is 0.
+    reciprocals = np.divide(1.0, means, out=np.ones_like(means), where=means > 0).sum(axis=0)
+    harmonic: Floats = np.where((means > 0).all(axis=0), len(means) / reciprocals, 0.0)
+    return harmonic
+
+
+def _of_means(
+    table: Floats,
+    clusters: Sequence[str] | npt.NDArray[np.str_],
+    statistic: Callable[[Floats], Floats],
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[float, float, float, Floats]:
+    """``statistic`` of the rows' means over records, its percentile bootstrap interval, and the clusters' sizes.
+
+    NaN is left out of a mean; a mean of no record is 0. Each replicate draws clusters once for all rows.
+    """
+    sizes = _by_cluster(np.zeros(len(clusters)), clusters)[1]
+    sums = np.array([_by_cluster(np.nan_to_num(row), clusters)[0] for row in table])
+    counts = np.array([_by_cluster(~np.isnan(row), clusters)[0] for row in table])
+
+    def value(drawn: npt.NDArray[np.int64], axis: int = -1) -> Floats:
         found = counts[:, drawn].sum(axis=axis)
-        means = np.divide(sums[:, drawn].sum(axis=axis), found, out=np.zeros_like(found), where=found > 0)
-        return hypervolume(means[:points], means[points:], reference)
+        return statistic(np.divide(sums[:, drawn].sum(axis=axis), found, out=np.zeros_like(found), where=found > 0))
 
     everything = np.arange(len(sizes))
     low, high = float("nan"), float("nan")
     if len(sizes) > 1:
         drawn = stats.bootstrap(
             (everything,),
-            area,
+            value,
             n_resamples=resamples,
             batch=max(1, _BATCH_CELLS // (2 * len(sizes) * len(sums))),
             vectorized=True,
@@ -170,7 +219,7 @@ def hypervolume_interval(
             rng=np.random.default_rng(seed),
         )
         low, high = (float(end) for end in drawn.confidence_interval)
-    return Interval(float(area(everything)), low, high, int(sizes.sum()), len(sizes))
+    return float(value(everything)), low, high, sizes
 
 
 def _by_cluster(values: npt.ArrayLike, clusters: Sequence[str] | npt.NDArray[np.str_]) -> tuple[Floats, Floats]:

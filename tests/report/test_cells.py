@@ -41,6 +41,7 @@ def test_nothing_to_report_is_said() -> None:
 @pytest.mark.parametrize(
     ("name", "other"),
     [("prompt_format", "chat"), ("dtype", "bfloat16"), ("split", "test"), ("protocol", {"kind": "continual"}),
+     ("evaluation", {"max_new_tokens": 30}),
      ("model", "beef"), ("revision", "r2"), ("sha256", "1" * 64)],
 )  # fmt: skip
 def test_mixed_conditions_are_refused_and_named(tmp_path: Path, name: str, other: Any) -> None:

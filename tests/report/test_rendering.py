@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from baft.report.rendering import HOLE, Table, escape, latex, markdown, number, percent, plain, quantity
+from baft.report.rendering import HOLE, Table, escape, estimate, latex, markdown, number, percent, plain, quantity
+from baft.results.summaries import Unit
 
 TABLE = Table(
     "m_1, single", ["Method", "A"], [("zs_re", [["ReFT", "1.0 [0.5, 2.0]"], ["x", HOLE]])], ["50% of & more."]
@@ -39,6 +40,18 @@ def test_quantity(value: float, text: str) -> None:
 def test_numbers_that_are_missing_are_holes() -> None:
     assert number(math.nan) == HOLE
     assert number(1234.4) == "1,234"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "signed", "text"),
+    [
+        (0.5, "share", False, "50.0 [40.0, 60.0]"), (0.5, "nats", False, "0.500 [0.400, 0.600]"),
+        (0.5, "bits", True, "+0.50 [0.40, 0.60]"), (2e9, "ratio", False, "2e+09 [0.400, 0.600]"),
+        (math.nan, "nats", False, HOLE),
+    ],
+)  # fmt: skip
+def test_estimates_are_shown_in_their_unit(value: float, unit: Unit, signed: bool, text: str) -> None:
+    assert estimate(value, 0.4, 0.6, unit=unit, signed=signed) == text
 
 
 def test_markdown_has_a_row_a_method_in_its_block() -> None:

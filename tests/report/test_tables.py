@@ -8,6 +8,7 @@ from baft.config import StatisticsConfig
 from baft.errors import UserError
 from baft.report.rendering import HOLE
 from baft.report.tables import SUFFIXES, TABLES, summary_text, tabulate
+from baft.results.summaries import summarise_cell
 from tests.report.conftest import Study
 from tests.report.test_cells import score, write_cell
 from tests.results.synthetic import edit, probe, write_shard
@@ -75,8 +76,6 @@ def test_failed_and_left_out_and_unusable_records_are_counted(tmp_path: Path, st
     cell = {"model": "m", "method": "rome", "protocol": "single", "benchmark": "b", "seed": 0}
     probes = [score(1.0, record="a"), probe("a", "locality", agreement=1.0), probe("b", "reliability", error="no")]
     files = write_shard(tmp_path, cell, probes, [edit("a"), edit("b", error="no")], rejected=3)
-    from baft.results.summaries import summarise_cell
-
     out = tmp_path / "records.parquet"
     summarise_cell([files[0]], [files[1]], out)
     tabulate([out], [files[1]], tmp_path / "tables", statistics)
@@ -119,3 +118,37 @@ def test_the_summary_fits_a_terminal(folder: Path) -> None:
 def test_the_summary_of_nothing_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="baft tabulate"):
         summary_text(tmp_path)
+
+
+def test_a_second_table_has_likelihoods_and_side_effects_where_there_are_any(
+    tmp_path: Path, statistics: StatisticsConfig, folder: Path
+) -> None:
+    assert "side effects" not in (folder / "main.md").read_text(), "no benchmark of the study has them"
+    records, edits = [], []
+    for method, shares, kl in (("reft", (1.0, 0.5, 0.25), 0.5), ("rome", (1.0, 1.0, 1.0), 0.125)):
+        cell = {"model": "m", "method": method, "protocol": "single", "benchmark": "b", "seed": 0}
+        kinds = dict(zip(("reliability", "generality", "locality"), shares, strict=True))
+        probes = [
+            probe(f"r{n}", kind, index=0, preferred=n < 4 * share, contrast_logprob_before=-1.0, kl=kl, agreement=1.0)
+            for n in range(4)
+            for kind, share in kinds.items()
+        ]
+        files = write_shard(
+            tmp_path, cell, probes, [edit(f"r{n}", perplexity_ratio=1.5) for n in range(4)], method=method
+        )
+        out = tmp_path / method / "records.parquet"
+        summarise_cell([files[0]], [files[1]], out)
+        records.append(out)
+        edits.append(files[1])
+    tabulate(records, edits, tmp_path / "tables", statistics)
+    lines = (tmp_path / "tables" / "main.md").read_text().splitlines()
+    head = next(n for n, line in enumerate(lines) if "Efficacy" in line)
+    assert cells(lines[head]) == ["Method", "KL ↓", "Efficacy", "Paraphrase", "Neighbourh.", "S", "Drift ↓"]
+    rows = {cells(line)[0]: [cell.split(" [")[0] for cell in cells(line)[1:]] for line in lines[head + 3 : head + 5]}
+    assert rows["ReFT"] == ["0.500", "100.0", "50.0", "25.0", f"{100 * 3 / (1 + 2 + 4):.1f}", "1.500"]
+    assert rows["ROME"][4] == "100.0"
+    paired = (tmp_path / "tables" / "paired.md").read_text()
+    assert "-0.375 [-0.375, -0.375]" in paired
+    wide = pd.read_csv(tmp_path / "tables" / "main_wide.csv")
+    assert wide.set_index("method").loc["rome", "counterfact_score"] == 1.0
+    assert r"$\downarrow$" in (tmp_path / "tables" / "main.tex").read_text()

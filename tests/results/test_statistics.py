@@ -217,3 +217,23 @@ def test_hypervolume_interval_resamples_points_together() -> None:
     x = np.random.default_rng(0).random((1, 200))
     found = s.hypervolume_interval(x, 1 - x, names(200), **SETTINGS)
     assert found.high <= 0.25 + 1e-12
+
+
+def test_the_harmonic_mean_is_of_the_means_and_not_of_the_records() -> None:
+    parts = np.array([[1.0, 0.0, 1.0, 1.0], [0.5, 0.5, np.nan, 0.5], [1.0, 1.0, 0.0, 0.4]])
+    found = s.harmonic_interval(parts, list("abcd"), resamples=200, level=0.95, seed=0)
+    assert found.mean == pytest.approx(stats.hmean([0.75, 0.5, 0.6]))
+    assert (found.records, found.clusters) == (3, 4)
+    assert found.low <= found.mean <= found.high
+
+
+def test_the_harmonic_mean_with_a_part_of_zero_is_zero() -> None:
+    found = s.harmonic_interval([[0.0, 0.0], [1.0, 0.5]], list("ab"), resamples=50, level=0.95, seed=0)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_the_harmonic_interval_draws_clusters_for_all_parts_at_once() -> None:
+    # One stream good in every part, one bad in every part: a replicate is all good, mixed or all bad.
+    parts = np.array([[1.0, 1.0, 0.1, 0.1]] * 3)
+    found = s.harmonic_interval(parts, ["a", "a", "b", "b"], resamples=400, level=0.95, seed=1)
+    assert (found.low, found.mean, found.high) == pytest.approx((0.1, 0.55, 1.0))

@@ -125,7 +125,8 @@ def test_overlapping_shards_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "other"),
-    [("protocol", {"kind": "continual"}), ("revision", "r2"), ("prompt_format", "chat"), ("dtype", "bfloat16"),
+    [("protocol", {"kind": "continual"}), ("evaluation", {"max_new_tokens": 30}),
+     ("revision", "r2"), ("prompt_format", "chat"), ("dtype", "bfloat16"),
      ("split", "test"), ("method", {"name": "toy", "rank": 2}), ("model", "beef"), ("sha256", "1")],
 )  # fmt: skip
 def test_shards_of_different_conditions_are_refused_by_name(tmp_path: Path, name: str, other: Any) -> None:
@@ -191,3 +192,55 @@ def test_the_order_of_rows_and_shards_does_not_matter(tmp_path: Path) -> None:
         frames.append(summarise(tmp_path / str(number), *shards))
     for frame in frames[1:]:
         pd.testing.assert_frame_equal(frame, frames[0])
+
+
+def test_each_metric_of_likelihoods_and_side_effects_is_read_off_its_own_probes(tmp_path: Path) -> None:
+    contrast = {"contrast_logprob_before": -3.0}
+    probes = [
+        probe("a", "reliability", preferred=True, **contrast),
+        probe("a", "generality", "", 0, preferred=True, **contrast),
+        probe("a", "generality", "", 1, preferred=False, **contrast),
+        probe("a", "locality", "near", 0, preferred=True, kl=0.5, **contrast),
+        probe("a", "locality", "far", 0, kl=1.5),
+        probe("a", "sentiment", sentiment=0.25, preferred=True, **contrast),
+        probe("a", "fluency", "", 0, fluency=4.0),
+        probe("a", "fluency", "", 1, fluency=5.0),
+    ]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, [edit("a", perplexity_ratio=1.25)]))
+    expected = {
+        "efficacy": 1.0, "paraphrase": 0.5, "neighbourhood": 1.0, "locality_kl": 1.0, "sentiment": 0.25,
+        "fluency": 4.5, "perplexity_ratio": 1.25,
+    }  # fmt: skip
+    assert {name: value(frame, "a", name) for name in expected} == expected
+
+
+def test_a_failed_edit_scores_0_where_there_was_a_contrast_and_has_no_side_effects(tmp_path: Path) -> None:
+    kinds = ("reliability", "generality", "locality", "sentiment", "fluency")
+    probes = [probe("a", kind, error="x", contrast_logprob_before=-1.0) for kind in kinds]
+    probes += [probe("b", kind, error="x") for kind in kinds]
+    edits = [edit(name, error="x", perplexity_ratio=1.0) for name in "abc"]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, edits))
+    assert [value(frame, "a", name) for name in ("efficacy", "paraphrase", "sentiment")] == [0.0, 0.0, 0.0]
+    for metric in ("efficacy", "paraphrase"):
+        assert value(frame, "b", metric) is value(frame, "c", metric) is None, "nothing to be preferred to"
+    for metric in ("neighbourhood", "locality_kl", "fluency", "perplexity_ratio"):
+        assert not frame["metric"].eq(metric).any()
+
+
+def test_drift_is_that_of_the_model_a_stream_ends_with(tmp_path: Path) -> None:
+    edits = [
+        edit(name, stream_id="a", step=step, perplexity_ratio=1.0 + step, error=error)
+        for name, step, error in (("c", 2, None), ("a", 0, None), ("b", 1, "failed"))
+    ]
+    edits += [edit("d", perplexity_ratio=None)]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, [probe("a", "reliability")], edits))
+    drift = frame.query("metric == 'perplexity_ratio'").set_index("record_id")["value"]
+    assert drift.to_dict() == {"a": 3.0, "c": 3.0}
+
+
+def test_ranges_and_directions_are_said() -> None:
+    assert {name for name, metric in summaries.METRICS.items() if metric.better == "less"} == {
+        "locality_kl", "perplexity_ratio",
+    }  # fmt: skip
+    assert summaries.METRICS["locality"].range == (0.0, 1.0)
+    assert summaries.METRICS["locality_kl"].range == (0.0, float("inf"))
