@@ -66,18 +66,28 @@ def edit(
     """Makes all ``requests`` (mappings with prompt, target, subject) in one batch of one stream.
 
     ``settings`` differ from those of config/methods; ``model_label`` picks a model's own settings there. The model is
-    frozen and its weights stay as they are. Raises UserError if the method cannot make the edit.
+    frozen and its weights stay as they are. Raises UserError if a request is incomplete or the method cannot make the edit.
     """
     engine = Engine.of(model, tokenizer)
-    wanted = [
-        r if isinstance(r, Request) else Request(str(i), r["prompt"], r["target"], r.get("subject", ""))
-        for i, r in enumerate(requests)
-    ]
+    wanted = [_request(i, r) for i, r in enumerate(requests)]
+    if not wanted:
+        raise UserError("There is no request: give at least one, with prompt and target.")
     chosen = method_settings(method, model_label, settings)
     outcome = create(method, chosen).fit(engine, [wanted], None, Context(seed))
     if (error := outcome.reports[0].error) is not None:
         raise UserError(f"The edit failed: {error}.")
     return EditedModel(engine, outcome.state, {"method": method, "settings": chosen, "seed": seed})
+
+
+def _request(number: int, given: Request | Mapping[str, str]) -> Request:
+    if isinstance(given, Request):
+        return given
+    for key in ("prompt", "target"):
+        if not given.get(key, "").strip():
+            raise UserError(f"Request {number} has no {key}: give it one.")
+    if strange := given.keys() - {"prompt", "target", "subject"}:
+        raise UserError(f"Request {number} has the key '{min(strange)}'; known are prompt, target and subject.")
+    return Request(str(number), given["prompt"], given["target"], given.get("subject", ""))
 
 
 def edit_command(

@@ -31,8 +31,14 @@ class Text:
         self._bos = [tokenizer.bos_token_id] if bos else []
 
     def prompt(self, text: str) -> list[int]:
-        """Tokens of a prompt, with what the format and the tokenizer put before and after it."""
-        return self._ids(self._wrap(text), special=self.prompt_format == "plain")
+        """Tokens of a prompt, with what the format and the tokenizer put before and after it.
+
+        Raises UserError if there are none.
+        """
+        ids = self._ids(self._wrap(text), special=self.prompt_format == "plain")
+        if not ids:
+            raise UserError("An empty prompt cannot be edited or asked: give it at least one character.")
+        return ids
 
     def answer(self, prompt: str, answer: str) -> list[int]:
         """Tokens of ``answer`` as they follow ``prompt``'s; never empty. Raises UserError for an empty answer."""

@@ -44,7 +44,7 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
     """E[k kᵀ] (d_in, d_in) float64 over the first ``tokens`` tokens of the texts, and how many there were."""
     site = Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
     rows, count = [], 0
-    for text in texts:
+    for text in filter(None, texts):
         ids = engine.text.prompt(text)
         for start in range(0, len(ids), WINDOW):
             piece = tuple(ids[start : start + min(WINDOW, tokens - count)])

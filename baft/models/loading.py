@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from baft.config import ModelConfig
 from baft.errors import UserError
-from baft.models.prepare import read_card
+from baft.models.prepare import first_line, read_card
 
 
 def load_model(config: ModelConfig, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model of a prepared ``folder`` in the config's dtype on its device, and its tokenizer."""
+    """The model of a prepared ``folder`` in the config's dtype on its device, and its tokenizer.
+
+    Raises UserError if a file is missing, broken or incomplete.
+    """
     place = folder / read_card(folder)["folder"]
-    arguments = {"local_files_only": True, "trust_remote_code": config.trust_remote_code}
+    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": config.trust_remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=getattr(torch, config.dtype), **arguments)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The model in {place} cannot be loaded: {str(error).splitlines()[0]}") from error
-    model.to(device_of(config))  # type: ignore[arg-type]
+        arguments |= {"dtype": getattr(torch, config.dtype), "output_loading_info": True}
+        loaded: Any = AutoModelForCausalLM.from_pretrained(place, **arguments)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"The model in {place} cannot be loaded: {first_line(error)}") from error
+    model, report = loaded
+    # What a file lacks is drawn at random by the library.
+    if lacking := sorted(report["missing_keys"]):
+        raise UserError(f"The model in {place} lacks {len(lacking)} of its weights, {lacking[0]} among them.")
+    model.to(device_of(config))
     return model, tokenizer
 
 

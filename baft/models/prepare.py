@@ -45,7 +45,7 @@ def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
         except Exception as error:
             raise UserError(
                 f"The model {config.hub_id} at revision {config.revision} cannot be had from the hub: "
-                f"{type(error).__name__}: {str(error).splitlines()[0]} (log in with 'hf auth login' if it is gated, or "
+                f"{type(error).__name__}: {first_line(error)} (log in with 'hf auth login' if it is gated, or "
                 "give source: folder and path)."
             ) from error
         return place, {"source": f"hub {config.hub_id}", "revision": place.name}
@@ -64,6 +64,11 @@ def fingerprint(folder: Path) -> str:
         with path.open("rb") as file:
             digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
     return digest.hexdigest()[:16]
+
+
+def first_line(error: Exception) -> str:
+    """What a library says in the first line of its error, or the error's kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def read_card(folder: Path) -> dict[str, str]:

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from baft.config import ModelConfig
+from baft.errors import UserError
+from baft.models.loading import device_of, load_model
+from baft.models.prepare import prepare_model
+from tests.engine.tiny import engine
+
+
+@pytest.fixture
+def ready(config: ModelConfig, tmp_path: Path) -> Path:
+    prepare_model(config, tmp_path / "ready")
+    return tmp_path / "ready"
+
+
+def complaint(config: ModelConfig, ready: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_model(config, ready)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_loaded_model_is_the_one_that_was_saved(config: ModelConfig, ready: Path) -> None:
+    on_cpu = config.model_copy(update={"device": "cpu"})
+    model, tokenizer = load_model(on_cpu, ready)
+    ids = torch.tensor([tokenizer("The capital of France is").input_ids])
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, engine("llama").model.model(ids).logits)
+    assert load_model(on_cpu.model_copy(update={"dtype": "bfloat16"}), ready)[0].dtype == torch.bfloat16
+
+
+def test_a_truncated_file_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
+    file = place / "model.safetensors"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert complaint(config, ready).startswith(f"The model in {place} cannot be loaded: ")
+
+
+def test_a_missing_file_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
+    (place / "model.safetensors").unlink()
+    assert "model.safetensors" in complaint(config, ready)
+
+
+def test_a_missing_weight_is_never_drawn_at_random(config: ModelConfig, ready: Path, place: Path) -> None:
+    weights = load_file(place / "model.safetensors")
+    del weights["model.layers.1.mlp.down_proj.weight"]
+    save_file(weights, place / "model.safetensors", {"format": "pt"})
+    assert "lacks 1 of its weights, model.layers.1.mlp.down_proj.weight" in complaint(config, ready)
+
+
+def test_a_models_own_code_is_not_run_unless_asked_for(config: ModelConfig, ready: Path, place: Path) -> None:
+    assert not config.trust_remote_code
+    about = json.loads((place / "config.json").read_text())
+    about |= {
+        "model_type": "theirs",
+        "auto_map": {"AutoConfig": "theirs.Config", "AutoModelForCausalLM": "theirs.Model"},
+    }
+    (place / "config.json").write_text(json.dumps(about))
+    marker = place / "it ran"
+    (place / "theirs.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    complaint(config, ready)
+    assert not marker.exists()
+
+
+def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="device: cuda"):
+        device_of(ModelConfig(device="cuda"))
+    assert device_of(ModelConfig()).type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_of(ModelConfig()).type == device_of(ModelConfig(device="cuda")).type == "cuda"

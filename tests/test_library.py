@@ -1,0 +1,190 @@
+"""Editing without the workflow, in Python and on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import baft
+from baft.cli import app, commands
+from baft.errors import UserError
+from baft.library import EditedModel
+from baft.methods.base import Request
+from tests.engine.test_fitting import METHODS
+from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+
+REQUESTS = [
+    {"prompt": prompt, "target": target, "subject": subject}
+    for prompt, target, subject in zip(PROMPTS[:3], TARGETS, SUBJECTS, strict=False)
+]
+FRANCE = REQUESTS[0]
+
+Edit = Callable[..., EditedModel]
+
+
+@pytest.fixture
+def edit() -> Edit:
+    """Edits the tiny model with one of the methods that the engine's tests use."""
+    tiny = engine("llama")
+
+    def made(requests: Any, label: str = "lora", **settings: Any) -> EditedModel:
+        method, own = METHODS[label]
+        more = {**own, "steps": 40, **settings}
+        return baft.edit(tiny.model.model, tiny.text.tokenizer, requests, method=method, settings=more)
+
+    return made
+
+
+@pytest.mark.parametrize("label", METHODS)
+def test_an_edit_changes_answers_and_can_be_switched_off(label: str, edit: Edit) -> None:
+    plain = engine("llama").model.model
+    weights = {name: p.clone() for name, p in plain.named_parameters()}
+    edited = edit(REQUESTS, label)
+    after = edited.generate(PROMPTS)
+    with edited.off():
+        before = edited.generate(PROMPTS)
+        assert not edited.active
+    assert edited.generate(PROMPTS) == after != before
+    edited.active = False
+    assert edited.generate(PROMPTS) == before
+    assert all(torch.equal(p, weights[name]) for name, p in plain.named_parameters())
+
+
+def test_every_request_of_a_list_is_made(edit: Edit) -> None:
+    answers = edit(REQUESTS, rank=8, steps=80).generate([r["prompt"] for r in REQUESTS])
+    for request, answer in zip(REQUESTS, answers, strict=True):
+        # A random model this small learns how each answer begins, not all of it.
+        assert answer.startswith(request["target"][:3]), (request, answer)
+
+
+def test_requests_can_be_given_as_such(edit: Edit) -> None:
+    given = [Request(str(n), r["prompt"], r["target"], r["subject"]) for n, r in enumerate(REQUESTS)]
+    assert edit(given).generate(PROMPTS) == edit(REQUESTS).generate(PROMPTS)
+
+
+@pytest.mark.parametrize("label", METHODS)
+def test_a_loaded_edit_answers_as_the_saved_one(label: str, edit: Edit, tmp_path: Path) -> None:
+    edited = edit(REQUESTS, label)
+    edited.save(tmp_path / "edit")
+    assert {path.name for path in (tmp_path / "edit").iterdir()} == {"edit.safetensors", "edit.json"}
+    tiny = engine("llama")
+    loaded = EditedModel.load(tmp_path / "edit", tiny.model.model, tiny.text.tokenizer)
+    assert loaded.generate(PROMPTS) == edited.generate(PROMPTS)
+    assert loaded.about["method"] == METHODS[label][0]
+    assert loaded.about["settings"]["steps"] == 40
+    with loaded.off(), edited.off():
+        assert loaded.generate(PROMPTS) == edited.generate(PROMPTS)
+
+
+def test_an_error_within_off_leaves_it_switched_on(edit: Edit) -> None:
+    edited = edit([FRANCE])
+    with pytest.raises(RuntimeError), edited.off():
+        raise RuntimeError
+    assert edited.active
+
+
+@pytest.mark.parametrize(
+    ("requests", "method", "settings", "parts"),
+    [
+        ([FRANCE], "bafd", {}, ["'bafd' is not a known method", "did you mean 'baft'?"]),
+        ([FRANCE], "reft", {"rnak": 2}, ["'rnak' is not a known setting", "did you mean 'rank'?"]),
+        ([FRANCE], "reft", {"layer": 7}, ["layer is 7", "blocks 0 to 2"]),
+        ([FRANCE], "reft", {"head": 0, "tail": 0}, ["head and tail are both 0"]),
+        ([FRANCE | {"subject": "Spain"}], "rome", {}, ["subject 'Spain' is not in the prompt"]),
+        ([{"prompt": "Paris is", "target": "Rome"}], "rome", {}, ["subject '' is not in the prompt"]),
+        ([FRANCE, FRANCE | {"prompt": " "}], "reft", {}, ["Request 1 has no prompt"]),
+        ([FRANCE | {"target": ""}], "reft", {}, ["Request 0 has no target"]),
+        ([{"prompt": "Paris is"}], "reft", {}, ["Request 0 has no target"]),
+        ([FRANCE | {"sbject": "France"}], "reft", {}, ["'sbject'", "prompt, target and subject"]),
+        ([], "reft", {}, ["no request"]),
+        ([FRANCE], "lora", {"lr": 1e36}, ["The edit failed: the loss was not finite"]),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(requests: list, method: str, settings: dict, parts: list[str]) -> None:
+    tiny = engine("llama")
+    with pytest.raises(UserError) as caught:
+        baft.edit(tiny.model.model, tiny.text.tokenizer, requests, method=method, settings=settings)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_an_empty_prompt_cannot_be_asked(edit: Edit) -> None:
+    with pytest.raises(UserError, match="empty prompt"):
+        edit([FRANCE]).generate([""])
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the tiny model in the folder ``tiny``."""
+    tiny = engine("llama")
+    tiny.model.model.save_pretrained(tmp_path / "tiny")
+    tiny.text.tokenizer.save_pretrained(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(*more: str, model: str = "tiny") -> list[str]:
+    request = ["--subject", FRANCE["subject"], "--target", FRANCE["target"], FRANCE["prompt"]]
+    return ["edit", "--model", model, "--method", "lora", "--set", "steps=40", *request, *more]
+
+
+def test_the_command_prints_answers_before_and_after(here: Path, edit: Edit) -> None:
+    result = CliRunner().invoke(
+        commands, command("--ask", "Paris is", "--set", "rank=2", "--save", "saved"), catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    tiny, expected = engine("llama"), []
+    prompts = [FRANCE["prompt"], "Paris is"]
+    edited = baft.edit(
+        tiny.model.model, tiny.text.tokenizer, [FRANCE], method="lora", settings={"steps": 40, "rank": 2}
+    )
+    with edited.off():
+        before = edited.generate(prompts)
+    for prompt, old, new in zip(prompts, before, edited.generate(prompts), strict=True):
+        expected += [prompt, f"  before: {old}", f"  after:  {new}"]
+    assert result.stdout.splitlines() == [*expected, "Saved in saved."]
+    loaded = EditedModel.load(here / "saved", tiny.model.model, tiny.text.tokenizer)
+    assert loaded.generate(prompts) == edited.generate(prompts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (command(model="nowhere"), ["--model is 'nowhere'", "smollm2-135m or a local folder"]),
+        (command("--set", "steps=0"), ["settings.steps is 0", "at least 1"]),
+        (command("--set", "steps"), ["--set is 'steps'", "key=value"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, arguments: list[str], parts: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["baft", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        app()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    for part in parts:
+        assert part in message
+
+
+def test_the_embedded_model_learns_a_new_fact(smollm2_folder: Path) -> None:
+    from baft.config import ModelConfig
+    from baft.models.loading import load_model
+
+    model, tokenizer = load_model(ModelConfig(device="cpu"), smollm2_folder)
+    request = {"prompt": "The capital of France is", "target": "Rome", "subject": "France"}
+    for method in ("baft", "reft", "rome"):
+        edited = baft.edit(model, tokenizer, [request], method=method, model_label="smollm2-135m")
+        (after,) = edited.generate([request["prompt"]], 4)
+        with edited.off():
+            (before,) = edited.generate([request["prompt"]], 4)
+        assert after.startswith("Rome"), (method, after)
+        assert before.startswith("Paris"), before
