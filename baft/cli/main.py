@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baft import __version__
-from baft.cli import benchmarks, edit, jobs, reports, run
+from baft.cli import benchmarks, edit, jobs, reports, results, run
 from baft.errors import UserError
 
 commands = typer.Typer(
@@ -19,7 +19,7 @@ commands = typer.Typer(
 )
 for group in (run.app, jobs.app, reports.app, edit.app):
     commands.registered_commands.extend(group.registered_commands)
-commands.add_typer(reports.results, name="results")
+commands.add_typer(results.results, name="results")
 commands.add_typer(benchmarks.benchmarks, name="benchmarks")
 
 

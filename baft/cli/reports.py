@@ -1,4 +1,4 @@
-"""Commands of the rules that make tables and figures, and what shows them on a terminal."""
+"""Commands of the rules that make tables and figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from baft.config import Grid, config_schema, read_spec
 
 app = typer.Typer()
-results = typer.Typer(help="Look at results.", no_args_is_help=True)
 
 GridOption = Annotated[str, typer.Option("--grid", help="Results folder, cells and statistics as JSON.")]
 Figure = Annotated[Path, typer.Option("--out", help="Figure to write, without suffix.")]
@@ -77,11 +76,3 @@ def plot_parameters(grid: GridOption, out: Figure) -> None:
 def print_schema() -> None:
     """Print the JSON schema of the config."""
     typer.echo(config_schema(), nl=False)
-
-
-@results.command()
-def show(folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results")) -> None:
-    """Print the main table's means."""
-    from baft.report.tables import summary_text as run
-
-    typer.echo(run(folder / "tables"))

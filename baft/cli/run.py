@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
-from baft.config import Plan, Study, check_sources, parse_study
+from baft.cli.study import DEFAULT_CONFIG, read_study
+from baft.config import Plan, Study
 from baft.errors import UserError
 
 app = typer.Typer()
 
-DEFAULT_CONFIG = Path("config/config.yaml")
 # What is left are the jobs' own progress lines, and how many jobs are done.
 QUIET = ("--quiet", "rules", "reason", "host")
 LOCK = Path(".snakemake/baft.lock")
@@ -47,6 +46,7 @@ def run(
     from baft.report.tables import summary_text
 
     print(summary_text(results / "tables"))
+    _say_stale(study)
     print(f"Report: {report.absolute()}")
 
 
@@ -99,7 +99,11 @@ def snakemake(*arguments: str) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     if code:
-        print("The run is not complete; start it again to go on from here.", file=sys.stderr)
+        print(
+            "The run is not complete; start it again to go on from here. `baft results show` has what is finished, "
+            "`baft results report --partial` makes a report of it.",
+            file=sys.stderr,
+        )
         raise typer.Exit(code if code > 0 else 128 - code)
 
 
@@ -107,18 +111,18 @@ def _checked(config: Path) -> Study:
     """The study, its mistakes found before Snakemake starts."""
     if not Path("Snakefile").is_file():
         raise UserError(f"there is no Snakefile in {Path.cwd()}; run this in the folder of the project.")
-    if not config.is_file():
-        raise UserError(f"--config is {str(config)!r}, but must be a file that exists.")
-    try:
-        content = yaml.safe_load(config.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{config} is not YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{config} must hold a mapping from keys to values.")
-    study = parse_study(content)
-    Plan(study).check()
-    check_sources(study)
-    return study
+    return read_study(config)
+
+
+def _say_stale(study: Study) -> None:
+    """A dropped cell's files stay, and whoever reads a whole dataset reads them too."""
+    from baft.results.stale import stale_files
+
+    files = stale_files(Path(study.results), Plan(study).result_files())
+    if files:
+        print(
+            f"{len(files)} result files belong to no cell of this config; `baft results prune` lists and removes them."
+        )
 
 
 def _write_report(report: Path, chosen: list[str]) -> None:

@@ -57,6 +57,14 @@ class Grid(Section):
             for shard in range(self.benchmarks[str(cell["benchmark"])])
         ]
 
+    def shards(self) -> list[dict[str, object]]:
+        """Wildcards of all shards of all cells, those of swept points too."""
+        return [
+            {**cell, "shard": shard}
+            for cell in self._cells((*self.methods, *self.points))
+            for shard in range(self.benchmarks[str(cell["benchmark"])])
+        ]
+
     def benchmark_files(self) -> list[Path]:
         """Records of all benchmarks."""
         return [at(Layout(self.results, "").benchmark, benchmark=label) for label in self.benchmarks]
@@ -138,6 +146,15 @@ class Plan:
         """The moments that an edit job needs: none for most methods."""
         layers = read_method(self._method(method), self.methods_folder).moment_layers(self._settings(model, method))
         return [str(at(self.layout.moments, model=model, layer=layer)) for layer in layers]
+
+    def result_files(self) -> list[Path]:
+        """Every file of the result datasets that the study writes, and its prepared benchmarks."""
+        study, layout = self.study, self.layout
+        shared = [at(layout.base, model=model, benchmark=label) for model in study.models for label in study.benchmarks]
+        for label in study.benchmarks:
+            shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
+        shards = [at(pattern, **shard) for shard in self.grid.shards() for pattern in (layout.probes, layout.edits)]
+        return [*shared, *shards, *self.grid.curve_records()]
 
     def model_spec(self, model: str) -> str:
         """A model as JSON."""

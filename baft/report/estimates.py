@@ -57,6 +57,7 @@ def means(
     return shown
 
 
+<<<<<<< HEAD
 def _scores(
     values: pd.DataFrame, metrics: Sequence[str], *, resamples: int, level: float, seed: int
 ) -> list[dict[str, Any]]:
@@ -78,6 +79,26 @@ def _scores(
             interval = {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records}
             rows.append({**dict(zip(CELL, keys, strict=True)), "metric": name, "group": ALL_GROUPS, **interval})
     return rows
+=======
+def point_means(cells: Cells) -> pd.DataFrame:
+    """The ``mean``, ``split`` and ``moment`` of :func:`means`, without what takes resampling."""
+    tables = []
+    for model, protocol in cells.settings():
+        chosen = cells.one(model, protocol)
+        moment = shown_moment(chosen)
+        found = at_moment(chosen, moment).groupby([*CELL, "metric", "group"])["value"].mean().reset_index()
+        split = chosen.facts["conditions"].iloc[0].split
+        tables.append(found.rename(columns={"value": "mean"}).assign(moment=moment, split=split))
+    table: pd.DataFrame = pd.concat(tables, ignore_index=True)
+    return table
+
+
+def mean_seconds(edits: Sequence[Path]) -> pd.DataFrame:
+    """Mean ``seconds`` of the edits that went well, one row a model, protocol, method and benchmark."""
+    table = read_edits(edits)
+    done = table[table["error"].isna()]
+    return done.groupby(CELL)["seconds"].mean().reset_index()
+>>>>>>> c28602a (What has finished can be shown and reported while the rest runs or failed; results of dropped cells are told and pruned)
 
 
 def _counts(cells: Cells) -> pd.DataFrame:

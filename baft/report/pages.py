@@ -17,6 +17,7 @@ _PAGE = """<!DOCTYPE html>
 body {{ font: 14px/1.5 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: 0.25em 0.8em; border-bottom: 1px solid #ddd; white-space: nowrap; }}
+img {{ max-width: 100%; width: 60em; }}
 thead th {{ border-bottom: 2px solid #222; }}
 </style>
 </head>
@@ -29,6 +30,11 @@ thead th {{ border-bottom: 2px solid #222; }}
 
 def show_table(markdown: Path, out: Path) -> None:
     """Write the Markdown file of a table as a self-contained HTML page; what looks like HTML in it stays text."""
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown.read_text(encoding="utf-8"))
     with replacing(out) as file:
-        file.write(_PAGE.format(title=markdown.stem, body=body).encode())
+        file.write(page(markdown.stem, markdown.read_text(encoding="utf-8")).encode())
+
+
+def page(title: str, markdown: str) -> str:
+    """Markdown with tables as a self-contained HTML page."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return _PAGE.format(title=title, body=body)

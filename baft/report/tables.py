@@ -264,7 +264,11 @@ def summary_text(folder: Path) -> str:
 
     Raises :class:`UserError` if the tables have not been written there.
     """
-    main, cost = (_read(folder / f"{name}.csv") for name in ("main", "cost"))
+    return summary_of(*(_read(folder / f"{name}.csv") for name in ("main", "cost")))
+
+
+def summary_of(main: pd.DataFrame, cost: pd.DataFrame) -> str:
+    """The same of frames with ``mean`` and ``split``, and with ``seconds``."""
     overall = main[main["group"].eq(ALL_GROUPS)]
     seconds = cost.set_index(estimates.CELL)["seconds"].to_dict()
     tables = []

@@ -96,6 +96,22 @@ def test_a_file_can_be_prepared_and_described_without_a_study(tmp_path: Path) ->
         invoke("benchmarks", "describe", str(out), "--tokenizer", str(tmp_path))
 
 
+def test_files_of_dropped_cells_are_listed_and_removed_only_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text("methods: [none]\n")
+    old = tmp_path / "results/edits/model=m/method=gone/part.parquet"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    with pytest.raises(UserError, match="1 files belong to no cell"):
+        invoke("results", "prune", "--config", "study.yaml")
+    assert old.exists()
+    assert "1 files removed" in invoke("results", "prune", "--config", "study.yaml", "--yes")
+    assert not old.exists()
+    assert "Every result file" in invoke("results", "prune", "--config", "study.yaml")
+
+
 def test_summarise_cell_passes_the_shards_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     import baft.results.summaries
 

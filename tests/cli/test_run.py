@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baft.cli.run import _checked, has_stale_lock, is_current, sole_run
+from baft.cli.run import _checked, _say_stale, has_stale_lock, is_current, sole_run
 from baft.errors import UserError
 
 
@@ -93,3 +93,15 @@ def test_mistakes_are_found_before_snakemake_starts(tmp_path: Path, monkeypatch:
         with pytest.raises(UserError, match=message) as caught:
             _checked(config)
         assert "\n" not in str(caught.value)
+
+
+def test_files_of_dropped_cells_are_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from baft.config import parse_study
+
+    study = parse_study({"methods": ["none"], "results": str(tmp_path)})
+    _say_stale(study)
+    assert capsys.readouterr().out == ""
+    (tmp_path / "base/model=old/benchmark=b").mkdir(parents=True)
+    (tmp_path / "base/model=old/benchmark=b/part.parquet").touch()
+    _say_stale(study)
+    assert "1 result files belong to no cell" in capsys.readouterr().out

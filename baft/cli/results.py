@@ -1,0 +1,70 @@
+"""``baft results``: what has finished, shown and reported, and what no longer belongs, removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baft.cli.study import DEFAULT_CONFIG, read_plan
+from baft.errors import UserError
+
+results = typer.Typer(help="Look at results, also of a study that has not finished.", no_args_is_help=True)
+
+Labels = Annotated[list[str] | None, typer.Option(help="Only this label; may be given several times.")]
+Config = Annotated[Path, typer.Option(help="Config of the study.")]
+
+
+@results.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results"),
+    model: Labels = None,
+    method: Labels = None,
+    protocol: Labels = None,
+    benchmark: Labels = None,
+) -> None:
+    """Print the means of all cells that have finished, holes as dashes."""
+    from baft.report.finished import finished_text as run
+
+    wanted = {"model": model or [], "method": method or [], "protocol": protocol or [], "benchmark": benchmark or []}
+    typer.echo(run(folder, wanted))
+
+
+@results.command()
+def report(
+    config: Config = DEFAULT_CONFIG,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Of the cells that are there, if some are missing.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; 'partial' in the results unless given.")] = None,
+) -> None:
+    """Write tables, figures and a page of them without Snakemake."""
+    from baft.report.finished import write_report as run
+
+    plan = read_plan(config)
+    page = run(plan.grid, out or Path(plan.study.results) / "partial", partial=partial)
+    typer.echo(f"Report: {page.absolute()}")
+
+
+@results.command()
+def prune(
+    config: Config = DEFAULT_CONFIG,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without it they are only listed.")] = False,
+) -> None:
+    """List, and with --yes remove, result files that belong to no cell of the config."""
+    from baft.cli.run import LOCK, sole_run
+    from baft.results.stale import remove, stale_files
+
+    plan = read_plan(config)
+    folder = Path(plan.study.results)
+    files = stale_files(folder, plan.result_files())
+    if not files:
+        typer.echo(f"Every result file in {folder} belongs to a cell of {config}.")
+        return
+    typer.echo("\n".join(map(str, files)))
+    if not yes:
+        raise UserError(f"{len(files)} files belong to no cell of {config}; give --yes to remove them.")
+    with sole_run(LOCK):
+        remove(folder, files)
+    typer.echo(f"{len(files)} files removed; tables and figures are made anew by the next run.")

@@ -1,0 +1,34 @@
+"""Reading a study's config on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from baft.config import Plan, Study, check_sources, parse_study
+from baft.errors import UserError
+
+DEFAULT_CONFIG = Path("config/config.yaml")
+
+
+def read_study(config: Path) -> Study:
+    """The study of a config file, its mistakes found; :class:`~baft.errors.UserError` for the first of them."""
+    study = read_plan(config).study
+    check_sources(study)
+    return study
+
+
+def read_plan(config: Path) -> Plan:
+    """The plan of a config file's study, whether or not the files it reads are there."""
+    if not config.is_file():
+        raise UserError(f"--config is {str(config)!r}, but must be a file that exists.")
+    try:
+        content = yaml.safe_load(config.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{config} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{config} must hold a mapping from keys to values.")
+    plan = Plan(parse_study(content))
+    plan.check()
+    return plan

@@ -1,0 +1,118 @@
+"""What has finished of a study, tabulated while the rest runs or after some of it failed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from baft.config import Grid
+from baft.config.sweeps import line_of
+from baft.errors import UserError
+from baft.report import estimates
+from baft.report.cells import KEYS, read_cells
+from baft.report.figures import plot_parameters, plot_tradeoff
+from baft.report.loading import tabulate_loading
+from baft.report.pages import page
+from baft.report.rendering import HOLE
+from baft.report.tables import summary_of, tabulate
+from baft.report.tradeoff import tabulate_area
+from baft.results.store import PART, read_partition_values, replacing
+
+# Missing cells that are named in a page.
+_NAMED = 20
+
+
+def finished_text(results: Path, wanted: Mapping[str, Sequence[str]]) -> str:
+    """The main table's means for a terminal, of all summarised cells under ``results`` that are ``wanted``.
+
+    ``wanted`` has labels by ``model``, ``method``, ``protocol`` and ``benchmark``; an empty list wants all. Swept points
+    are shown only if named. Raises :class:`UserError` if there are none, or they do not belong into one table.
+    """
+    found = _finished(results / "records", wanted)
+    if not found:
+        asked = "; ".join(f"{name} {', '.join(labels)}" for name, labels in wanted.items() if labels)
+        raise UserError(
+            f"No cell under {results / 'records'} has finished"
+            + (f" with {asked}." if asked else "; run a study first.")
+        )
+    cells = read_cells(found)
+    keys = [{name: value for name, value in read_partition_values(path).items()} for path in found]
+    edits = [path for key in keys for path in _edits(results, key)]
+    return summary_of(estimates.point_means(cells), estimates.mean_seconds(edits))
+
+
+def _finished(folder: Path, wanted: Mapping[str, Sequence[str]]) -> list[Path]:
+    pattern = "/".join(f"{name}=*" for name in ("model", "method", "protocol", "benchmark", "seed"))
+    return [path for path in sorted(folder.glob(f"{pattern}/{PART}")) if _is_wanted(path, wanted)]
+
+
+def _is_wanted(path: Path, wanted: Mapping[str, Sequence[str]]) -> bool:
+    values = read_partition_values(path)
+    if not wanted.get("method") and line_of(values["method"]) != values["method"]:
+        return False
+    return all(values[name] in labels for name, labels in wanted.items() if labels)
+
+
+def _edits(results: Path, cell: Mapping[str, str]) -> list[Path]:
+    names = ("model", "method", "protocol", "benchmark", "seed")
+    folder = results / "edits" / "/".join(f"{name}={cell[name]}" for name in names)
+    return sorted(folder.glob(f"shard=*/{PART}"))
+
+
+def write_report(grid: Grid, out: Path, *, partial: bool) -> Path:
+    """Write tables, figures and a page with all of them into the folder ``out``; return the page.
+
+    With ``partial`` of the cells that are there, what is missing being named on the page. Raises :class:`UserError` if
+    none is there, or without ``partial`` if one is missing.
+    """
+    missing = [path for path in grid.curve_records() if not path.is_file()]
+    if missing and not partial:
+        raise UserError(
+            f"{len(missing)} of {len(grid.curve_records())} cells are missing, first {_cell_name(missing[0])}; run the "
+            "study, or give --partial for a report of what is there."
+        )
+    records, curves = _there(grid.records()), _there(grid.curve_records())
+    finished = {path.parent for path in records}
+    # A cell of which only some shards are done has no cost yet either.
+    edits = [
+        path for path in _there(grid.edits()) if Path(str(path.parents[1]).replace("/edits/", "/records/")) in finished
+    ]
+    steps: list[Callable[[], Sequence[Path]]] = [
+        lambda: tabulate(records, edits, out / "tables", grid.statistics),
+        lambda: tabulate_area(curves, out / "tables" / "area", grid.statistics),
+        lambda: tabulate_loading(_there(grid.benchmark_files()), out / "tables" / "loading"),
+        lambda: plot_tradeoff(curves, out / "figures" / "tradeoff", grid.statistics),
+        lambda: plot_parameters(records, edits, out / "figures" / "parameters", grid.statistics),
+    ]
+    written = [path for step in steps for path in step()]
+    parts = [_heading(len(grid.curve_records()), missing)]
+    parts += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
+    parts += [_picture(path) for path in written if path.suffix == ".png"]
+    made = out / "report.html"
+    with replacing(made) as file:
+        file.write(page("report", "\n\n".join(parts)).encode())
+    return made
+
+
+def _there(paths: Sequence[Path]) -> list[Path]:
+    return [path for path in paths if path.is_file()]
+
+
+def _heading(cells: int, missing: Sequence[Path]) -> str:
+    if not missing:
+        return f"# All {cells} cells"
+    named = [f"- {_cell_name(path)}" for path in missing[:_NAMED]]
+    more = [f"- and {len(missing) - _NAMED} more"] if len(missing) > _NAMED else []
+    head = f"# Partial report: {cells - len(missing)} of {cells} cells"
+    return "\n".join([head, "", f"{HOLE} marks a hole. Missing:", "", *named, *more])
+
+
+def _cell_name(path: Path) -> str:
+    values = read_partition_values(path)
+    return ", ".join(f"{name} {values[name]}" for name in KEYS)
+
+
+def _picture(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f"## {path.stem}\n\n![{path.stem}](data:image/png;base64,{data})"

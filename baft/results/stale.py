@@ -1,0 +1,28 @@
+"""Result files of cells that a config no longer has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from baft.results.store import PART
+
+DATASETS = ("base", "probes", "edits", "records")
+
+
+def stale_files(results: Path, expected: Iterable[Path]) -> list[Path]:
+    """Files of the result datasets under ``results``, and prepared benchmarks, that are none of ``expected``."""
+    kept = set(expected)
+    there = [path for dataset in DATASETS for path in (results / dataset).glob(f"**/{PART}")]
+    there += [path for ending in ("parquet", "loading.csv") for path in (results / "benchmarks").glob(f"*.{ending}")]
+    return sorted(path for path in there if path not in kept)
+
+
+def remove(results: Path, files: Sequence[Path]) -> None:
+    """Remove ``files`` and the folders below ``results`` that this leaves empty."""
+    for path in files:
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == results or any(folder.iterdir()):
+                break
+            folder.rmdir()

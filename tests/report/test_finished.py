@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from baft.benchmarks.prepare import prepare_benchmark
+from baft.config import BenchmarkConfig, Grid, StatisticsConfig
+from baft.errors import UserError
+from baft.report.finished import finished_text, write_report
+from baft.report.rendering import HOLE
+from tests.report.conftest import SWEPT, make_study
+
+METHODS = ("none", "baft", "reft")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a study of which one cell, and all of another method, have not finished."""
+    root = tmp_path_factory.mktemp("results")
+    methods = {name: SWEPT[name] for name in (*METHODS, "baft@locality-3")}
+    made = make_study(root, methods, ["mini_zsre", "mini_wikibio"], 8)
+    for path in made.records:
+        if {"method=reft", "benchmark=mini_wikibio"} <= set(path.parts):
+            path.unlink()
+    for name in ("mini_zsre", "mini_wikibio"):
+        prepare_benchmark(BenchmarkConfig(limit=2), name, root / "benchmarks" / f"{name}.parquet")
+    return root
+
+
+def grid(results: Path, *methods: str, points: tuple[str, ...] = ("baft@locality-3",)) -> Grid:
+    return Grid(
+        results=str(results),
+        models=("tiny",),
+        methods=methods,
+        points=points,
+        protocols=("single",),
+        benchmarks={"mini_zsre": 1, "mini_wikibio": 1},
+        seeds=(0,),
+        statistics=StatisticsConfig(resamples=50, reference="reft"),
+    )
+
+
+def test_what_has_finished_is_shown_with_holes(results: Path) -> None:
+    text = finished_text(results, {})
+    blocks = text.split("mini_wikibio")
+    assert "BaFT" in blocks[0] and "ReFT" in blocks[0]
+    hole = next(line for line in blocks[1].splitlines() if line.strip().startswith("ReFT"))
+    assert set(hole.split()[1:]) == {HOLE}
+    assert "@" not in text, "swept points are shown only if named"
+
+
+def test_filters_choose_cells_and_swept_points_can_be_named(results: Path) -> None:
+    text = finished_text(results, {"method": ["baft@locality-3"], "benchmark": ["mini_zsre"], "model": []})
+    assert "baft@locality-3" in text
+    assert "ReFT" not in text and "mini_wikibio" not in text
+    with pytest.raises(UserError, match=r"No cell under .* with method rome"):
+        finished_text(results, {"method": ["rome"]})
+
+
+def test_a_partial_report_has_every_table_and_figure_and_names_what_is_missing(results: Path, tmp_path: Path) -> None:
+    made = write_report(grid(results, *METHODS, "lora"), tmp_path, partial=True)
+    text = made.read_text()
+    assert "Partial report: 7 of 10 cells" in text
+    assert "method lora, benchmark mini_zsre" in text and "method reft, benchmark mini_wikibio" in text
+    for name in ("area under the trade-off", "cost of an edit", "differences from ReFT", "Benchmarks as read"):
+        assert name in text
+    assert text.count("data:image/png;base64,") == 2
+    assert (tmp_path / "tables" / "main.tex").is_file()
+
+
+def test_a_report_that_is_not_partial_needs_every_cell(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"1 of 8 cells are missing, first .*method reft, benchmark mini_wikibio"):
+        write_report(grid(results, *METHODS), tmp_path, partial=False)
+    assert not list(tmp_path.iterdir())
+    assert "All 4 cells" in write_report(grid(results, "none", "baft", points=()), tmp_path, partial=False).read_text()
+
+
+def test_nothing_finished_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run a study first"):
+        finished_text(tmp_path, {})
+    with pytest.raises(UserError, match="no summarised cells"):
+        write_report(grid(tmp_path, "none"), tmp_path / "out", partial=True)
