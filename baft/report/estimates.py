@@ -57,7 +57,6 @@ def means(
     return shown
 
 
-<<<<<<< HEAD
 def _scores(
     values: pd.DataFrame, metrics: Sequence[str], *, resamples: int, level: float, seed: int
 ) -> list[dict[str, Any]]:
@@ -79,7 +78,8 @@ def _scores(
             interval = {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records}
             rows.append({**dict(zip(CELL, keys, strict=True)), "metric": name, "group": ALL_GROUPS, **interval})
     return rows
-=======
+
+
 def point_means(cells: Cells) -> pd.DataFrame:
     """The ``mean``, ``split`` and ``moment`` of :func:`means`, without what takes resampling."""
     tables = []
@@ -98,7 +98,6 @@ def mean_seconds(edits: Sequence[Path]) -> pd.DataFrame:
     table = read_edits(edits)
     done = table[table["error"].isna()]
     return done.groupby(CELL)["seconds"].mean().reset_index()
->>>>>>> c28602a (What has finished can be shown and reported while the rest runs or failed; results of dropped cells are told and pruned)
 
 
 def _counts(cells: Cells) -> pd.DataFrame:
