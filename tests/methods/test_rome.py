@@ -144,7 +144,7 @@ def test_edits_add_up_along_a_stream(solved: list[tuple[Tensor, Tensor]]) -> Non
     edited = weight + dense(together.state.deltas[site], 0)  # type: ignore[arg-type]
     np.testing.assert_allclose(edited @ last[0][0].numpy(), last[1][0].numpy(), rtol=1e-6, atol=1e-8)
     # What the first edit asked for is disturbed by the later ones, but not undone.
-    before, after, asked = (m @ first[0][0].numpy() for m in (weight, edited, 0 * weight))
+    before, after = (w @ first[0][0].numpy() for w in (weight, edited))
     asked = first[1][0].numpy()
     assert np.linalg.norm(after - asked) < np.linalg.norm(before - asked)
 
