@@ -162,12 +162,15 @@ class Plan:
 
     def benchmark_spec(self, benchmark: str) -> str:
         """A benchmark as JSON, without its shards, which are not the records' business."""
-        return self.study.benchmarks[benchmark].model_dump_json(exclude={"shards"})
+        section = self.study.benchmarks[benchmark]
+        if section.source == "file" and section.path:
+            section = section.model_copy(update={"path": self.study.located(section.path)})
+        return section.model_dump_json(exclude={"shards"})
 
     def benchmark_files(self, benchmark: str) -> list[str]:
         """Local files that a benchmark is read from."""
         section = self.study.benchmarks[benchmark]
-        return [section.path] if section.source == "file" and section.path else []
+        return [self.study.located(section.path)] if section.source == "file" and section.path else []
 
     def moments_text(self) -> list[str]:
         """The local file or folder that the moments are collected from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -24,6 +25,9 @@ from baft.config.sections import (
     _empty_section,
 )
 from baft.errors import UserError
+
+# Says where the data lie on this machine, whatever the config says.
+DATA_VARIABLE = "BAFT_DATA"
 
 # The method that edits nothing: a reference row of the tables, compared with none.
 UNEDITED = "none"
@@ -55,6 +59,11 @@ class Study(Section):
     results: str = Field("results", min_length=1, description="Folder of everything that the study produces.")
     cache: str = Field(
         "cache", min_length=1, description="Folder of converted models and moments, which studies may share."
+    )
+    data: str = Field(
+        ".",
+        min_length=1,
+        description="Folder that relative paths of benchmark files start from; the environment variable BAFT_DATA wins.",
     )
     threads: int = Field(1, gt=0, description="CPU threads of a job; several jobs run side by side.")
     container: str | None = Field(
@@ -108,6 +117,14 @@ class Study(Section):
             )
         return self
 
+    def located(self, path: str) -> str:
+        """Where a benchmark's file lies: an absolute path is its own, another starts from the folder of the data."""
+        return str(Path(self._data) / path)
+
+    @property
+    def _data(self) -> str:
+        return os.environ.get(DATA_VARIABLE) or self.data
+
     @property
     def reference(self) -> str | None:
         """The method that others are compared with; None if the unedited model is all there is."""
@@ -144,9 +161,17 @@ def check_sources(study: Study) -> None:
         if benchmark.format not in formats:
             raise UserError(unknown("format", benchmark.format, formats, place=f"benchmarks.{label}.format"))
         if benchmark.source == "file":
-            _must_exist(f"benchmarks.{label}.path", benchmark.path, folder=False)
+            _check_file(study, f"benchmarks.{label}.path", benchmark.path or "")
     if study.moments.source == "file":
         _must_exist("moments.path", study.moments.path, folder=None)
+
+
+def _check_file(study: Study, key: str, path: str) -> None:
+    found = Path(study.located(path))
+    if found.is_file():
+        return
+    hint = "" if Path(path).is_absolute() else f"; `data` or {DATA_VARIABLE} names the folder that it starts from"
+    raise UserError(f"{key} is {path!r}, but must be a file that exists (looked for {found.absolute()}){hint}.")
 
 
 def _must_exist(key: str, path: str | None, folder: bool | None) -> None:

@@ -131,6 +131,25 @@ def test_the_allowed_keys_are_found_below_labels() -> None:
     assert _keys(schema, ["methods", "any"]) == ["method", "settings", "sweep"]
 
 
+def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = parse_study(yaml.safe_load((ROOT / "config/knowedit.yaml").read_text()) | {"data": str(tmp_path / "none")})
+    plan = Plan(study)
+    plan.check()
+    curves = {label.partition("@")[0] for label in plan.points}
+    assert curves == set(study.methods) - {"none"}
+    assert len(plan.grid.curve_records()) == 5 * (len(study.methods) + 2 * len(curves))
+    with pytest.raises(UserError, match=r"wiki_recent\.path is 'knowedit/.*/none/knowedit/.*BAFT_DATA names"):
+        check_sources(study)
+    monkeypatch.setenv("BAFT_DATA", str(tmp_path))
+    for benchmark in study.benchmarks.values():
+        path = tmp_path / (benchmark.path or "")
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    check_sources(study)
+    assert plan.benchmark_files("zsre") == [str(tmp_path / "knowedit/zsre_test_first400.json")]
+    assert f'"path":"{tmp_path}/knowedit/zsre_test_first400.json"' in plan.benchmark_spec("zsre")
+
+
 def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:
     study = parse_study(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
     Plan(study).check()
