@@ -15,6 +15,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/study.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/edit.smk"
+include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -25,3 +26,8 @@ rule all:
         expand(f"{study.results}/tables/{{table}}.html", table=TABLES),
         rules.plot_tradeoff.output,
         rules.plot_parameters.output,
+        expand(
+            f"{study.results}/figures/{{figure}}.{{suffix}}",
+            figure=plan.analyses,
+            suffix=["pdf", "png", "csv"],
+        ),

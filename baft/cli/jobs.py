@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from baft.config import BenchmarkConfig, Cell, EvaluationConfig, ModelConfig, MomentsConfig, read_spec
+from baft.config import AnalysisSpec, BenchmarkConfig, Cell, EvaluationConfig, ModelConfig, MomentsConfig, read_spec
 
 app = typer.Typer()
 
@@ -82,6 +82,19 @@ def edit_shard(
     from baft.evaluation.jobs import edit_shard as run
 
     run(Cell.from_spec(spec), folder, benchmark, base, moments or [], shard, shards, probes, edits, checkpoints)
+
+
+@app.command()
+def analyse_subspace(
+    spec: Annotated[str, typer.Option(help="Model, methods, seed and number of records as JSON.")],
+    folder: Folder,
+    benchmark: Records,
+    out: Out,
+) -> None:
+    """Train ReFT and BaFT edits and write what each of their bases does."""
+    from baft.analysis.jobs import analyse_subspace as run
+
+    run(read_spec(AnalysisSpec, spec), folder, benchmark, out)
 
 
 @app.command()

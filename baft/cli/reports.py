@@ -72,6 +72,43 @@ def plot_parameters(grid: GridOption, out: Figure) -> None:
     run(cells.records(), cells.edits(), out, cells.statistics)
 
 
+@app.command()
+def plot_redundant_dimensions(grid: GridOption, out: Figure) -> None:
+    """Draw how many dimensions of ReFT edits are redundant."""
+    from baft.report.figures import plot_redundant_dimensions as run
+
+    run(read_spec(Grid, grid).bases(), out)
+
+
+@app.command()
+def plot_basis_weights(grid: GridOption, out: Figure) -> None:
+    """Draw BaFT's basis weights by kind of input."""
+    from baft.report.figures import plot_basis_weights as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.bases(), out, cells.statistics)
+
+
+@app.command()
+def plot_method_picture(
+    grid: GridOption,
+    out: Figure,
+    record: Annotated[str | None, typer.Option(help="Id of the record; the first unless given.")] = None,
+) -> None:
+    """Draw one BaFT edit, token by token."""
+    from baft.report.figures import plot_method_picture as run
+
+    run(read_spec(Grid, grid).bases(), out, record)
+
+
+@app.command()
+def plot_generality_locality_bound(grid: GridOption, out: Figure) -> None:
+    """Draw the displacement of irrelevant inputs against its bound."""
+    from baft.report.figures import plot_generality_locality_bound as run
+
+    run(read_spec(Grid, grid).bases(), out)
+
+
 @app.command("config-schema")
 def print_schema() -> None:
     """Print the JSON schema of the config."""

@@ -3,12 +3,13 @@
 Nothing here imports torch, transformers or pandas, for the Snakefile is parsed again by every job.
 """
 
-from baft.config.cells import Cell, MethodSpec, model_spec, read_spec
+from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec, read_spec
 from baft.config.layout import Layout, at
 from baft.config.methods import MethodFile, known_methods, method_settings, read_method
 from baft.config.plan import Grid, Plan
 from baft.config.schema import config_schema
 from baft.config.sections import (
+    AnalysisConfig,
     BenchmarkConfig,
     EvaluationConfig,
     MethodConfig,
@@ -23,6 +24,8 @@ from baft.config.sources import source_digest
 from baft.config.study import Study, check_sources, parse_study
 
 __all__ = [
+    "AnalysisConfig",
+    "AnalysisSpec",
     "BenchmarkConfig",
     "Cell",
     "EvaluationConfig",

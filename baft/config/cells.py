@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, ValidationError
 
 from baft.config.messages import sentence
-from baft.config.sections import EvaluationConfig, ModelConfig, ProtocolConfig, Section
+from baft.config.sections import EvaluationConfig, Listed, ModelConfig, ProtocolConfig, Section
 from baft.errors import UserError
 
 S = TypeVar("S", bound=Section)
@@ -42,6 +42,16 @@ class Cell(Section):
     def from_spec(cls, spec: str) -> Self:
         """The inverse of :meth:`spec`."""
         return read_spec(cls, spec)
+
+
+class AnalysisSpec(Section):
+    """The edits of one model on one benchmark that are looked into."""
+
+    model_label: str = Field(description="Label of the model in the config.")
+    model: ModelConfig = Field(description="The model.")
+    methods: Listed[MethodSpec] = Field(description="The methods, one of a kind, with rank and layer as wanted.")
+    seed: int = Field(description="Seed of the methods' random numbers.")
+    records: int = Field(description="Records, from the first.")
 
 
 def model_spec(model: ModelConfig) -> str:

@@ -64,6 +64,11 @@ class Layout:
         """Aggregated rows of a cell, one a record."""
         return f"{self.results}/records/{_CELL}/part.parquet"
 
+    @property
+    def bases(self) -> str:
+        """What edits of a model on a benchmark do, basis by basis."""
+        return f"{self.results}/bases/model={{model}}/benchmark={{benchmark}}/part.parquet"
+
     def log(self, rule: str, *wildcards: str) -> str:
         """Log of one job of a rule."""
         return f"{self.results}/logs/{rule}/{_name(wildcards)}.log"

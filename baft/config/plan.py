@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from baft.config.cells import Cell, MethodSpec, model_spec
+from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec
 from baft.config.layout import Layout, at
 from baft.config.messages import unknown
 from baft.config.methods import FOLDER, check_settings, known_methods, method_settings, read_method
@@ -24,6 +24,14 @@ from baft.config.sweeps import Point, line_of, points_of
 from baft.errors import UserError
 
 Key = tuple[str, str, str, str, str]
+
+# The figures of the analysis, each with the methods of which it needs one.
+ANALYSES = {
+    "redundant_dimensions": ("reft",),
+    "basis_weights": ("baft",),
+    "method_picture": ("baft",),
+    "generality_locality_bound": ("reft", "baft"),
+}
 
 
 class Grid(Section):
@@ -68,6 +76,11 @@ class Grid(Section):
     def benchmark_files(self) -> list[Path]:
         """Records of all benchmarks."""
         return [at(Layout(self.results, "").benchmark, benchmark=label) for label in self.benchmarks]
+
+    def bases(self) -> list[Path]:
+        """Files of the analysis, one a model and benchmark, in the order of the config."""
+        pattern = Layout(self.results, "").bases
+        return [at(pattern, model=m, benchmark=b) for m, b in product(self.models, self.benchmarks)]
 
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")
@@ -154,7 +167,38 @@ class Plan:
         for label in study.benchmarks:
             shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
         shards = [at(pattern, **shard) for shard in self.grid.shards() for pattern in (layout.probes, layout.edits)]
-        return [*shared, *shards, *self.grid.curve_records()]
+        return [*shared, *shards, *self.grid.curve_records(), *(self.grid.bases() if self.analyses else [])]
+
+    @functools.cached_property
+    def analyses(self) -> tuple[str, ...]:
+        """The figures of the analysis that this study has methods for."""
+        wanted = self._analysed if self.study.analysis.records else ()
+        return tuple(figure for figure, needed in ANALYSES.items() if any(method in wanted for method in needed))
+
+    def analysis_spec(self, model: str) -> str:
+        """What the analysis jobs of a model are told, as JSON."""
+        study, analysis = self.study, self.study.analysis
+        changed = {"rank": analysis.rank} | ({} if analysis.layer is None else {"layer": analysis.layer})
+        spec = AnalysisSpec(
+            model_label=model,
+            model=study.models[model],
+            methods=tuple(
+                MethodSpec(label=label, method=method, settings=self._settings(model, label) | changed)
+                for method, label in self._analysed.items()
+            ),
+            seed=study.seeds[0],
+            records=analysis.records,
+        )
+        return spec.model_dump_json(exclude={"model": {"resources"}})
+
+    def analysis_options(self, figure: str) -> list[str]:
+        """Options of the command that draws a figure of the analysis."""
+        record = self.study.analysis.picture
+        return ["--record", record] if figure == "method_picture" and record is not None else []
+
+    def analysis_source(self) -> str:
+        """Digest of the code behind the analysis, of all methods only its own."""
+        return self.shipped_source("baft.analysis.jobs", *(f"baft.methods.{method}" for method in self._analysed))
 
     def model_spec(self, model: str) -> str:
         """A model as JSON."""
@@ -202,6 +246,15 @@ class Plan:
         return {
             label: Point(section.method or label, section.settings) for label, section in self.study.methods.items()
         }
+
+    @functools.cached_property
+    def _analysed(self) -> dict[str, str]:
+        """ReFT and BaFT where the study has them, with the line of each: that of its name, or else the first."""
+        found: dict[str, str] = {}
+        for label, line in sorted(self._lines.items(), key=lambda item: item[0] != item[1].method):
+            if line.method in ("reft", "baft"):
+                found.setdefault(line.method, label)
+        return found
 
     @functools.cached_property
     def _model_specs(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from baft.config.messages import sentence, unknown
 from baft.config.sections import (
+    AnalysisConfig,
     BenchmarkConfig,
     EvaluationConfig,
     Label,
@@ -95,6 +96,9 @@ class Study(Section):
     )
     moments: Annotated[MomentsConfig, BeforeValidator(_empty_section)] = Field(
         MomentsConfig(), description="Text for the key covariance of methods that need it."
+    )
+    analysis: Annotated[AnalysisConfig, BeforeValidator(_empty_section)] = Field(
+        AnalysisConfig(), description="Edits of ReFT and BaFT that are looked into."
     )
     statistics: Annotated[StatisticsConfig, BeforeValidator(_empty_section)] = Field(
         StatisticsConfig(), description="Intervals of the tables and figures."

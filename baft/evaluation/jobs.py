@@ -78,9 +78,9 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
             rows.append(row | {"argmax": list(now.argmax), "states": _packed(now.states)})
         progress.advance(len({one.record.id for one in part}))
     about = {"model": model.model_dump(exclude={"resources"}), "evaluation": evaluation.model_dump()}
-    conditions = _conditions(engine, model, folder, data, evaluation, {}, {}, len(data.records))
+    conditions = conditions_of_run(engine, model, folder, data, evaluation, {}, {}, len(data.records))
     drift = mean_nll(engine, {}, [0], evaluation.drift_tokens)[0] if evaluation.drift_tokens else None
-    write_rows(rows, BASE, out, _provenance(engine, conditions, about, drift_nll=drift))
+    write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nll=drift))
 
 
 def collect_moments(model: ModelConfig, folder: Path, layer: str, moments: MomentsConfig, out: Path) -> None:
@@ -115,7 +115,7 @@ def edit_shard(
     nll = read_provenance(base)["drift_nll"]
     settings = {"name": cell.method.method, **cell.method.settings}
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json")}
-    conditions = _conditions(engine, cell.model, folder, data, cell.evaluation, settings, protocol, records)
+    conditions = conditions_of_run(engine, cell.model, folder, data, cell.evaluation, settings, protocol, records)
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
     runner = Runner(
         engine,
@@ -128,7 +128,7 @@ def edit_shard(
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
     groups = runner.run(streams, cell.model.streams)
-    about = _provenance(engine, conditions, cell.model_dump(mode="json"), halvings=engine.budget.halvings)
+    about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), halvings=engine.budget.halvings)
     write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
     write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about)
     runner.checkpoints.clear()
@@ -218,16 +218,20 @@ def _by_record(asked: Sequence[Asked], records: int) -> Iterator[list[Asked]]:
         yield part
 
 
-def _conditions(
+def conditions_of_run(
     engine: Engine,
     model: ModelConfig,
     folder: Path,
     data: Benchmark,
-    evaluation: EvaluationConfig,
+    evaluation: EvaluationConfig | None,
     method: Mapping[str, Any],
     protocol: Mapping[str, Any],
     records: int,
 ) -> Conditions:
+    """What a job's numbers were measured under: ``method`` and ``protocol`` as run, ``records`` run.
+
+    ``evaluation`` is None for a job that asks a model nothing.
+    """
     return Conditions(
         model=read_card(folder)["fingerprint"],
         protocol=protocol,
@@ -238,12 +242,13 @@ def _conditions(
         split=data.split,
         prompt_format=model.prompt_format,
         dtype=model.dtype,
-        evaluation=evaluation.model_dump(mode="json"),
+        evaluation={} if evaluation is None else evaluation.model_dump(mode="json"),
         records=records,
         rejected=len(data.rejected),
     )
 
 
-def _provenance(engine: Engine, conditions: Conditions, config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def provenance_of_run(engine: Engine, conditions: Conditions, config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """The provenance of what a job writes, with the device its model is on."""
     device: torch.device = engine.model.device
     return provenance_of(conditions, device=device.type, device_name=device_name(device), config=config, **more)

@@ -1,7 +1,7 @@
-"""Columns of the result datasets: one row a probe, one row an edit, and the per-record values made of them.
+"""Columns of the result datasets: one row a probe, one row an edit, the per-record values made of them, one row a basis.
 
-All are hive-partitioned by :data:`PARTITIONS` (the per-record values without the last, ``shard``), so that
-``pandas.read_parquet("results/probes")`` is all of it.
+All are hive-partitioned by :data:`PARTITIONS` (the per-record values without the last, ``shard``; the bases by model and
+benchmark), so that ``pandas.read_parquet("results/probes")`` is all of it.
 """
 
 from __future__ import annotations
@@ -94,5 +94,35 @@ RECORDS = pa.schema(
         pa.field("probes", pa.int32(), nullable=False),
         # Why the record's edit failed; null if it did not.
         pa.field("error", pa.string()),
+    ]
+)
+
+# What a trained subspace edit does, one row a method, record, input, position and basis (docs/analysis.md). All but
+# `basis`, `move` and `weight` is of the position, and `slope` of the edit.
+BASES = pa.schema(
+    [
+        # The method's name, whatever its label in the study.
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("record_id", pa.string(), nullable=False),
+        # A name in baft.analysis.inputs.KINDS; group and index are the probe's.
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        pa.field("token", pa.string(), nullable=False),
+        # Whether the edit acts at this position; the picture's inputs have all of theirs.
+        pa.field("edited", pa.bool_(), nullable=False),
+        pa.field("basis", pa.int32(), nullable=False),
+        pa.field("move", pa.float64(), nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
+        # The edit's, at a position where it does not act what it would be.
+        pa.field("displacement", pa.float64(), nullable=False),
+        pa.field("size", pa.float64(), nullable=False),
+        pa.field("distance", pa.float64(), nullable=False),
+        pa.field("spread", pa.float64(), nullable=False),
+        pa.field("gap", pa.float64(), nullable=False),
+        pa.field("tilt", pa.float64(), nullable=False),
+        pa.field("slope", pa.float64(), nullable=False),
     ]
 )

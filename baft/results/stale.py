@@ -7,7 +7,7 @@ from pathlib import Path
 
 from baft.results.store import PART
 
-DATASETS = ("base", "probes", "edits", "records")
+DATASETS = ("base", "probes", "edits", "records", "bases")
 
 
 def stale_files(results: Path, expected: Iterable[Path]) -> list[Path]:

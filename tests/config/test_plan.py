@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from baft.config import Cell, Grid, Plan, parse_study, read_method, read_spec
+from baft.config import AnalysisSpec, Cell, Grid, Plan, parse_study, read_method, read_spec
 from baft.config.layout import Layout, at
 from baft.results.schema import PARTITIONS
 from baft.results.store import partition_path
@@ -99,3 +99,46 @@ def test_the_layout_is_that_of_the_result_files() -> None:
     del values["shard"]
     assert at(layout.record, **values) == partition_path("results/records", **values)
     assert at(layout.base, **values) == partition_path("results/base", model="m", benchmark="b")
+
+
+def analysed(**config: object) -> Plan:
+    return Plan(parse_study({"models": {"smollm2-135m": {}}, **config}))
+
+
+def test_figures_of_the_analysis_are_those_that_the_methods_allow() -> None:
+    assert analysed(methods=["none", "rome"]).analyses == ()
+    assert analysed(methods=["reft"]).analyses == ("redundant_dimensions", "generality_locality_bound")
+    assert analysed(methods=["baft"]).analyses == ("basis_weights", "method_picture", "generality_locality_bound")
+    assert len(analysed(methods=["baft", "reft"]).analyses) == 4
+    assert analysed(methods=["baft", "reft"], analysis={"records": 0}).analyses == ()
+
+
+def test_the_analysis_edits_with_one_line_of_each_method_at_its_own_rank_and_layer() -> None:
+    methods = {
+        "wide": {"method": "baft", "settings": {"rank": 4, "locality": 3.0}},
+        "baft": {"settings": {"lr": 0.5}, "sweep": {"locality": [1.0]}},
+        "mine": {"method": "reft", "settings": {"rank": 4, "layer": 3}},
+    }
+    plan = analysed(methods=methods, analysis={"records": 5, "rank": 7}, seeds=[3, 4])
+    spec = read_spec(AnalysisSpec, plan.analysis_spec("smollm2-135m"))
+    assert (spec.records, spec.seed) == (5, 3)
+    baft, reft = sorted(spec.methods, key=lambda method: method.method)
+    assert (baft.label, baft.settings["rank"], baft.settings["lr"]) == ("baft", 7, 0.5)
+    assert (reft.label, reft.settings["rank"], reft.settings["layer"]) == ("mine", 7, 3)
+    moved = analysed(methods=methods, analysis={"layer": 0.5}).analysis_spec("smollm2-135m")
+    assert all(method.settings["layer"] == 0.5 for method in read_spec(AnalysisSpec, moved).methods)
+
+
+def test_the_record_of_the_picture_reaches_its_command_alone() -> None:
+    plan = analysed(methods=["baft"], analysis={"picture": "r 5"})
+    assert plan.analysis_options("method_picture") == ["--record", "r 5"]
+    assert plan.analysis_options("basis_weights") == []
+    assert analysed(methods=["baft"]).analysis_options("method_picture") == []
+
+
+def test_the_layout_of_the_analysis_is_that_of_the_result_files() -> None:
+    grid = analysed(methods=["baft"], benchmarks={"mini_zsre": {}, "mini_wikibio": {}}).grid
+    model = {"model": "smollm2-135m"}
+    assert grid.bases() == [
+        partition_path("results/bases", **model, benchmark=b) for b in ("mini_zsre", "mini_wikibio")
+    ]

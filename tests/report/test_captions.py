@@ -12,6 +12,7 @@ CONFIG = {
     "benchmarks": {"mini_zsre": {"limit": 17, "split": "test"}, "zsre": {"limit": None}},
     "results": "elsewhere",
     "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
+    "analysis": {"records": 7, "rank": 9, "picture": None},
     "evaluation": {"max_new_tokens": 12},
 }
 
@@ -24,15 +25,16 @@ def render(caption: Path) -> str:
 
 
 def test_there_is_a_caption_for_each_table_and_figure() -> None:
+    from baft.config.plan import ANALYSES
     from baft.report.tables import TABLES
 
-    assert {*TABLES, "tradeoff", "parameters", "workflow"} <= {caption.stem for caption in CAPTIONS}
+    assert {*TABLES, *ANALYSES, "tradeoff", "parameters", "workflow"} <= {caption.stem for caption in CAPTIONS}
 
 
 @pytest.mark.parametrize("caption", CAPTIONS, ids=lambda caption: caption.stem)
 def test_captions_are_valid_and_read_the_config(caption: Path) -> None:
     text = render(caption)
-    assert "90 %" in text or "elsewhere/" in text
+    assert any(value in text for value in ("90 %", "elsewhere/", "rank 9", "9 bases"))
     # Raises at the first warning: a caption that is not valid reStructuredText shows as an error box in the report.
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
 
@@ -41,3 +43,11 @@ def test_the_main_caption_says_which_records() -> None:
     text = " ".join(render(next(caption for caption in CAPTIONS if caption.stem == "main")).split())
     assert "mini_zsre: the first 17 of the test split" in text
     assert "zsre: all of the tune split" in text
+
+
+@pytest.mark.parametrize(
+    ("record", "said"), [(None, "first record of the first benchmark"), ("r5", "of the record r5")]
+)
+def test_the_picture_says_whose_edit_it_shows(record: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CONFIG, "analysis", {"records": 7, "rank": 9, "picture": record})
+    assert said in " ".join(render(next(c for c in CAPTIONS if c.stem == "method_picture")).split())

@@ -43,7 +43,9 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert jobs["edit_shard"] == 2 * methods * (3 + 1) * 2
     assert jobs["summarise_cell"] == cells
     assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == 1
-    assert "collect_moments" not in jobs
+    assert jobs["analyse_subspace"] == 2 * 2
+    assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
+    assert not {"collect_moments", "plot_basis_weights", "plot_method_picture"} & jobs.keys()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,17 @@
 """One figure a file: each reads result files and writes PDF, PNG and the tidy CSV of what it shows."""
 
+from baft.report.figures.basis_weights import plot_basis_weights
+from baft.report.figures.generality_locality_bound import plot_generality_locality_bound
+from baft.report.figures.method_picture import plot_method_picture
 from baft.report.figures.parameters import plot_parameters
+from baft.report.figures.redundant_dimensions import plot_redundant_dimensions
 from baft.report.figures.tradeoff import plot_tradeoff
 
-__all__ = ["plot_parameters", "plot_tradeoff"]
+__all__ = [
+    "plot_basis_weights",
+    "plot_generality_locality_bound",
+    "plot_method_picture",
+    "plot_parameters",
+    "plot_redundant_dimensions",
+    "plot_tradeoff",
+]

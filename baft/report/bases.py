@@ -1,0 +1,30 @@
+"""What the analysis of edits wrote, as one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from baft.errors import UserError
+from baft.results import store
+from baft.results.schema import BASES
+
+
+def read_bases(files: Sequence[Path]) -> pd.DataFrame:
+    """Rows of :data:`~baft.results.schema.BASES` with ``model`` and ``benchmark``, in the order of ``files``.
+
+    Raises :class:`UserError` if there are none, or one is damaged or lies outside a result folder.
+    """
+    frames = []
+    for path in files:
+        keys = store.read_partition_values(path)
+        if missing := [name for name in ("model", "benchmark") if name not in keys]:
+            raise UserError(f"{path} does not say its {missing[0]}: it is no part of a result folder.")
+        table = store.read_table([path], BASES.names).to_pandas()
+        frames.append(table.assign(model=keys["model"], benchmark=keys["benchmark"]))
+    if not any(len(frame) for frame in frames):
+        raise UserError("There are no analysed edits to draw: every edit failed, or the analysis was not run.")
+    rows: pd.DataFrame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
+    return rows

@@ -1,0 +1,135 @@
+"""The picture of the method: where one trained edit opens its bases, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from baft.analysis.inputs import EDITING, GENERAL, IRRELEVANT
+from baft.errors import UserError
+from baft.report import style
+from baft.report.bases import read_bases
+
+# A closed basis is white; one hue, so that it is read alike with any kind of colour vision.
+_COLOURS = "Blues"
+_MOST = 24
+_EDITED = style.marks(["baft"])["baft"].colour
+_COLUMNS = [
+    "model",
+    "benchmark",
+    "record_id",
+    "kind",
+    "prompt",
+    "position",
+    "token",
+    "edited",
+    "basis",
+    "weight",
+    "update",
+]
+
+
+def plot_method_picture(bases: Sequence[Path], out: Path, record: str | None = None) -> list[Path]:
+    """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths.
+
+    The BaFT edit of the record with the id ``record`` (the first if None), at its editing prompt and at an irrelevant one:
+    a row a token, coloured by the weight of each basis, beside the length of the update as a share of the hidden state's;
+    hollow where the edit does not act. The last 24 tokens of a longer prompt are shown.
+    """
+    frame = picture_frame(read_bases(bases), record)
+    prompts = [rows for _, rows in frame.groupby("kind", sort=False)]
+    tokens = max(min(rows["position"].nunique(), _MOST) for rows in prompts)
+    with style.drawing(style.PAGE, 0.155 * tokens + 1.05) as figure:
+        grid = figure.subplots(1, 2 * len(prompts), width_ratios=[1.7, 1] * len(prompts))
+        reach = 1.08 * float(frame["update"].max())
+        images = [_draw(grid[2 * n], grid[2 * n + 1], rows, tokens, reach) for n, rows in enumerate(prompts)]
+        bar: dict[str, Any] = {
+            "location": "right",
+            "shrink": 0.8,
+            "aspect": 14,
+            "ticks": [0, 0.5, 1],
+            "label": "weight",
+        }
+        figure.colorbar(images[-1], ax=grid, **bar)
+        return style.save(figure, frame, out)
+
+
+def picture_frame(bases: pd.DataFrame, record: str | None) -> pd.DataFrame:
+    """One row a prompt, token and basis of a record's BaFT edit: ``weight``, and ``update`` = displacement / size.
+
+    Raises :class:`UserError` if no analysed record has that id.
+    """
+    own = bases[bases["method"].eq("baft")]
+    wanted = own["record_id"].iloc[0] if record is None else record
+    own = own[own["record_id"].eq(wanted)]
+    if own.empty:
+        raise UserError(f"analysis.picture is {record!r}, but no analysed record of BaFT has that id.")
+    own = own[own["model"].eq(own["model"].iloc[0]) & own["benchmark"].eq(own["benchmark"].iloc[0])]
+    kinds = [EDITING, IRRELEVANT if own["kind"].eq(IRRELEVANT).any() else GENERAL]
+    shown = pd.concat([_first(own[own["kind"].eq(kind)]) for kind in kinds if own["kind"].eq(kind).any()])
+    return shown.assign(update=shown["displacement"] / shown["size"])[_COLUMNS].reset_index(drop=True)
+
+
+def _first(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first input, as they were written."""
+    names = ["group", "index"]
+    return rows[rows[names].eq(rows[names].iloc[0]).all(axis=1)]
+
+
+def _draw(left: Axes, right: Axes, rows: pd.DataFrame, lines: int, reach: float) -> AxesImage:
+    weights = rows.pivot(index="position", columns="basis", values="weight").tail(_MOST)
+    tokens = rows.drop_duplicates("position").set_index("position").loc[weights.index]
+    image: AxesImage = left.imshow(
+        weights.to_numpy(), cmap=_COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="none"
+    )
+    left.set_yticks(range(len(weights)), [_token(text) for text in tokens["token"]])
+    for label, weight in zip(left.get_yticklabels(), weights.mean(axis=1), strict=True):
+        red, green, blue, _ = colour = mpl.colormaps[_COLOURS](weight)
+        label.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 1.2})
+        label.set_color("white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black")
+    left.set_xticks(range(3, weights.shape[1], 4), [str(k) for k in range(4, weights.shape[1] + 1, 4)])
+    left.set_xlabel("basis")
+    for place, edited in enumerate(tokens["edited"]):
+        _bar(right, place, float(tokens["update"].iloc[place]), edited)
+        if edited:
+            frame: dict[str, Any] = {
+                "zorder": 5,
+                "fill": False,
+                "edgecolor": _EDITED,
+                "linewidth": 1.2,
+                "clip_on": False,
+            }
+            left.add_patch(Rectangle((-0.5, place - 0.5), weights.shape[1], 1, **frame))
+    left.set(ylim=(lines - 0.5, -0.5))
+    right.set(xlim=(0, reach), ylim=(lines - 0.5, -0.5), yticks=())
+    right.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
+    right.set_xlabel("‖update‖ / ‖h‖")
+    for axis in (left, right):
+        axis.grid(visible=False, axis="y")
+        axis.tick_params(axis="y", length=0)
+        axis.spines[:].set_visible(False)
+    left.set_xticks([k - 0.5 for k in range(weights.shape[1] + 1)], minor=True)
+    left.set_yticks([k - 0.5 for k in range(len(weights) + 1)], minor=True)
+    left.grid(visible=False)
+    left.grid(visible=True, which="minor")
+    left.tick_params(which="minor", length=0)
+    left.set_axisbelow(False)
+    kind = rows["kind"].iloc[0]
+    left.set_title("editing prompt" if kind == EDITING else f"{kind} prompt", fontweight="bold", pad=4)
+    return image
+
+
+def _bar(axis: Axes, place: int, update: float, edited: bool) -> None:
+    axis.barh(place, update, 0.7, facecolor=_EDITED if edited else "white", edgecolor=_EDITED, linewidth=0.7)
+
+
+def _token(text: str) -> str:
+    return text.replace("\n", "⏎").replace(" ", "·", 1) if text.strip() else repr(text)[1:-1]

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from baft.errors import UserError
+from baft.report.bases import read_bases
+from baft.results.schema import BASES
+from baft.results.store import partition_path, write_rows
+from tests.analysis.frames import position
+from tests.results.synthetic import origin
+
+
+def write(root: Path, benchmark: str, rows: list[dict], model: str = "m") -> Path:
+    path = partition_path(root, model=model, benchmark=benchmark)
+    plain = [{name: row[name] for name in BASES.names} for row in rows]
+    write_rows(plain, BASES, path, origin())
+    return path
+
+
+def test_files_are_one_frame_with_their_keys(tmp_path: Path) -> None:
+    paths = [write(tmp_path, name, position("editing", [1.0, 2.0])) for name in ("b", "a")]
+    frame = read_bases([*paths, write(tmp_path, "empty", [])])
+    assert frame[["model", "benchmark"]].to_numpy().tolist() == [["m", "b"]] * 2 + [["m", "a"]] * 2
+    assert frame["move"].tolist() == [1.0, 2.0] * 2
+
+
+def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no analysed edits"):
+        read_bases([])
+    with pytest.raises(UserError, match="no analysed edits"):
+        read_bases([write(tmp_path, "b", [])])
+    stray = tmp_path / "part.parquet"
+    write_rows([], BASES, stray, origin())
+    with pytest.raises(UserError, match="does not say its model"):
+        read_bases([stray])
