@@ -18,6 +18,7 @@ from baft.errors import UserError
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
+from baft.report.notes import record_notes
 from baft.report.rendering import HOLE, Table, estimate, number, plain, quantity
 from baft.report.writing import write_table, write_text
 from baft.results.schema import ALL_GROUPS
@@ -63,8 +64,8 @@ def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, stati
     cost = estimates.costs(edits, **settings)
     made = {
         "main": (main, main_tables(main, cells, statistics)),
-        "paired": (paired, paired_tables(paired, statistics)),
-        "cost": (cost, cost_tables(cost)),
+        "paired": (paired, paired_tables(paired, cells, statistics)),
+        "cost": (cost, cost_tables(cost, cells)),
     }
     paths = [write_text(folder / "main_wide.csv", wide(main).to_csv(index=False))]
     for name, (frame, tables) in made.items():
@@ -186,7 +187,7 @@ def _counted(metric: Metric) -> str:
     return metric.display.lower() if metric.given or metric.kind == STREAM else metric.kind
 
 
-def paired_tables(paired: pd.DataFrame, statistics: StatisticsConfig) -> list[Table]:
+def paired_tables(paired: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) -> list[Table]:
     """Two tables a model and protocol of differences from the reference, those that stay significant marked."""
     made = []
     for model, protocol, setting in settings_of(paired):
@@ -198,6 +199,7 @@ def paired_tables(paired: pd.DataFrame, statistics: StatisticsConfig) -> list[Ta
             f"{statistics.level:.0%} bootstrap interval.",
             f"*: p < {1 - statistics.level:.2g} by the sign-flip permutation test of streams after Holm's correction "
             f"across {tables} ({len(setting)} tests).",
+            *record_notes(cells.one(model, protocol)),
         ]
         title = f"{model}, {protocol} editing: differences from {method_name(reference)}"
         cell = functools.partial(_difference, level=statistics.level)
@@ -205,7 +207,7 @@ def paired_tables(paired: pd.DataFrame, statistics: StatisticsConfig) -> list[Ta
         if further:
             notes = [
                 "As in the table before; KL in nats, fluency in bits, drift as a ratio. ↓: less is better.",
-                notes[1],
+                *notes[1:],
             ]
             title += ": likelihoods and side effects"
             made.append(Table(title, ["Method", *further.values()], _blocks(setting, further, cell), notes))
@@ -217,7 +219,7 @@ def _difference(row: Any, level: float) -> str:
     return text + ("*" if row.p_holm < 1 - level else "")
 
 
-def cost_tables(cost: pd.DataFrame) -> list[Table]:
+def cost_tables(cost: pd.DataFrame, cells: Cells) -> list[Table]:
     """A table a model and protocol of what an edit costs."""
     heads = ["Method", "Trained", "Changed", "Steps", "Seconds an edit", "Peak memory", "Edits", "Failed"]
     made = []
@@ -236,6 +238,7 @@ def cost_tables(cost: pd.DataFrame) -> list[Table]:
             "(medians). Seconds: wall time of a batch over its edits, mean with interval. Peak memory: the largest. "
             "Failed edits are left out.",
             f"Measured on: {devices}.",
+            *record_notes(cells.one(model, protocol)),
         ]
         made.append(Table(f"{model}, {protocol} editing: cost of an edit", heads, blocks, notes))
     return made

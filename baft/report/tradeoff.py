@@ -13,6 +13,7 @@ from baft.config.sweeps import line_of, setting_of
 from baft.report import estimates
 from baft.report.cells import Cells, at_moment, read_cells, rows_of, settings_of, shown_moment
 from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.notes import record_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
@@ -121,11 +122,12 @@ def _shown(value: Any) -> str:
 
 def tabulate_area(records: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:
     """Write the table of dominated areas to ``out`` as CSV, Markdown and LaTeX; return the paths."""
-    areas = areas_frame(read_cells(records), statistics)
-    return write_table(out, areas, area_tables(areas, statistics))
+    cells = read_cells(records)
+    areas = areas_frame(cells, statistics)
+    return write_table(out, areas, area_tables(areas, cells, statistics))
 
 
-def area_tables(areas: pd.DataFrame, statistics: StatisticsConfig) -> list[Table]:
+def area_tables(areas: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) -> list[Table]:
     """A table a model and protocol: a block a benchmark, a row a method."""
     made = []
     for model, protocol, setting in settings_of(areas):
@@ -134,11 +136,11 @@ def area_tables(areas: pd.DataFrame, statistics: StatisticsConfig) -> list[Table
         for benchmark in ordered_benchmarks(setting["benchmark"]):
             rows = []
             for line in ordered_methods(setting["line"]):
-                cells = [found.get((benchmark, line, variant)) for variant in VARIANTS]
-                known = next((cell for cell in cells if cell is not None), None)
+                both = [found.get((benchmark, line, variant)) for variant in VARIANTS]
+                known = next((row for row in both if row is not None), None)
                 swept = "" if known is None else _sweep_text(known)
                 count = HOLE if known is None else str(known.points)
-                areas_shown = [HOLE if row is None else percent(row.area, row.low, row.high) for row in cells]
+                areas_shown = [HOLE if row is None else percent(row.area, row.low, row.high) for row in both]
                 rows.append([method_name(line), *areas_shown, count, swept])
             blocks.append((benchmark, rows))
         notes = [
@@ -146,6 +148,7 @@ def area_tables(areas: pd.DataFrame, statistics: StatisticsConfig) -> list[Table
             f"square, with the {statistics.level:.0%} percentile bootstrap interval ({statistics.resamples} resamples "
             "of streams). A method with a single point has a rectangle.",
             "Noise and further points enlarge the area: compare methods with as many points on the same records.",
+            *record_notes(cells.one(model, protocol)),
         ]
         heads = ["Method", "Area", "Area, dec.", "Points", "Swept"]
         made.append(Table(f"{model}, {protocol} editing: area under the trade-off", heads, blocks, notes))

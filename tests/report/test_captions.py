@@ -39,6 +39,12 @@ def test_captions_are_valid_and_read_the_config(caption: Path) -> None:
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
 
 
+@pytest.mark.parametrize("name", ["main", "tradeoff", "parameters", "workflow"])
+def test_captions_say_the_split(name: str) -> None:
+    text = render(next(caption for caption in CAPTIONS if caption.stem == name))
+    assert "test" in text and "tune" in text
+
+
 def test_the_main_caption_says_which_records() -> None:
     text = " ".join(render(next(caption for caption in CAPTIONS if caption.stem == "main")).split())
     assert "mini_zsre: the first 17 of the test split" in text

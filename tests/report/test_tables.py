@@ -8,6 +8,7 @@ from baft.config import StatisticsConfig
 from baft.errors import UserError
 from baft.report.rendering import HOLE
 from baft.report.tables import SUFFIXES, TABLES, summary_text, tabulate
+from baft.report.tradeoff import tabulate_area
 from baft.results.summaries import summarise_cell
 from tests.report.conftest import Study
 from tests.report.test_cells import score, write_cell
@@ -62,6 +63,16 @@ def test_the_notes_say_split_moment_and_counts(folder: Path) -> None:
     assert "95%" in text
 
 
+def test_every_table_says_the_split_and_the_records(folder: Path, study: Study, statistics: StatisticsConfig) -> None:
+    tabulate_area(study.records, folder / "area", statistics)
+    for name in ("main", "paired", "cost", "area"):
+        text = (folder / f"{name}.md").read_text()
+        assert "tune split" in text, name
+        assert "mini_zsre: 30 records" in text, name
+    for suffix in SUFFIXES:
+        (folder / f"area.{suffix}").unlink()
+
+
 def test_differences_are_from_the_reference_and_corrected(folder: Path) -> None:
     paired = pd.read_csv(folder / "paired.csv")
     assert set(paired["reference"]) == {"reft"}
@@ -83,6 +94,10 @@ def test_failed_and_left_out_and_unusable_records_are_counted(tmp_path: Path, st
     assert "1 failed edits of ROME" in text
     assert "1 left out of locality" in text
     assert "3 more could not be used" in text
+    cost = (tmp_path / "tables" / "cost.md").read_text()
+    assert "b: 2 records; 1 failed edits of ROME; 3 more could not be used." in cost
+    tabulate_area([out], tmp_path / "area", statistics)
+    assert "b: 2 records; 1 failed edits of ROME; 3 more could not be used." in (tmp_path / "area.md").read_text()
 
 
 def test_mixed_runs_write_no_table(tmp_path: Path, study: Study, statistics: StatisticsConfig) -> None:
