@@ -140,3 +140,54 @@ def test_an_end_token_ends_a_row_and_not_its_neighbours(tiny_llama: Engine) -> N
     asked = [Question(0, tuple(tiny_llama.text.prompt(p))) for p in PROMPTS[:2]]
     replies = tiny_llama.ask({}, asked, Decoding(4), choose)
     assert [r.decoded for r in replies] == ["", "aaaa"]
+
+
+def test_states_put_through_the_head_again_are_the_models_own_logits(
+    tiny: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tiny.model.model.config.model_type == "gemma2":
+        monkeypatch.setattr(tiny.model.model.config, "final_logit_softcapping", 2.0)
+    asked = [replace(question, keep=True) for question in questions(tiny) if question.forced]
+    for question, reply in zip(asked, tiny.ask({}, asked, DECODING), strict=True):
+        states = reply.forced[0].states
+        assert states is not None
+        assert states.shape == (len(question.forced[0]), 32)
+        assert all(forced.states is None for forced in reply.forced[1:])
+        with torch.no_grad():
+            ids = torch.tensor([[*question.prompt, *question.forced[0]]])
+            logits = tiny.model.model(input_ids=ids, use_cache=False).logits[0, len(question.prompt) - 1 : -1]
+            torch.testing.assert_close(tiny.model.head(states), logits, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("budget", [4096, 40], ids=["one batch", "small batches"])
+def test_the_divergence_is_that_of_whole_distributions(tiny: Engine, budget: int) -> None:
+    engine = replace(tiny, budget=TokenBudget(budget))
+    site = Site(1, tiny.model.architecture.mlp_down)
+    wide, tall = tiny.model.widths(site)
+    change = 0.3 * torch.randn(3, tall, wide, generator=torch.Generator().manual_seed(2))
+    asked = questions(tiny)
+    before = engine.ask({}, [replace(q, keep=True) for q in asked], Decoding(0))
+    # Every other question has a reference.
+    given = [
+        replace(q, reference=r.forced[0].states) if n % 2 and q.forced else q
+        for n, (q, r) in enumerate(zip(asked, before, strict=True))
+    ]
+    replies = engine.ask({site: Dense(Everywhere(), change)}, given, Decoding(0))
+    pre = copy.deepcopy(tiny.model.model).double()
+    for question, reply in zip(given, replies, strict=True):
+        if question.reference is None:
+            assert all(forced.kl is None for forced in reply.forced)
+            continue
+        post = copy.deepcopy(pre)
+        weight = post.get_submodule(tiny.model.architecture.blocks)[1].get_submodule(site.module).weight
+        own = change[question.stream].double()
+        weight.data += own if weight.shape == own.shape else own.T
+        ids = torch.tensor([[*question.prompt, *question.forced[0]]])
+        with torch.no_grad():
+            p, q = (
+                model(input_ids=ids, use_cache=False).logits[0, len(question.prompt) - 1 : -1].log_softmax(-1)
+                for model in (pre, post)
+            )
+        expected = (p.exp() * (p - q)).sum(-1)
+        assert float(expected.min()) > 1e-3
+        torch.testing.assert_close(torch.tensor(reply.forced[0].kl).double(), expected, atol=1e-4, rtol=1e-3)

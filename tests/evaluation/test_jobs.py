@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from baft.benchmarks.records import Benchmark, Probe, Record
+from baft.benchmarks.store import write_benchmark
+from baft.config import Cell, EvaluationConfig, ModelConfig, ProtocolConfig
+from baft.config.cells import MethodSpec
+from baft.evaluation.jobs import BASE, edit_shard, measure_base
+from baft.models.prepare import prepare_model
+from baft.results import store
+from baft.results.schema import EDITS, PROBES
+from baft.results.summaries import summarise_cell
+from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+
+EVALUATION = EvaluationConfig(max_new_tokens=3, fluency_tokens=4, drift_tokens=64)
+FIT = {"layer": 1, "steps": 3, "lr": 1e-2, "bound": 5e-2}
+
+
+def record(n: int) -> Record:
+    other = (n + 3) % len(PROMPTS)
+    probes = (
+        Probe("reliability", "", 0, PROMPTS[n], (TARGETS[n],), ("Lyon",)),
+        Probe("locality", "near", 0, PROMPTS[other], (TARGETS[other],), (TARGETS[n],)),
+        Probe("locality", "near", 1, "word " * (600 if n == 1 else 2), ("word",)),
+        Probe("fluency", "", 0, PROMPTS[other], ()),
+    )
+    return Record(f"r{n}", SUBJECTS[n], PROMPTS[n], TARGETS[n], probes)
+
+
+# The last one's subject is not in its prompt, which ROME cannot do without.
+RECORDS = (*map(record, range(4)), Record("r9", "Nowhere", PROMPTS[5], "Asia", record(5).probes))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model on disk, a benchmark, and the unedited model's answers to it."""
+    place = tmp_path_factory.mktemp("jobs")
+    tiny = engine("llama")
+    tiny.model.model.save_pretrained(place / "tiny")
+    tiny.text.tokenizer.save_pretrained(place / "tiny")
+    prepare_model(model(place), place / "model")
+    write_benchmark(Benchmark("b", "plain", "sole", "tune", "0" * 64, RECORDS), place / "b.parquet")
+    measure_base(model(place), place / "model", place / "b.parquet", EVALUATION, place / "base.parquet")
+    return place
+
+
+def model(place: Path) -> ModelConfig:
+    return ModelConfig(source="folder", path=str(place / "tiny"), device="cpu", streams=2)
+
+
+def run(
+    place: Path, out: Path, method: str, settings: dict[str, Any], shards: int = 1, length: int = 1
+) -> tuple[list[Path], list[Path]]:
+    """Edits all shards; gives the paths of the probe and of the edit rows."""
+    cell = Cell(
+        model_label="tiny",
+        model=model(place),
+        method=MethodSpec(label=method, method=method, settings=settings),
+        protocol_label="p",
+        protocol=ProtocolConfig(length=length),
+        benchmark="b",
+        seed=0,
+        evaluation=EVALUATION,
+    )
+    keys = {"model": "tiny", "method": method, "protocol": "p", "benchmark": "b", "seed": 0}
+    paths: tuple[list[Path], list[Path]] = ([], [])
+    for shard in range(shards):
+        probes, edits = (store.partition_path(out / kind, **keys, shard=shard) for kind in ("probes", "edits"))
+        inputs = (place / "model", place / "b.parquet", place / "base.parquet", [])
+        edit_shard(cell, *inputs, shard, shards, probes, edits, out / f"checkpoints-{shard}")
+        paths[0].append(probes)
+        paths[1].append(edits)
+    return paths
+
+
+def read(paths: list[Path]) -> pd.DataFrame:
+    return store.read_table(paths).to_pandas()
+
+
+def test_the_base_has_every_probe_and_what_it_takes_to_compare(place: Path) -> None:
+    table = store.read_table([place / "base.parquet"])
+    assert table.schema.names == BASE.names
+    rows = table.to_pylist()
+    assert len(rows) == sum(len(one.probes) for one in RECORDS)
+    for row in rows:
+        if row["error"] is None and row["kind"] == "locality":
+            assert len(row["states"]) == 4 * 32 * len(row["argmax"])
+        else:
+            assert row["states"] is None
+    assert [row["record_id"] for row in rows if row["error"] is not None] == ["r1"]
+    assert 0 < store.read_provenance(place / "base.parquet")["drift_nll"] < 10
+
+
+def test_rows_are_complete_and_as_the_schemas_say(place: Path, tmp_path: Path) -> None:
+    probes, edits = run(place, tmp_path, "ft_l", FIT)
+    rows, edited = read(probes), read(edits)
+    assert list(rows) == PROBES.names
+    assert list(edited) == EDITS.names
+    assert len(rows) == sum(len(one.probes) for one in RECORDS)
+    assert edited["record_id"].tolist() == [one.id for one in RECORDS]
+    assert edited["error"].isna().all()
+    assert (edited["perplexity_ratio"] > 0).all()
+    assert edited["perplexity_ratio"].nunique() == len(RECORDS), "each stream has a model of its own"
+    good = rows[rows["error"].isna()]
+    assert len(good) == len(rows) - 1
+    local = good[good["kind"].eq("locality")]
+    assert (local["kl"] > 0).all()
+    assert local["agreement"].between(0, 1).all()
+    assert good[good["kind"].eq("reliability")][["logprob_before", "logprob_after", "preferred"]].notna().all().all()
+    assert good[good["kind"].eq("fluency")]["fluency"].notna().all()
+    assert good["decoded"].notna().all()
+    reliability = good[good["kind"].eq("reliability")]
+    assert (reliability["logprob_after"] > reliability["logprob_before"]).all()
+    out = tmp_path / "records.parquet"
+    summarise_cell(probes, edits, out)
+    metrics = read([out]).query("group == '*'")["metric"].value_counts()
+    assert metrics["perplexity_ratio"] == metrics["locality_kl"] == metrics["fluency"] == len(RECORDS)
+
+
+def test_none_is_the_unedited_model_to_the_last_bit(place: Path, tmp_path: Path) -> None:
+    probes, edits = run(place, tmp_path, "none", {})
+    rows = read(probes)
+    local = rows[rows["kind"].eq("locality") & rows["error"].isna()]
+    assert set(local["kl"]) == {0.0}
+    assert set(local["agreement"]) == set(local["same_string"].astype(float)) == {1.0}
+    assert set(read(edits)["perplexity_ratio"]) == {1.0}
+    asked = rows[rows["logprob_after"].notna()]
+    assert (asked["logprob_after"] == asked["logprob_before"]).all()
+
+
+def test_shards_are_the_whole(place: Path, tmp_path: Path) -> None:
+    whole, parts = (run(place, tmp_path / str(n), "ft_l", FIT, shards=n) for n in (1, 2))
+    for one, other in zip(whole, parts, strict=True):
+        keys = [k for k in ("record_id", "kind", "group", "index") if k in read(one)]
+        left, right = (read(p).drop(columns=["seconds", "peak_memory"], errors="ignore") for p in (one, other))
+        left, right = (f.sort_values(keys).reset_index(drop=True) for f in (left, right))
+        pd.testing.assert_frame_equal(left, right, atol=1e-4)
+
+
+def test_an_edit_that_cannot_be_made_is_an_error_row_and_costs_no_other(place: Path, tmp_path: Path) -> None:
+    probes, edits = run(place, tmp_path, "rome", {"layer": 1, "steps": 2, "prefixes": 0})
+    rows, edited = read(probes), read(edits).set_index("record_id")
+    assert "subject 'Nowhere' is not in the prompt" in edited.loc["r9", "error"]
+    assert edited.drop("r9")["error"].isna().all()
+    bad = rows[rows["record_id"].eq("r9")]
+    assert len(bad) == 4
+    assert bad["error"].str.contains("Nowhere").all()
+    assert bad[["token_accuracy", "agreement", "kl", "fluency"]].isna().all().all()
+    assert bad.query("kind == 'reliability'")["contrast_logprob_before"].notna().all()
+    good = rows[~rows["record_id"].isin(["r9", "r1"])]
+    assert good["error"].isna().all()
+    out = tmp_path / "records.parquet"
+    summarise_cell(probes, edits, out)
+    values = read([out]).query("group == '*'").set_index(["record_id", "metric"])["value"]
+    assert values["r9", "edit_success"] == values["r9", "efficacy"] == 0.0
+    assert not {"locality_kl", "perplexity_ratio", "fluency", "neighbourhood"} & set(values["r9"].index)
+
+
+def test_drift_follows_a_stream_and_its_end_counts(place: Path, tmp_path: Path) -> None:
+    probes, edits = run(place, tmp_path, "ft_l", FIT, length=3)
+    edited = read(edits)
+    assert edited["step"].tolist() == sorted(edited["step"].tolist())
+    stream = edited[edited["stream_id"].eq("r0")].set_index("step")["perplexity_ratio"]
+    assert stream.nunique() == 3
+    out = tmp_path / "records.parquet"
+    summarise_cell(probes, edits, out)
+    drift = read([out]).query("metric == 'perplexity_ratio'").set_index("record_id")["value"]
+    assert drift[["r0", "r1", "r2"]].tolist() == [stream[2]] * 3
+
+
+def test_states_survive_the_file_bit_by_bit(place: Path) -> None:
+    from baft.evaluation.jobs import _packed, _unpacked
+
+    tiny = engine("llama", torch.bfloat16)
+    states = torch.randn(3, 32).to(torch.bfloat16)
+    assert torch.equal(_unpacked(_packed(states), tiny), states)
+    assert _packed(None) is _unpacked(None, tiny) is None
+    assert not math.isnan(float(states.sum()))
