@@ -118,15 +118,20 @@ def shown_moment(cells: Cells) -> str:
     raise UserError("Some cells were scored only right after each edit and some only at the end: report them apart.")
 
 
+def each_seed_at(cells: Cells, moment: str) -> pd.DataFrame:
+    """Rows of ``cells.values`` at ``moment``, and those of cells that were never edited, one a record and seed."""
+    values = cells.values
+    only_before = values.groupby(KEYS)["moment"].transform("nunique").eq(1) & values["moment"].eq("before")
+    return values[values["moment"].eq(moment) | only_before].sort_values([*KEYS, "record_id"])
+
+
 def at_moment(cells: Cells, moment: str) -> pd.DataFrame:
-    """Values at ``moment``, and those of cells that were never edited, averaged over seeds, one row a record.
+    """:func:`each_seed_at` averaged over seeds, one row a record.
 
     Columns ``model, protocol, method, benchmark, metric, group, record_id, stream_id, value``. A record's stream is
     that of its first seed: streams are windows over the records, the same for each seed.
     """
-    values = cells.values
-    only_before = values.groupby(KEYS)["moment"].transform("nunique").eq(1) & values["moment"].eq("before")
-    values = values[values["moment"].eq(moment) | only_before].sort_values([*KEYS, "record_id"])
+    values = each_seed_at(cells, moment)
     keys = ["model", "protocol", "method", "benchmark", "metric", "group", "record_id"]
     grouped = values.groupby(keys, as_index=False, sort=True)
     return grouped.agg(stream_id=("stream_id", "first"), value=("value", "mean"))

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from baft.errors import UserError
-from baft.report.cells import KEYS, Cells, at_moment, shown_moment
+from baft.report.cells import KEYS, Cells, at_moment, each_seed_at, shown_moment
 from baft.report.labels import UNEDITED
 from baft.results import statistics, store
 from baft.results.schema import ALL_GROUPS
@@ -32,21 +32,28 @@ def means(
 
     Beside ``mean, low, high``: ``records`` used and ``left_out`` (edited, but without a value), ``failed`` edits over
     all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the standard deviation of the seeds'
-    means (NaN with one seed). Seeds are averaged within a record first, so the interval is of the mean over seeds.
+    means (NaN with one seed). With several seeds the interval covers their choice too, but for scores of a whole cell,
+    which are of values averaged over seeds.
     """
     tables = []
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
-        values = at_moment(chosen, moment)
-        rows = _scores(values, metrics, resamples=resamples, level=level, seed=seed)
+        rows = _scores(at_moment(chosen, moment), metrics, resamples=resamples, level=level, seed=seed)
+        values = each_seed_at(chosen, moment)
         values = values[values["metric"].isin(metrics)]
         for keys, group in values.groupby([*CELL, "metric", "group"], sort=True):
             found = statistics.mean_interval(
-                group["value"].to_numpy(), group["stream_id"].to_numpy(str), resamples=resamples, level=level, seed=seed
+                group["value"].to_numpy(),
+                group["stream_id"].to_numpy(str),
+                group["seed"].to_numpy(str),
+                resamples=resamples,
+                level=level,
+                seed=seed,
             )
             names = dict(zip([*CELL, "metric", "group"], keys, strict=True))
-            rows.append({**names, "mean": found.mean, "low": found.low, "high": found.high, "records": found.records})
+            interval = {"mean": found.mean, "low": found.low, "high": found.high}
+            rows.append({**names, **interval, "records": group["record_id"].nunique()})
         table = pd.DataFrame(rows).assign(moment=moment)
         tables.append(table.merge(_counts(chosen), on=CELL).merge(_seed_spread(chosen, moment), how="left"))
     table = pd.concat(tables, ignore_index=True)
@@ -118,7 +125,7 @@ def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
 
 
 def differences(cells: Cells, reference: str | None, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
-    """Each method's mean minus the reference method's, on the records both have, one row a metric and benchmark.
+    """Each method's mean minus the reference method's, on records and seeds both have, one row a metric and benchmark.
 
     ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol, with so
     many permutations that the correction cannot by itself keep a difference from being significant at ``1 - level``.
@@ -136,9 +143,9 @@ _DIFFERENCE = [*CELL, "reference", "moment", "metric", "mean", "low", "high", "p
 
 def _compared(cells: Cells, reference: str | None, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
     moment = shown_moment(cells)
-    values = at_moment(cells, moment)
+    values = each_seed_at(cells, moment)
     values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(SHOWN)]
-    keys = ["model", "protocol", "benchmark", "metric", "record_id"]
+    keys = ["model", "protocol", "benchmark", "metric", "record_id", "seed"]
     theirs = values[values["method"].isin([reference])][[*keys, "value"]]
     ours = values[~values["method"].isin([reference, UNEDITED])]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_reference"))
@@ -151,14 +158,16 @@ def _compared(cells: Cells, reference: str | None, *, resamples: int, level: flo
             group["value"].to_numpy(),
             group["value_reference"].to_numpy(),
             group["stream_id"].to_numpy(str),
+            group["seed"].to_numpy(str),
             resamples=resamples,
             permutations=permutations,
             level=level,
             seed=seed,
         )
-        estimate = {"mean": found.mean, "low": found.low, "high": found.high, "p": found.p, "records": found.records}
+        estimate = {"mean": found.mean, "low": found.low, "high": found.high, "p": found.p}
         row = dict(zip([*CELL, "metric"], names, strict=True))
-        rows.append({**row, "reference": reference, "moment": moment, **estimate})
+        records = group["record_id"].nunique()
+        rows.append({**row, "reference": reference, "moment": moment, **estimate, "records": records})
     return pd.DataFrame(rows, columns=_DIFFERENCE)
 
 

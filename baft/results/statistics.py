@@ -44,15 +44,28 @@ class Difference:
 
 
 def mean_interval(
-    values: npt.ArrayLike, clusters: Sequence[str] | npt.NDArray[np.str_], *, resamples: int, level: float, seed: int
+    values: npt.ArrayLike,
+    clusters: Sequence[str] | npt.NDArray[np.str_],
+    seeds: Sequence[str] | npt.NDArray[np.str_] | None = None,
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
 ) -> Interval:
     """Mean over records with a percentile bootstrap interval at ``level``, drawing clusters with replacement.
 
     ``values`` and ``clusters`` have one entry a record. A replicate's mean is over the records drawn, so clusters of
     different sizes weigh by their records. The percentile interval is the one that rliable and most of the literature
     report; it needs some twenty clusters to have its level, and is of width 0 if all records agree.
-    Raises ``ValueError`` without records.
+
+    ``seeds`` says with which seed of the method each value was had. Seeds are a factor crossed with the clusters: where
+    there are several, each replicate draws clusters and, independently, seeds, both with replacement, and takes the
+    mean over all values of the drawn pairs (Owen and Eckles' pigeonhole bootstrap, Ann. Appl. Stat. 6, 2012). So the
+    interval covers the choice of records and of seeds. With two or three seeds it is a coarse one for the latter.
+    ``records`` then counts values. Raises ``ValueError`` without records.
     """
+    if seeds is not None and len(set(seeds)) > 1:
+        return _crossed_interval(values, clusters, seeds, resamples=resamples, level=level, seed=seed)
     sums, sizes = _by_cluster(values, clusters)
     mean = float(sums.sum() / sizes.sum())
     low, high = _percentiles(sums, sizes, resamples, level, seed)
@@ -63,6 +76,7 @@ def paired_difference(
     ours: npt.ArrayLike,
     reference: npt.ArrayLike,
     clusters: Sequence[str] | npt.NDArray[np.str_],
+    seeds: Sequence[str] | npt.NDArray[np.str_] | None = None,
     *,
     resamples: int,
     permutations: int,
@@ -74,10 +88,11 @@ def paired_difference(
     The interval is :func:`mean_interval`'s of the differences. The p-value is two-sided, from the permutation test that
     flips the signs of whole clusters, which is exact under the hypothesis that the two are exchangeable within each
     cluster; all flips are enumerated where there are no more than ``permutations`` of them, else that many are drawn,
-    and the p-value is then at least 2 / (permutations + 1).
+    and the p-value is then at least 2 / (permutations + 1). A cluster's values of all ``seeds`` are flipped together: the
+    p-value is about the seeds that were run.
     """
     differences = np.asarray(ours, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
-    found = mean_interval(differences, clusters, resamples=resamples, level=level, seed=seed)
+    found = mean_interval(differences, clusters, seeds, resamples=resamples, level=level, seed=seed)
     sums, _ = _by_cluster(differences, clusters)
     return Difference(
         found.mean, found.low, found.high, _sign_flip_p(sums, permutations, seed), found.records, found.clusters
@@ -234,6 +249,46 @@ def _by_cluster(values: npt.ArrayLike, clusters: Sequence[str] | npt.NDArray[np.
     order = np.lexsort((given, names))
     _, start, sizes = np.unique(names[order], return_index=True, return_counts=True)
     return np.add.reduceat(given[order], start), sizes.astype(np.float64)
+
+
+def _crossed_interval(
+    values: npt.ArrayLike,
+    clusters: Sequence[str] | npt.NDArray[np.str_],
+    seeds: Sequence[str] | npt.NDArray[np.str_],
+    *,
+    resamples: int,
+    level: float,
+    seed: int,
+) -> Interval:
+    given = np.asarray(values, dtype=np.float64)
+    names, rows = np.unique(np.asarray(clusters), return_inverse=True)
+    runs, columns = np.unique(np.asarray(seeds), return_inverse=True)
+    sums, sizes = np.zeros((len(names), len(runs))), np.zeros((len(names), len(runs)))
+    order = np.lexsort((given, columns, rows))
+    np.add.at(sums, (rows[order], columns[order]), given[order])
+    np.add.at(sizes, (rows, columns), 1.0)
+    mean, low, high = float(sums.sum() / sizes.sum()), float("nan"), float("nan")
+
+    def drawn_mean(drawn: npt.NDArray[np.int64], run: npt.NDArray[np.int64], axis: int = -1) -> Floats:
+        pairs = (drawn[..., :, None], run[..., None, :])
+        found = sizes[pairs].sum(axis=(-2, -1))
+        # A replicate of pairs that were all not measured says nothing: it has the mean of all.
+        means: Floats = np.divide(sums[pairs].sum(axis=(-2, -1)), found, out=np.full_like(found, mean), where=found > 0)
+        return means
+
+    if len(names) > 1:
+        found = stats.bootstrap(
+            (np.arange(len(names)), np.arange(len(runs))),
+            drawn_mean,
+            n_resamples=resamples,
+            batch=max(1, _BATCH_CELLS // (2 * sums.size)),
+            vectorized=True,
+            confidence_level=level,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
+        low, high = (float(end) for end in found.confidence_interval)
+    return Interval(mean, low, high, int(sizes.sum()), len(names))
 
 
 def _percentiles(sums: Floats, sizes: Floats, resamples: int, level: float, seed: int) -> tuple[float, float]:

@@ -45,6 +45,7 @@ def test_seeds_are_a_factor(tmp_path: Path) -> None:
     found = one(estimates.means(read_cells(paths), **SETTINGS), metric="edit_success", group="*")
     assert (found["mean"], found["records"], found["seeds"]) == (0.75, 2, 2)
     assert found["seed_sd"] == pytest.approx(np.std([1.0, 0.5], ddof=1))
+    assert (found["low"], found["high"]) == (0.5, 1.0), "records agree, seeds do not"
 
 
 def test_means_do_not_depend_on_the_order_of_files(study: Study, statistics: StatisticsConfig) -> None:

@@ -237,3 +237,38 @@ def test_the_harmonic_interval_draws_clusters_for_all_parts_at_once() -> None:
     parts = np.array([[1.0, 1.0, 0.1, 0.1]] * 3)
     found = s.harmonic_interval(parts, ["a", "a", "b", "b"], resamples=400, level=0.95, seed=1)
     assert (found.low, found.mean, found.high) == pytest.approx((0.1, 0.55, 1.0))
+
+
+def test_seeds_that_differ_widen_the_interval_as_theory_says() -> None:
+    # Records of no spread, seeds of a known one: a resampled mean is a mean of ten draws of the seeds' means.
+    means = np.random.default_rng(3).normal(size=10)
+    values, seeds = np.tile(means, 40), np.tile(names(10), 40)
+    found = s.mean_interval(values, np.repeat(names(40), 10), seeds, resamples=20_000, level=0.95, seed=0)
+    alone = stats.bootstrap((means,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1))
+    assert [found.low, found.high] == pytest.approx(list(alone.confidence_interval), abs=0.03)
+    assert (found.mean, found.clusters) == (pytest.approx(means.mean()), 40)
+
+
+def test_seeds_that_agree_leave_the_interval_as_it_was() -> None:
+    values = np.random.default_rng(4).random(200)
+    one = s.mean_interval(values, names(200), **SETTINGS)
+    both = s.mean_interval(np.repeat(values, 2), np.repeat(names(200), 2), ["0", "1"] * 200, **SETTINGS)
+    assert [both.mean, both.low, both.high] == pytest.approx([one.mean, one.low, one.high], abs=0.01)
+    single = s.mean_interval(values, names(200), ["0"] * 200, **SETTINGS)
+    assert single == one
+
+
+def test_values_missing_for_a_seed_and_a_single_cluster() -> None:
+    found = s.mean_interval([1.0, 0.0, 0.5], ["a", "a", "b"], ["0", "1", "0"], **SETTINGS)
+    assert found.mean == 0.5
+    assert 0.0 <= found.low <= found.high <= 1.0
+    assert math.isnan(s.mean_interval([1.0, 0.0], ["a", "a"], ["0", "1"], **SETTINGS).low)
+
+
+def test_a_difference_that_only_one_seed_has_is_not_sure_of_its_interval() -> None:
+    ours = np.tile([0.6, 0.5], 50)
+    clusters, seeds = np.repeat(names(50), 2), ["0", "1"] * 50
+    blind = s.paired_difference(ours, np.full(100, 0.5), clusters, **PAIRED)
+    seen = s.paired_difference(ours, np.full(100, 0.5), clusters, seeds, **PAIRED)
+    assert blind.low == pytest.approx(0.05) and seen.low == pytest.approx(0.0)
+    assert blind.p == seen.p
