@@ -1,6 +1,7 @@
 # make report   install, run the embedded study, make its HTML report, print the main table
 # make test     install and run the tests
 # make lint     install and run the static checks
+# make bench    edits per second: a script's way, the engine's, and many side by side
 # make clean    remove what the study produced (not the installation, nor the converted models)
 #
 # CONFIG=config/paper.yaml   another study          PYTHON=python3.12   another interpreter, 3.11 or later
@@ -18,13 +19,16 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 
 .DELETE_ON_ERROR:
-.PHONY: report test lint lint-code lint-types lint-workflow lint-schema schema format install clean
+.PHONY: report test bench lint lint-code lint-types lint-workflow lint-schema schema format install clean
 
 report: $(INSTALLED)
 	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(INSTALLED) $(PEERS)
 	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)
+	$(BIN)/python bench/edits_per_second.py
 
 lint: lint-code lint-types lint-workflow lint-schema
 
