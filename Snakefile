@@ -16,6 +16,7 @@ include: "workflow/rules/study.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/edit.smk"
 include: "workflow/rules/analyse.smk"
+include: "workflow/rules/sequence.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -31,3 +32,4 @@ rule all:
             figure=plan.analyses,
             suffix=["pdf", "png", "csv"],
         ),
+        SEQUENCES,

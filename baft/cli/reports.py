@@ -44,6 +44,17 @@ def tabulate_loading(
 
 
 @app.command()
+def tabulate_forgetting(
+    grid: GridOption, out: Annotated[Path, typer.Option(help="Table to write, without suffix.")]
+) -> None:
+    """Write the table of what streams of edits forget."""
+    from baft.report.sequences import tabulate_forgetting as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), out, cells.statistics)
+
+
+@app.command()
 def show_table(
     table: Annotated[Path, typer.Argument(help="Markdown file of a table.")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],
@@ -107,6 +118,15 @@ def plot_generality_locality_bound(grid: GridOption, out: Figure) -> None:
     from baft.report.figures import plot_generality_locality_bound as run
 
     run(read_spec(Grid, grid).bases(), out)
+
+
+@app.command()
+def plot_batched_sequence_length(grid: GridOption, out: Figure) -> None:
+    """Draw scores against the number of edits of a stream."""
+    from baft.report.figures import plot_batched_sequence_length as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), out, cells.statistics)
 
 
 @app.command("config-schema")

@@ -35,8 +35,8 @@ class Cell(Section):
     evaluation: EvaluationConfig = Field(description="How the edited model is questioned.")
 
     def spec(self) -> str:
-        """Compact JSON, without the resources of the model's jobs, which change no result."""
-        return self.model_dump_json(exclude={"model": {"resources"}})
+        """Compact JSON, without what changes no result: the resources of the model's jobs, the protocol's other cells."""
+        return self.model_dump_json(exclude={"model": {"resources"}, "protocol": {"benchmarks"}})
 
     @classmethod
     def from_spec(cls, spec: str) -> Self:

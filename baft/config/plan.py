@@ -41,7 +41,7 @@ class Grid(Section):
     models: tuple[str, ...] = Field(description="Labels of the models.")
     methods: tuple[str, ...] = Field(description="Labels of the methods.")
     points: tuple[str, ...] = Field((), description="Labels of the swept points, which only trade-off curves show.")
-    protocols: tuple[str, ...] = Field(description="Labels of the protocols.")
+    protocols: dict[str, tuple[str, ...]] = Field(description="Labels of the protocols, with the benchmarks of each.")
     benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
@@ -84,8 +84,9 @@ class Grid(Section):
 
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")
-        axes = product(self.models, methods, self.protocols, self.benchmarks, self.seeds)
-        return [dict(zip(names, values, strict=True)) for values in axes]
+        where = [(protocol, benchmark) for protocol, benchmarks in self.protocols.items() for benchmark in benchmarks]
+        axes = product(self.models, methods, where, self.seeds)
+        return [dict(zip(names, (model, method, *pair, seed), strict=True)) for model, method, pair, seed in axes]
 
 
 @dataclass(frozen=True)
@@ -141,11 +142,18 @@ class Plan:
             models=tuple(study.models),
             methods=tuple(study.methods),
             points=tuple(self.points),
-            protocols=tuple(study.protocols),
+            protocols={label: self._benchmarks_of(label) for label in study.protocols},
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
             seeds=tuple(study.seeds),
             statistics=study.statistics.model_copy(update={"reference": study.reference}),
         )
+
+    @functools.cached_property
+    def sequences(self) -> Grid | None:
+        """The cells in which edits follow one another; None if there are none."""
+        long = {label for label, protocol in self.study.protocols.items() if protocol.length > 1}
+        chosen = {label: benchmarks for label, benchmarks in self.grid.protocols.items() if label in long}
+        return self.grid.model_copy(update={"protocols": chosen}) if chosen else None
 
     def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
         """What an edit job is told, as JSON."""
@@ -274,7 +282,8 @@ class Plan:
     @functools.cached_property
     def _cells(self) -> dict[Key, Cell]:
         study = self.study
-        axes = product(study.models, self.methods, study.protocols, study.benchmarks, study.seeds)
+        where = [(protocol, benchmark) for protocol in study.protocols for benchmark in self._benchmarks_of(protocol)]
+        axes = product(study.models, self.methods, where, study.seeds)
         return {
             (model, method, protocol, benchmark, str(seed)): Cell(
                 model_label=model,
@@ -286,8 +295,12 @@ class Plan:
                 seed=seed,
                 evaluation=study.evaluation,
             )
-            for model, method, protocol, benchmark, seed in axes
+            for model, method, (protocol, benchmark), seed in axes
         }
+
+    def _benchmarks_of(self, protocol: str) -> tuple[str, ...]:
+        chosen = self.study.protocols[protocol].benchmarks
+        return tuple(label for label in self.study.benchmarks if not chosen or label in chosen)
 
     def _spec(self, model: str, label: str) -> MethodSpec:
         return MethodSpec(label=label, method=self._method(label), settings=self._settings(model, label))

@@ -184,6 +184,7 @@ class ProtocolConfig(Section):
     at: Listed[Annotated[int, Field(gt=0)]] = Field(
         (), description="Numbers of edits after which a stream is also scored on its way."
     )
+    benchmarks: Listed[Label] = Field((), description="Only these benchmarks; all of them unless given.")
 
     @model_validator(mode="after")
     def _steps_end_there(self) -> Self:

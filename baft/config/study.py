@@ -104,6 +104,15 @@ class Study(Section):
         StatisticsConfig(), description="Intervals of the tables and figures."
     )
 
+    @model_validator(mode="after")
+    def _protocols_name_benchmarks(self) -> Self:
+        for label, protocol in self.protocols.items():
+            for name in protocol.benchmarks:
+                if name not in self.benchmarks:
+                    known = ", ".join(self.benchmarks)
+                    raise ValueError(f"protocols.{label}.benchmarks has {name!r}, but must have some of {known}")
+        return self
+
     @field_validator("seeds")
     @classmethod
     def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -114,7 +114,7 @@ def edit_shard(
     before = _read_base(base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
     nll = read_provenance(base)["drift_nll"]
     settings = {"name": cell.method.method, **cell.method.settings}
-    protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json")}
+    protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
     conditions = conditions_of_run(engine, cell.model, folder, data, cell.evaluation, settings, protocol, records)
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
     runner = Runner(

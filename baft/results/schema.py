@@ -85,6 +85,8 @@ RECORDS = pa.schema(
         pa.field("record_id", pa.string(), nullable=False),
         pa.field("stream_id", pa.string(), nullable=False),
         pa.field("moment", pa.string(), nullable=False),
+        # Edits the stream had made at that moment.
+        pa.field("edits", pa.int32(), nullable=False),
         # A name in baft.results.summaries.METRICS.
         pa.field("metric", pa.string(), nullable=False),
         # A probe group, or ALL_GROUPS.

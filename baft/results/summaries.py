@@ -13,6 +13,7 @@ tables say how many failed.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -146,7 +147,8 @@ def measure_of(name: str) -> Metric | Score:
     return METRICS[name] if name in METRICS else SCORES[name]
 
 
-_KEYS = ["record_id", "stream_id", "moment", "kind", "group"]
+_WHEN = ["record_id", "stream_id", "moment", "edits"]
+_KEYS = [*_WHEN, "kind", "group"]
 _OF_PROBES = {name: metric for name, metric in METRICS.items() if metric.kind != STREAM}
 _OF_STREAMS = {name: metric for name, metric in METRICS.items() if metric.kind == STREAM}
 _COLUMNS = sorted({name for metric in _OF_PROBES.values() for name in (metric.column, metric.given) if name})
@@ -169,7 +171,7 @@ def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> 
     pieces = [_per_record(group_means(path)) for path in probes]
     _refuse_shared_records(probes, pieces)
     values = pa.concat_tables([*pieces, _unprobed_failures(errors, pieces), _of_streams(edits)])
-    values = _with_errors(values, errors).sort_by([(name, "ascending") for name in RECORDS.names[:5]])
+    values = _with_errors(values, errors).sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
     failed = len(errors) - errors["error"].null_count
     origin = {
         "conditions": asdict(conditions),
@@ -203,11 +205,9 @@ def _metric_means(table: pa.Table, failed: pa.ChunkedArray, name: str, metric: M
     value = pc.if_else(failed, instead, table[metric.column].cast(pa.float64()))
     if metric.given:
         value = pc.if_else(pc.is_valid(table[metric.given]), value, pa.scalar(None, pa.float64()))
-    table = table.select(["record_id", "stream_id", "moment", "group"]).append_column("value", value)
+    table = table.select([*_WHEN, "group"]).append_column("value", value)
     table = table.filter(pc.is_valid(value))
-    means = table.group_by(["record_id", "stream_id", "moment", "group"], use_threads=False).aggregate(
-        [("value", "mean"), ("value", "count")]
-    )
+    means = table.group_by([*_WHEN, "group"], use_threads=False).aggregate([("value", "mean"), ("value", "count")])
     return _long(means, name, means["group"], means["value_mean"], means["value_count"])
 
 
@@ -217,6 +217,7 @@ def _long(table: pa.Table, metric: str, group: object, value: object, probes: pa
             "record_id": table["record_id"].cast(pa.string()),
             "stream_id": table["stream_id"].cast(pa.string()),
             "moment": table["moment"].cast(pa.string()),
+            "edits": table["edits"].cast(pa.int32()),
             "metric": pa.array([metric] * len(table), pa.string()),
             "group": group.cast(pa.string()),  # type: ignore[attr-defined]
             "value": value,
@@ -227,7 +228,7 @@ def _long(table: pa.Table, metric: str, group: object, value: object, probes: pa
 
 def _per_record(groups: pa.Table) -> pa.Table:
     """``groups`` with the mean over each record's groups added, under the group :data:`ALL_GROUPS`."""
-    keys = ["record_id", "stream_id", "moment", "metric"]
+    keys = [*_WHEN, "metric"]
     means = groups.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("probes", "sum")])
     overall = means.select(keys).append_column("group", pa.array([ALL_GROUPS] * len(means), pa.string()))
     overall = overall.append_column("value", means["value_mean"])
@@ -241,10 +242,12 @@ def _of_streams(edits: Sequence[Path]) -> pa.Table:
     table = store.read_table(edits, ["record_id", "stream_id", "step", "error", *columns])
     # A stream's last row is of its last step.
     last = table.sort_by([("step", "ascending")]).group_by("stream_id", use_threads=False)
-    ends = last.aggregate([(column, "last", pc.ScalarAggregateOptions(skip_nulls=False)) for column in columns])
+    keep = pc.ScalarAggregateOptions(skip_nulls=False)
+    ends = last.aggregate([("record_id", "count"), *((column, "last", keep) for column in columns)])
     where = pc.index_in(table["stream_id"], value_set=ends["stream_id"].combine_chunks())
     good = pc.is_null(table["error"])
     table = table.select(["record_id", "stream_id"])
+    table = table.append_column("edits", ends["record_id_count"].take(where))
     for column in columns:
         table = table.append_column(column, ends[f"{column}_last"].take(where))
     table = table.filter(good)
@@ -313,20 +316,27 @@ def _refuse_shared_records(probes: Sequence[Path], pieces: Sequence[pa.Table]) -
 
 
 def _unprobed_failures(errors: pa.Table, pieces: Sequence[pa.Table]) -> pa.Table:
-    """Success 0 for failed edits that left no probe rows behind, at every moment that the others have."""
+    """Success 0 for failed edits that left no probe rows behind, after their stream's last edit."""
     probed = pa.concat_tables(pieces).select(["record_id", "moment", "metric"])
     absent = pc.invert(pc.is_in(errors["record_id"], value_set=pc.unique(probed["record_id"])))
     failed = errors.filter(pc.and_(pc.is_valid(errors["error"]), absent))
-    moments = [moment for moment in pc.unique(probed["moment"]).to_pylist() if moment != "before"] or ["final"]
+    lengths = Counter(errors["stream_id"].to_pylist())
     metrics = [
         name
         for name, metric in METRICS.items()
         if metric.kind == "reliability" and metric.failed is not None and metric.given is None
     ]
     rows = [
-        {**row, "moment": moment, "metric": metric, "group": ALL_GROUPS, "value": METRICS[metric].failed, "probes": 0}
+        {
+            **row,
+            "moment": "final",
+            "edits": lengths[row["stream_id"]],
+            "metric": metric,
+            "group": ALL_GROUPS,
+            "value": METRICS[metric].failed,
+            "probes": 0,
+        }
         for row in failed.select(["record_id", "stream_id"]).to_pylist()
-        for moment in moments
         for metric in metrics
     ]
     return pa.Table.from_pylist(rows, schema=pieces[0].schema)

@@ -133,7 +133,7 @@ def test_tables_get_the_grids_files(monkeypatch: pytest.MonkeyPatch) -> None:
         results="r",
         models=("m",),
         methods=("none", "toy"),
-        protocols=("single",),
+        protocols={"single": ("b",)},
         benchmarks={"b": 3},
         seeds=(0,),
         statistics=StatisticsConfig(level=0.9),

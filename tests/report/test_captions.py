@@ -13,6 +13,7 @@ CONFIG = {
     "results": "elsewhere",
     "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
     "analysis": {"records": 7, "rank": 9, "picture": None},
+    "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
     "evaluation": {"max_new_tokens": 12},
 }
 

@@ -5,6 +5,7 @@ TABLES = {
     "paired": "paired differences",
     "area": "area under the trade-off",
     "cost": "cost of an edit",
+    **({"forgetting": "what is forgotten"} if plan.sequences else {}),
     "loading": "benchmarks as read",
 }
 

@@ -1,0 +1,124 @@
+"""What a stream of edits does to earlier ones: scores against the number of edits, and what is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from baft.config import StatisticsConfig
+from baft.report.cells import KEYS, Cells, read_cells, rows_of, settings_of
+from baft.report.estimates import CELL
+from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.rendering import HOLE, Table, percent
+from baft.report.writing import write_table
+from baft.results import statistics
+from baft.results.schema import ALL_GROUPS
+
+MEASURED = ("edit_success", "generality", "locality", "portability")
+_HEADS = {"edit_success": "Success", "generality": "General.", "portability": "Portab.", "locality": "Locality"}
+
+
+def sequence_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
+    """Means of :data:`MEASURED` after so many ``edits``, one row a model, protocol, method, benchmark, metric and scoring.
+
+    ``scored`` is ``final``: all records edited so far, scored after that many edits; or ``immediate``: the same records,
+    each scored right after its own step. With interval over streams; empty with fewer than two of them, which say nothing
+    about others. ``streams`` that came so far, and ``records`` used.
+    """
+    values = _averaged(cells)
+    rows = []
+    for keys, group in values.groupby([*CELL, "metric"], sort=True):
+        later = group[group["moment"].isin(["interim", "final"])]
+        # A last stream that is shorter ends at a point that the others have not.
+        most = later.groupby("stream_id")["edits"].max()
+        full = later[later["stream_id"].map(most).eq(most.max())]
+        for edits, final in full.groupby("edits"):
+            now = group[group["moment"].eq("immediate") & group["edits"].le(edits)]
+            now = now[now["stream_id"].isin(final["stream_id"])]
+            for scored, shown in (("final", final), ("immediate", now)):
+                if len(shown):
+                    names = dict(zip([*CELL, "metric"], keys, strict=True))
+                    rows.append({**names, "edits": edits, "scored": scored, **_mean(shown, settings)})
+    columns = [*CELL, "metric", "edits", "scored", "mean", "low", "high", "records", "streams"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def forgetting_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
+    """Score right after the own step, at the stream's end, and their difference on the same records.
+
+    One row a model, protocol, method, benchmark and metric: ``immediate``, ``final``, and ``forgotten`` with interval
+    over streams (empty with fewer than two) and ``records``. Edits that failed count as in the other tables.
+    """
+    values = _averaged(cells)
+    keys = [*CELL, "metric", "record_id", "stream_id"]
+    own = values[values["moment"].eq("immediate")][[*keys, "value"]]
+    end = values[values["moment"].eq("final")][[*keys, "value"]]
+    pairs = own.merge(end, on=keys, suffixes=("_immediate", "_final"))
+    rows = []
+    for names, group in pairs.groupby([*CELL, "metric"], sort=True):
+        lost = group.assign(value=group["value_immediate"] - group["value_final"])
+        found = _mean(lost, settings)
+        rows.append(
+            {
+                **dict(zip([*CELL, "metric"], names, strict=True)),
+                "immediate": group["value_immediate"].mean(),
+                "final": group["value_final"].mean(),
+                "forgotten": found.pop("mean"),
+                **found,
+            }
+        )
+    columns = [*CELL, "metric", "immediate", "final", "forgotten", "low", "high", "records", "streams"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def tabulate_forgetting(records: Sequence[Path], out: Path, settings: StatisticsConfig) -> list[Path]:
+    """Write the table of what is forgotten to ``out`` with the suffixes of tables; return the paths."""
+    frame = forgetting_frame(read_cells(records), settings)
+    tables = []
+    for model, protocol, shown in settings_of(frame):
+        found = {(row.benchmark, row.method, row.metric): row for row in rows_of(shown)}
+        blocks = []
+        for benchmark in ordered_benchmarks(shown["benchmark"]):
+            rows = [
+                [method_name(method), *(_lost(found.get((benchmark, method, metric))) for metric in _HEADS)]
+                for method in ordered_methods(shown["method"])
+                if method != UNEDITED
+            ]
+            blocks.append((benchmark, rows))
+        streams = ", ".join(
+            f"{name}: {group['records'].max()} records in {group['streams'].max()} streams"
+            for name, group in shown.groupby("benchmark")
+        )
+        notes = [
+            "Points of a hundred: mean score right after a record's own step, less that after its stream's last step, "
+            f"with the {settings.level:.0%} percentile bootstrap interval over streams (none with one stream). More than 0 "
+            f"is forgotten. {streams}."
+        ]
+        tables.append(Table(f"{model}, {protocol}", ["Method", *_HEADS.values()], blocks, notes))
+    return write_table(out, frame, tables)
+
+
+def _lost(row: Any) -> str:
+    if row is None:
+        return HOLE
+    return percent(row.forgotten, row.low, row.high, signed=True)
+
+
+def _averaged(cells: Cells) -> pd.DataFrame:
+    """Values of the measured metrics over all groups, averaged over seeds."""
+    wanted = cells.values["group"].eq(ALL_GROUPS) & cells.values["metric"].isin(MEASURED)
+    values: pd.DataFrame = cells.values[wanted & cells.values["moment"].ne("before")]
+    keys = [*(key for key in KEYS if key != "seed"), "metric", "record_id", "stream_id", "moment", "edits"]
+    averaged: pd.DataFrame = values.groupby(keys, as_index=False, sort=True)["value"].mean()
+    return averaged
+
+
+def _mean(shown: pd.DataFrame, settings: StatisticsConfig) -> dict[str, Any]:
+    found = statistics.mean_interval(
+        shown["value"].to_numpy(), shown["stream_id"].to_numpy(str), **settings.bootstrap()
+    )
+    low, high = (found.low, found.high) if found.clusters > 1 else (float("nan"), float("nan"))
+    return {"mean": found.mean, "low": low, "high": high, "records": found.records, "streams": found.clusters}

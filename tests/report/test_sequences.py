@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from baft.config import StatisticsConfig
+from baft.report import sequences
+from baft.report.cells import read_cells
+from baft.report.figures import plot_batched_sequence_length
+from baft.results import store
+from baft.results.summaries import summarise_cell
+from tests.results.synthetic import edit, probe, write_shard
+
+SETTINGS = StatisticsConfig(resamples=50)
+
+
+def scored(stream: str, record: str, step: int, moment: str, edits: int, value: float) -> dict:
+    where = {"stream_id": stream, "step": step, "moment": moment, "edits": edits}
+    return probe(record, "reliability", **where, token_accuracy=value, token_accuracy_first=value)
+
+
+def stream(name: str, immediate: list[float], interim: list[float], final: list[float]) -> list[dict]:
+    """A stream of so many steps of one record, also scored after its second edit."""
+    rows = [scored(name, f"{name}{n}", n, "immediate", n + 1, value) for n, value in enumerate(immediate)]
+    rows += [scored(name, f"{name}{n}", n, "interim", 2, value) for n, value in enumerate(interim)]
+    return rows + [scored(name, f"{name}{n}", n, "final", len(final), value) for n, value in enumerate(final)]
+
+
+def summary(tmp_path: Path, method: str, *streams: list[dict]) -> Path:
+    cell = {"model": "m", "method": method, "protocol": "continual", "benchmark": "zsre", "seed": 0}
+    probes = [row for rows in streams for row in rows]
+    whose = {row["record_id"]: (row["stream_id"], row["step"]) for row in probes}
+    edits = [edit(record, stream_id=s, step=step) for record, (s, step) in whose.items()]
+    paths = write_shard(tmp_path, cell, probes, edits, method={"name": method})
+    out = store.partition_path(tmp_path / "records", **cell)
+    summarise_cell([paths[0]], [paths[1]], out)
+    return out
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return summary(
+        tmp_path,
+        "reft",
+        stream("a", [1.0, 1.0, 0.5], [0.5, 1.0], [0.0, 0.5, 0.5]),
+        stream("b", [1.0, 0.0, 1.0], [1.0, 0.0], [1.0, 0.0, 1.0]),
+        # The last stream is shorter: its end is no point of the curve.
+        stream("c", [1.0], [], [1.0]),
+    )
+
+
+def by_point(frame: pd.DataFrame) -> dict[tuple[int, str], float]:
+    return {(row.edits, row.scored): row.mean for row in frame.itertuples()}
+
+
+def test_points_of_the_curve_are_over_the_records_edited_so_far(record: Path) -> None:
+    found = sequences.sequence_frame(read_cells([record]), SETTINGS)
+    assert by_point(found) == pytest.approx(
+        {
+            (2, "final"): (0.5 + 1.0 + 1.0 + 0.0) / 4,
+            (2, "immediate"): (1.0 + 1.0 + 1.0 + 0.0) / 4,
+            (3, "final"): (0.0 + 0.5 + 0.5 + 1.0 + 0.0 + 1.0) / 6,
+            (3, "immediate"): (1.0 + 1.0 + 0.5 + 1.0 + 0.0 + 1.0) / 6,
+        }
+    )
+    assert set(found["streams"]) == {2}
+
+
+def test_forgetting_is_the_difference_on_the_same_records(record: Path) -> None:
+    (row,) = sequences.forgetting_frame(read_cells([record]), SETTINGS).itertuples()
+    assert (row.immediate, row.final) == pytest.approx((5.5 / 7, 4.0 / 7))
+    assert row.forgotten == pytest.approx(1.5 / 7)
+    assert (row.records, row.streams) == (7, 3)
+    assert row.low <= row.forgotten <= row.high
+
+
+def test_one_stream_has_no_interval(tmp_path: Path) -> None:
+    path = summary(tmp_path, "reft", stream("a", [1.0, 1.0], [], [0.0, 1.0]))
+    (row,) = sequences.forgetting_frame(read_cells([path]), SETTINGS).itertuples()
+    assert row.forgotten == 0.5
+    assert pd.isna(row.low) and pd.isna(row.high)
+
+
+def test_the_table_and_the_figure_are_written(record: Path, tmp_path: Path) -> None:
+    paths = sequences.tabulate_forgetting([record], tmp_path / "forgetting", SETTINGS)
+    text = paths[1].read_text()
+    assert "+21.4 [" in text and "7 records in 3 streams" in text
+    drawn = plot_batched_sequence_length([record], tmp_path / "figure", SETTINGS)
+    assert [path.suffix for path in drawn] == [".pdf", ".png", ".csv"]
+    shown = pd.read_csv(drawn[2])
+    assert set(shown["scored"]) == {"final", "immediate"}
