@@ -37,7 +37,7 @@ class BaftSettings(SubspaceSettings, IrrelevantSettings):
 
     gate_bias: float = Field(-2.0, description="Initial c: the weight of every basis starts at σ(c).")
     gate_lr: float = Field(2e-2, gt=0, description="Adam's learning rate of U and c.")
-    locality: float = Field(10.0, ge=0, description="Weight of the locality term.")
+    locality: float = Field(1.0, ge=0, description="Weight of the locality term.")
     balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
 
 

@@ -110,10 +110,9 @@ def _lost(row: Any) -> str:
 def _averaged(cells: Cells) -> pd.DataFrame:
     """Values of the measured metrics over all groups, averaged over seeds."""
     wanted = cells.values["group"].eq(ALL_GROUPS) & cells.values["metric"].isin(MEASURED)
-    values: pd.DataFrame = cells.values[wanted & cells.values["moment"].ne("before")]
+    values = cells.values.loc[wanted & cells.values["moment"].ne("before")]
     keys = [*(key for key in KEYS if key != "seed"), "metric", "record_id", "stream_id", "moment", "edits"]
-    averaged: pd.DataFrame = values.groupby(keys, as_index=False, sort=True)["value"].mean()
-    return averaged
+    return values.groupby(keys, as_index=False, sort=True).agg(value=("value", "mean"))
 
 
 def _mean(shown: pd.DataFrame, settings: StatisticsConfig) -> dict[str, Any]:

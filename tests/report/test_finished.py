@@ -32,7 +32,7 @@ def grid(results: Path, *methods: str, points: tuple[str, ...] = ("baft@locality
         models=("tiny",),
         methods=methods,
         points=points,
-        protocols=("single",),
+        protocols={"single": ("mini_zsre", "mini_wikibio")},
         benchmarks={"mini_zsre": 1, "mini_wikibio": 1},
         seeds=(0,),
         statistics=StatisticsConfig(resamples=50, reference="reft"),
