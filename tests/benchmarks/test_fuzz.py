@@ -167,3 +167,26 @@ def test_objects_nested_deep_are_told(tmp_path, depth):
     path.write_text('[{"prompt": "p", "target": ' + '{"a": ' * depth + "1" + "}" * depth + "}]", encoding="utf-8")
     with pytest.raises(UserError, match=r"file\.json.*deep"):
         load(path, "deep")
+
+
+@pytest.mark.parametrize(
+    "nothing", [None, [None], [[None, []]], {"a": None}, [{"prompt": None, "ground_truth": [[None]]}]]
+)
+def test_nested_nulls_are_reported_wherever_they_stand(tmp_path, nothing):
+    good = {"subject": "s", "prompt": "the s is", "target_new": "t", "rephrase": "s is", "ground_truth": "u"}
+    probes = {
+        "Reasoning": [{"prompt": "p", "ground_truth": nothing}, {"prompt": nothing, "ground_truth": "a"}, nothing]
+    }
+    rows = [
+        good,
+        *({**good, key: nothing} for key in good),
+        {**good, "portability": nothing, "locality": {"": nothing}},
+        {**good, "portability": probes, "locality": probes},
+    ]
+    path = tmp_path / "nulls.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    benchmark = load(path, "nulls", format="knowedit-wiki")
+    check(benchmark, len(rows), tmp_path)
+    assert {rejected.reason for rejected in benchmark.rejected} >= {"has no target"}
+    assert not [probe for probe in benchmark.records[-1].probes if probe.kind in ("portability", "locality")]
+    assert len([remark for remark in benchmark.remarks if remark.id == benchmark.records[-1].id]) >= 4
