@@ -205,7 +205,7 @@ class EvaluationConfig(Section):
         100, ge=0, description="Tokens sampled for each generation prompt (CounterFact has them); 0: none."
     )
     drift_tokens: int = Field(
-        256, ge=0, description="Tokens of general text that each edited model reads for its perplexity; 0: none."
+        24, ge=0, description="Tokens of general text that each edited model reads for its perplexity; 0: none."
     )
 
 

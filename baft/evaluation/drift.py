@@ -1,69 +1,86 @@
 """General drift: how much likelier or less likely an edit makes ordinary text that has nothing to do with it.
 
 The text is the project's own ``resources/text.txt``, which no method trains on and no key moments are collected from. It
-is put to the model like a probe, the opening of a passage as the prompt and what follows as the answer, so that an edit
-which acts at the prompt alone acts here too.
+is put to the model like a probe, the opening of a piece as the prompt and what follows as the answer, so that an edit
+which acts at the prompt alone acts here too. A model reads only a few of the pieces, drawn by its stream's id: alike for
+all methods, and different from stream to stream, so that many edits together cover the text.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from baft.benchmarks.text import load_passages
-from baft.engine.asking import Decoding, Question
+from baft.engine.asking import Decoding, Forced, Question
 from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.engine.state import EditState
+from baft.methods.base import seed_of
 
-OPENING, SCORED = 12, 36
+OPENING, SCORED = 5, 11
 """Words of a piece that are the prompt, and words whose tokens are scored."""
+
+POOL = 48
+"""Pieces in all, spread over the whole text."""
 
 _MOST = 50.0
 
 
-def mean_nll(engine: Engine, deltas: Mapping[Site, Delta], streams: Sequence[int], tokens: int) -> list[float]:
-    """Negative log-probability (nats a token) of general text under each stream; exp of it is the perplexity.
-
-    About ``tokens`` tokens, prompts included, are read for each stream, spread over the whole text.
-    """
-    pieces = [
-        (tuple(engine.text.prompt(opening)), tuple(engine.text.answer(opening, rest))) for opening, rest in _pieces()
-    ]
-    whole = sum(len(prompt) + len(answer) for prompt, answer in pieces)
-    count = min(len(pieces), max(1, round(tokens * len(pieces) / whole)))
-    chosen = [pieces[k * len(pieces) // count] for k in range(count)]
-    questions = [Question(stream, prompt, (answer,)) for stream in streams for prompt, answer in chosen]
-    replies = engine.ask(deltas, questions, Decoding(0))
-    found = []
-    for start in range(0, len(replies), count):
-        logprobs = [value for reply in replies[start : start + count] for value in reply.forced[0].logprob]
-        found.append(-sum(logprobs) / len(logprobs))
-    return found
+def unedited_nlls(engine: Engine) -> list[float]:
+    """Negative log-probability (nats a token) of each piece under the unedited model."""
+    return [-sum(own.logprob) / len(own.logprob) for own in _read(engine, {}, [(0, piece) for piece in range(POOL)])]
 
 
-def perplexity_ratios(engine: Engine, state: EditState, unedited: float | None, tokens: int) -> list[float | None]:
-    """Each stream's perplexity of general text over the unedited model's, whose :func:`mean_nll` is ``unedited``.
+def perplexity_ratios(
+    engine: Engine, state: EditState, streams: Sequence[str], unedited: Sequence[float] | None, tokens: int
+) -> list[float | None]:
+    """Each stream's perplexity of its pieces over the unedited model's, whose :func:`unedited_nlls` are given.
 
-    None where it is not asked for, or where a model's probabilities are not numbers.
+    ``streams`` are the ids of the streams of ``state``, each of which reads about ``tokens`` tokens, prompts included, but
+    a piece at least. None where it is not asked for, or where a model's probabilities are not numbers.
     """
     if unedited is None or not tokens:
-        return [None] * state.streams
-    streams = range(state.streams)
-    after = mean_nll(engine, state.deltas, streams, tokens) if state.deltas else [unedited] * len(streams)
+        return [None] * len(streams)
+    if not state.deltas:
+        return [1.0] * len(streams)
+    whole = sum(len(prompt) + len(answer) for prompt, answer in _tokens(engine))
+    count = min(POOL, max(1, round(tokens * POOL / whole)))
+    drawn = [random.Random(seed_of("drift", stream)).sample(range(POOL), count) for stream in streams]
+    asked = [(s, piece) for s, own in enumerate(drawn) for piece in own]
+    found = iter(_read(engine, state.deltas, asked))
+    return [_ratio([next(found) for _ in own], [unedited[piece] for piece in own]) for own in drawn]
+
+
+def _ratio(after: Sequence[Forced], before: Sequence[float]) -> float | None:
+    number = sum(len(one.logprob) for one in after)
+    change = sum(-sum(one.logprob) - len(one.logprob) * nll for one, nll in zip(after, before, strict=True)) / number
     # A ruined model's perplexity has no end, and the mean over many must have one.
-    return [None if math.isnan(own) else math.exp(min(own - unedited, _MOST)) for own in after]
+    return None if math.isnan(change) else math.exp(min(change, _MOST))
+
+
+def _read(engine: Engine, deltas: Mapping[Site, Delta], asked: Sequence[tuple[int, int]]) -> list[Forced]:
+    """Of the pairs (stream, piece): what the stream's model makes of the piece."""
+    pieces = _tokens(engine)
+    questions = [Question(stream, pieces[piece][0], (pieces[piece][1],)) for stream, piece in asked]
+    return [reply.forced[0] for reply in engine.ask(deltas, questions, Decoding(0))]
+
+
+def _tokens(engine: Engine) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    text = engine.text
+    return [(tuple(text.prompt(opening)), tuple(text.answer(opening, rest))) for opening, rest in pool()]
 
 
 @lru_cache
-def _pieces() -> tuple[tuple[str, str], ...]:
+def pool() -> tuple[tuple[str, str], ...]:
+    """The pieces, each as its opening and what follows."""
     found = []
     for passage in load_passages():
         words = passage.split()
-        for start in range(0, len(words), OPENING + SCORED):
-            piece = words[start : start + OPENING + SCORED]
-            if len(piece) > OPENING:
-                found.append((" ".join(piece[:OPENING]), " ".join(piece[OPENING:])))
-    return tuple(found)
+        for start in range(0, len(words) - OPENING - SCORED + 1, OPENING + SCORED):
+            rest = words[start + OPENING : start + OPENING + SCORED]
+            found.append((" ".join(words[start : start + OPENING]), " ".join(rest)))
+    return tuple(found[k * len(found) // POOL] for k in range(POOL))

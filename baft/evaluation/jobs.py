@@ -22,7 +22,7 @@ from baft.config import Cell, EvaluationConfig, ModelConfig, MomentsConfig, sour
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints
-from baft.evaluation.drift import mean_nll, perplexity_ratios
+from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
 from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
 from baft.evaluation.protocols import streams_of
@@ -66,7 +66,7 @@ def quiet() -> None:
 def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: EvaluationConfig, out: Path) -> None:
     """Asks the unedited model every probe of a benchmark and writes its answers.
 
-    Its mean negative log-probability of general text (nats a token) is in the provenance as ``drift_nll``.
+    Its negative log-probabilities (nats a token) of the pieces of general text are in the provenance as ``drift_nlls``.
     """
     engine, data = load_engine(model, folder), read_benchmark(benchmark)
     asked = [Asked(0, record, probe) for record in data.records for probe in record.probes]
@@ -79,8 +79,8 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
         progress.advance(len({one.record.id for one in part}))
     about = {"model": model.model_dump(exclude={"resources"}), "evaluation": evaluation.model_dump()}
     conditions = conditions_of_run(engine, model, folder, data, evaluation, {}, {}, len(data.records))
-    drift = mean_nll(engine, {}, [0], evaluation.drift_tokens)[0] if evaluation.drift_tokens else None
-    write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nll=drift))
+    drift = unedited_nlls(engine) if evaluation.drift_tokens else None
+    write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nlls=drift))
 
 
 def collect_moments(model: ModelConfig, folder: Path, layer: str, moments: MomentsConfig, out: Path) -> None:
@@ -112,7 +112,7 @@ def edit_shard(
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
     before = _read_base(base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
-    nll = read_provenance(base)["drift_nll"]
+    nlls = read_provenance(base)["drift_nlls"]
     settings = {"name": cell.method.method, **cell.method.settings}
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
     conditions = conditions_of_run(engine, cell.model, folder, data, cell.evaluation, settings, protocol, records)
@@ -123,7 +123,7 @@ def edit_shard(
         cell.protocol,
         Context(cell.seed, read_moments(engine, moments)),
         lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
-        lambda state: perplexity_ratios(engine, state, nll, cell.evaluation.drift_tokens),
+        lambda state, ids: perplexity_ratios(engine, state, ids, nlls, cell.evaluation.drift_tokens),
         Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device),
         Progress(f"edit_shard {place}", records, "edits").advance,
     )

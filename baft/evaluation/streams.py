@@ -29,15 +29,15 @@ class Scoring:
 
 
 Score = Callable[[EditState, Sequence[Scoring]], list[Row]]
-Drift = Callable[[EditState], Sequence[float | None]]
+Drift = Callable[[EditState, Sequence[str]], Sequence[float | None]]
 
 
 @dataclass(frozen=True)
 class Runner:
     """What all groups of streams of one job share.
 
-    ``score`` asks the probes of what it is given and makes rows; ``drift`` gives each stream's perplexity ratio; ``advance``
-    is told how many edits are done and scored.
+    ``score`` asks the probes of what it is given and makes rows; ``drift`` gives the perplexity ratio of each stream, told
+    their ids; ``advance`` is told how many edits are done and scored.
     """
 
     engine: Engine
@@ -93,9 +93,10 @@ class Runner:
         ]
         probes = self.score(outcome.state, wanted)
         count = sum(map(len, batches))
+        ratios = self.drift(outcome.state, [streams[s].id for s in active])
         edits = [
             row | {"perplexity_ratio": ratio}
-            for s, report, ratio in zip(active, outcome.reports, self.drift(outcome.state), strict=True)
+            for s, report, ratio in zip(active, outcome.reports, ratios, strict=True)
             for row in _edit_rows(streams[s], step, report, outcome, cost, count)
         ]
         kept = outcome.state if _active(streams, step + 1) else None

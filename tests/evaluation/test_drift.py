@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 
 import pytest
 import torch
@@ -13,65 +14,85 @@ from baft.engine.deltas import Dense, Everywhere, PromptEnds, Subspace
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.evaluation.drift import OPENING, SCORED, mean_nll, perplexity_ratios
+from baft.evaluation.drift import POOL, perplexity_ratios, pool, unedited_nlls
 from baft.evaluation.moments import texts_of
+from baft.methods.base import seed_of
+
+STREAMS = ["a", "b"]
 
 
-def plainly(model: torch.nn.Module, engine: Engine, tokens: int) -> float:
-    """Of the first piece of each chosen passage, by one forward a piece."""
-    pieces = []
-    for passage in load_passages():
-        words = passage.split()
-        for start in range(0, len(words), OPENING + SCORED):
-            piece = words[start : start + OPENING + SCORED]
-            if len(piece) > OPENING:
-                pieces.append((" ".join(piece[:OPENING]), " ".join(piece)))
-    ids = [(len(engine.text.tokenizer(a).input_ids), engine.text.tokenizer(b).input_ids) for a, b in pieces]
-    count = max(1, round(tokens * len(ids) / sum(len(whole) for _, whole in ids)))
-    values = []
-    for k in range(count):
-        opening, whole = ids[k * len(ids) // count]
-        with torch.no_grad():
-            logprobs = model(torch.tensor([whole])).logits[0].double().log_softmax(-1)
-        values += [float(logprobs[place - 1, whole[place]]) for place in range(opening, len(whole))]
-    return -sum(values) / len(values)
+def plainly(model: torch.nn.Module, engine: Engine, piece: int) -> list[float]:
+    """Log-probabilities of the tokens of one piece behind its opening."""
+    opening, rest = pool()[piece]
+    first = len(engine.text.tokenizer(opening).input_ids)
+    whole = engine.text.tokenizer(f"{opening} {rest}").input_ids
+    with torch.no_grad():
+        logprobs = model(torch.tensor([whole])).logits[0].double().log_softmax(-1)
+    return [float(logprobs[place - 1, whole[place]]) for place in range(first, len(whole))]
 
 
-def test_each_stream_reads_the_text_with_its_own_weights(tiny_llama: Engine) -> None:
-    site = Site(1, tiny_llama.model.architecture.mlp_down)
-    wide, tall = tiny_llama.model.widths(site)
-    change = 0.3 * torch.randn(2, tall, wide, generator=torch.Generator().manual_seed(2))
+def pieces_of(stream: str, count: int) -> list[int]:
+    return random.Random(seed_of("drift", stream)).sample(range(POOL), count)
+
+
+def edits(engine: Engine) -> tuple[Site, torch.Tensor]:
+    site = Site(1, engine.model.architecture.mlp_down)
+    wide, tall = engine.model.widths(site)
+    return site, 0.3 * torch.randn(2, tall, wide, generator=torch.Generator().manual_seed(2))
+
+
+def test_each_stream_reads_its_own_pieces_with_its_own_weights(tiny_llama: Engine) -> None:
+    site, change = edits(tiny_llama)
+    before = unedited_nlls(tiny_llama)
+    assert len(before) == POOL
     state = EditState(2, {site: Dense(Everywhere(), change)})
-    before = mean_nll(tiny_llama, {}, [0], 700)[0]
-    assert before == pytest.approx(plainly(tiny_llama.model.model, tiny_llama, 700), abs=1e-4)
-    for own, ratio in zip(change, perplexity_ratios(tiny_llama, state, before, 700), strict=True):
-        model = copy.deepcopy(tiny_llama.model.model)
-        model.model.layers[1].mlp.down_proj.weight.data += own
-        assert ratio == pytest.approx(math.exp(plainly(model, tiny_llama, 700) - before), rel=1e-3)
-        assert ratio != pytest.approx(1.0, abs=1e-2)
+    tokens = sum(len(tiny_llama.text.tokenizer(f"{a} {b}").input_ids) for a, b in pool())
+    seen: list[float] = []
+    for count in (1, 3, POOL):
+        ratios = perplexity_ratios(tiny_llama, state, STREAMS, before, round(tokens * count / POOL))
+        for stream, own, ratio in zip(STREAMS, change, ratios, strict=True):
+            model = copy.deepcopy(tiny_llama.model.model)
+            model.model.layers[1].mlp.down_proj.weight.data += own
+            now, then = (
+                [value for piece in pieces_of(stream, count) for value in plainly(m, tiny_llama, piece)]
+                for m in (model, tiny_llama.model.model)
+            )
+            expected = math.exp((sum(then) - sum(now)) / len(now))
+            assert ratio == pytest.approx(expected, rel=1e-4)
+            seen.append(expected)
+    assert max(seen) > 1.05
+
+
+def test_what_a_stream_reads_depends_on_its_id_alone(tiny_llama: Engine) -> None:
+    site, change = edits(tiny_llama)
+    before = unedited_nlls(tiny_llama)
+    both = perplexity_ratios(tiny_llama, EditState(2, {site: Dense(Everywhere(), change)}), STREAMS, before, 24)
+    turned = EditState(2, {site: Dense(Everywhere(), change.flip(0))})
+    assert perplexity_ratios(tiny_llama, turned, STREAMS[::-1], before, 24) == pytest.approx(both[::-1], rel=1e-4)
+    assert pieces_of("a", 2) != pieces_of("b", 2)
 
 
 def test_an_edit_at_the_end_of_the_prompt_is_felt(tiny_llama: Engine) -> None:
     draw = torch.Generator().manual_seed(3)
     rotation = torch.linalg.qr(torch.randn(1, 32, 4, generator=draw))[0].mT
     delta = Subspace(PromptEnds(0, 1), rotation, torch.randn(1, 4, 32, generator=draw), torch.ones(1, 4))
-    before = mean_nll(tiny_llama, {}, [0], 300)[0]
-    ratio = perplexity_ratios(tiny_llama, EditState(1, {Site(1): delta}), before, 300)[0]
+    before = unedited_nlls(tiny_llama)
+    ratio = perplexity_ratios(tiny_llama, EditState(1, {Site(1): delta}), ["a"], before, 300)[0]
     assert ratio is not None
     assert abs(ratio - 1) > 1e-3
 
 
 def test_without_deltas_it_is_1_and_without_tokens_nothing(tiny_llama: Engine) -> None:
-    assert perplexity_ratios(tiny_llama, EditState(2), 3.0, 64) == [1.0, 1.0]
-    assert perplexity_ratios(tiny_llama, EditState(2), 3.0, 0) == [None, None]
-    assert perplexity_ratios(tiny_llama, EditState(2), None, 64) == [None, None]
+    assert perplexity_ratios(tiny_llama, EditState(2), STREAMS, [3.0] * POOL, 64) == [1.0, 1.0]
+    assert perplexity_ratios(tiny_llama, EditState(2), STREAMS, [3.0] * POOL, 0) == [None, None]
+    assert perplexity_ratios(tiny_llama, EditState(2), STREAMS, None, 64) == [None, None]
 
 
 def test_a_ruined_model_has_a_ratio_that_means_can_be_taken_of(tiny_llama: Engine) -> None:
-    site = Site(1, tiny_llama.model.architecture.mlp_down)
-    wide, tall = tiny_llama.model.widths(site)
-    change = torch.stack([torch.full((tall, wide), math.nan), torch.zeros(tall, wide)])
-    ratios = perplexity_ratios(tiny_llama, EditState(2, {site: Dense(Everywhere(), change)}), -100.0, 64)
+    site, change = edits(tiny_llama)
+    change = torch.stack([torch.full_like(change[0], math.nan), torch.zeros_like(change[0])])
+    state = EditState(2, {site: Dense(Everywhere(), change)})
+    ratios = perplexity_ratios(tiny_llama, state, STREAMS, [-100.0] * POOL, 64)
     assert ratios == [None, pytest.approx(math.exp(50.0))]
 
 

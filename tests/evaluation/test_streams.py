@@ -64,7 +64,7 @@ class Job:
                 raise Killed
             return list(score(self.engine, state, wanted, self.before, EVALUATION))
 
-        def drift(state: EditState) -> list[float | None]:
+        def drift(state: EditState, ids: Sequence[str]) -> list[float | None]:
             return [1.0] * state.streams
 
         def advance(count: int) -> None:
