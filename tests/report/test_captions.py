@@ -11,6 +11,7 @@ CONFIG = {
     "methods": ["none", "reft"],
     "benchmarks": {"mini_zsre": {"limit": 17, "split": "test"}, "zsre": {"limit": None}},
     "results": "elsewhere",
+    "seeds": [0, 1],
     "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
     "analysis": {"records": 7, "rank": 9, "picture": None},
     "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
@@ -50,6 +51,7 @@ def test_the_main_caption_says_which_records() -> None:
     text = " ".join(render(next(caption for caption in CAPTIONS if caption.stem == "main")).split())
     assert "mini_zsre: the first 17 of the test split" in text
     assert "zsre: all of the tune split" in text
+    assert "seeds are drawn as well" in text
 
 
 @pytest.mark.parametrize(
