@@ -2,11 +2,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+import torch
+
 from baft.benchmarks.embedded import EMBEDDED, build
 from baft.benchmarks.records import Probe, Record
-from baft.evaluation.editing import request_of
-from baft.methods.base import digest
+from baft.engine.engine import Engine
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.evaluation.editing import edit_step, request_of, weight_of
+from baft.methods.base import Batches, Context, Method, Outcome, create, digest
 from baft.methods.irrelevant import IrrelevantSettings, irrelevant_prompts
+from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 
 ALL = IrrelevantSettings(relations=1000, subjects=1000)
 RECORD = Record("r", "France", "What do you think of France?", "Lovely.", ())
@@ -32,3 +39,59 @@ def test_no_embedded_record_has_a_probe_among_its_irrelevant_prompts() -> None:
         for record in build(name, "tune", None).records:
             mine = {digest(prompt) for prompt in irrelevant_prompts(request_of(record), ALL, seed=0)}
             assert not mine & {digest(probe.prompt) for probe in record.probes}
+
+
+class Raising(Method):
+    """Fine-tunes, and raises for a whole group of streams if one of them asks for what it cannot do."""
+
+    def __init__(self, error: type[Exception], message: str = "no"):
+        super().__init__(None)
+        self.error, self.message = error, message
+        self.inner = create("ft_l", {"layer": 1, "steps": 2, "lr": 1e-2, "bound": 5e-2})
+
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        if any(request.target == "bad" for batch in batches for request in batch):
+            raise self.error(self.message)
+        return self.inner.edit(engine, batches, state, context)
+
+
+def batch(n: int, target: str | None = None) -> list[Record]:
+    return [Record(f"r{n}", SUBJECTS[n], PROMPTS[n], target or TARGETS[n], ())]
+
+
+@pytest.mark.parametrize("error", [UserError, RuntimeError, ValueError])
+def test_one_bad_edit_never_costs_another(error: type[Exception], tiny_llama: Engine) -> None:
+    method, good = Raising(error), [batch(0), batch(2)]
+    alone = edit_step(tiny_llama, method, good, None, Context())[0]
+    outcome, cost = edit_step(tiny_llama, method, [good[0], batch(1, "bad"), good[1]], None, Context())
+    assert [report.error for report in outcome.reports] == [None, f"{error.__name__}: no", None]
+    assert outcome.state.streams == 3
+    for site, delta in outcome.state.deltas.items():
+        for name, tensor in delta.tensors().items():
+            torch.testing.assert_close(tensor[[0, 2]], alone.state.deltas[site].tensors()[name], atol=1e-5, rtol=1e-4)
+            assert not tensor[1].any()
+    assert cost.seconds > 0
+
+
+def test_a_stream_that_fails_later_stays_as_it_was(tiny_llama: Engine) -> None:
+    method = Raising(ValueError)
+    first = edit_step(tiny_llama, method, [batch(0), batch(1)], None, Context())[0].state
+    second = edit_step(tiny_llama, method, [batch(2), batch(3, "bad")], first, Context())[0].state
+    for site, delta in second.deltas.items():
+        for name, tensor in delta.tensors().items():
+            assert torch.equal(tensor[1], first.deltas[site].tensors()[name][1])
+            assert not torch.equal(tensor[0], first.deltas[site].tensors()[name][0])
+
+
+def test_running_out_of_memory_is_no_failed_edit(tiny_llama: Engine) -> None:
+    # The caller halves its batch and tries again.
+    with pytest.raises(RuntimeError, match="out of memory"):
+        edit_step(tiny_llama, Raising(RuntimeError, "CUDA out of memory"), [batch(0, "bad")], None, Context())
+
+
+def test_an_edit_that_is_too_long_is_reported_and_costs_no_other(tiny_llama: Engine) -> None:
+    long = [Record("long", "", "very " * 600, "long", ())]
+    outcome = edit_step(tiny_llama, Raising(ValueError), [long, batch(0)], None, Context())[0]
+    assert "reads at most" in str(outcome.reports[0].error)
+    assert outcome.reports[1].error is None
+    assert weight_of(tiny_llama, Raising(ValueError), batch(0)) > 1
