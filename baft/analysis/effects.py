@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from baft.engine.deltas import GatedSubspace, Subspace
+from baft.engine.deltas import Subspace
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def effects_of(delta: Subspace, hidden: Tensor, origin: int) -> Effects:
     h = hidden.double()
     stream = torch.zeros(1, dtype=torch.int64, device=h.device)
     moves = exact.moves(h[None], stream)[0]
-    weights = exact.gates(h[None], stream)[0] if isinstance(exact, GatedSubspace) else torch.ones_like(moves)
+    weights = exact.gates(h[None], stream)[0]
     rotation, weight = exact.rotation[0], exact.weight[0]
     update = (weights * moves) @ rotation
     away, after = h - h[origin], h + update

@@ -159,6 +159,11 @@ class Subspace(Delta):
         h = h.to(weight.dtype)
         return torch.baddbmm(self._of(self.bias, present)[:, None], h, (weight - rotation).mT)
 
+    def gates(self, h: Tensor, present: Tensor) -> Tensor:
+        """Weight of each basis at h (S', N, d): (S', N, r), here 1 throughout."""
+        bias = self._of(self.bias, present)
+        return torch.ones_like(bias)[:, None].expand(-1, h.shape[1], -1)
+
     def update(self, x: Tensor, present: Tensor) -> Tensor:
         return self.moves(x, present) @ self._of(self.rotation, present)
 
@@ -173,15 +178,26 @@ class GatedSubspace(Subspace):
     gate_weight: Tensor
     gate_bias: Tensor
 
+    def scores(self, h: Tensor, present: Tensor) -> Tensor:
+        """U ĥ + c at h (S', N, d): (S', N, r)."""
+        weight = self._of(self.gate_weight, present)
+        return torch.baddbmm(self._of(self.gate_bias, present)[:, None], unit_rms(h.to(weight.dtype)), weight.mT)
+
     def gates(self, h: Tensor, present: Tensor) -> Tensor:
         """Weight of each basis at h (S', N, d): (S', N, r) in [0, 1]."""
-        weight = self._of(self.gate_weight, present)
-        return torch.sigmoid(
-            torch.baddbmm(self._of(self.gate_bias, present)[:, None], unit_rms(h.to(weight.dtype)), weight.mT)
-        )
+        return torch.sigmoid(self.scores(h, present))
 
     def update(self, x: Tensor, present: Tensor) -> Tensor:
         return (self.gates(x, present) * self.moves(x, present)) @ self._of(self.rotation, present)
+
+
+@dataclass(frozen=True)
+class SoftmaxSubspace(GatedSubspace):
+    """BaFT with weights that compete, g(h) = softmax(U ĥ + c): they add up to 1, so that no input is left alone."""
+
+    def gates(self, h: Tensor, present: Tensor) -> Tensor:
+        """Weight of each basis at h (S', N, d): (S', N, r) in [0, 1], 1 in sum."""
+        return torch.softmax(self.scores(h, present), -1)
 
 
 @dataclass(frozen=True)

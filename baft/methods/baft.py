@@ -8,12 +8,13 @@ choice and its reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from baft.engine.deltas import Delta, GatedSubspace
+from baft.engine.deltas import Delta, GatedSubspace, SoftmaxSubspace, Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.sites import Site
@@ -35,10 +36,16 @@ USAGE = "usage"
 class BaftSettings(SubspaceSettings, IrrelevantSettings):
     """Settings of BaFT."""
 
+    gate: Literal["sigmoid", "softmax", "constant"] = Field(
+        "sigmoid", description="Weight function of the bases; constant: all 1, as in ReFT."
+    )
     gate_bias: float = Field(-2.0, description="Initial c: the weight of every basis starts at σ(c).")
     gate_lr: float = Field(2e-2, gt=0, description="Adam's learning rate of U and c.")
     locality: float = Field(1.0, ge=0, description="Weight of the locality term.")
     balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
+
+
+_KINDS: Mapping[str, type[Subspace]] = {"sigmoid": GatedSubspace, "softmax": SoftmaxSubspace, "constant": Subspace}
 
 
 @register
@@ -57,18 +64,20 @@ class Baft(Method):
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
         params = initial(engine, batches, state, context, settings.rank, site)
-        params |= self._initial_gates(params, state, site)
+        kind = _KINDS[settings.gate]
+        if issubclass(kind, GatedSubspace):
+            params |= self._initial_gates(params, state, site)
         alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine))
         prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
         used = _usage(state, params)
 
-        def delta(now: Mapping[str, Tensor]) -> GatedSubspace:
-            gates = now["gate_weight"], now["gate_bias"]
-            return GatedSubspace(where, orthonormal(now["basis"]), now["weight"], now["bias"], *gates)
+        def delta(now: Mapping[str, Tensor]) -> Subspace:
+            rest = {name: tensor for name, tensor in now.items() if name != "basis"}
+            return kind(where, orthonormal(now["basis"]), **rest)
 
         def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
             trained = deltas[site]
-            assert isinstance(trained, GatedSubspace)
+            assert isinstance(trained, Subspace)
             nll = reading.nll()
             total = nll + settings.locality * displacement(trained, alone.select(reading.streams))
             if settings.balance:
@@ -76,9 +85,8 @@ class Baft(Method):
                 total = total + settings.balance * imbalance(used[reading.streams] + now)
             return Losses(total, nll)
 
-        rates = dict.fromkeys(params, settings.lr) | {"gate_weight": settings.gate_lr, "gate_bias": settings.gate_lr}
+        rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in params}
         trained, fit = fit_subspace(engine, batches, settings, params, delta, objective, rates)
-        assert isinstance(trained, GatedSubspace)
         edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
         return outcome(site, trained, fit, {USAGE: used + edits * mean_gates(trained, prompts)})
 
@@ -97,7 +105,7 @@ class Baft(Method):
         return {name: known[name] for name in fresh}
 
 
-def displacement(delta: GatedSubspace, alone: Activations) -> Tensor:
+def displacement(delta: Subspace, alone: Activations) -> Tensor:
     """The locality term (S,): mean of ‖Φ(h) − h‖² / ‖h‖² over the irrelevant positions of each stream."""
     h = alone.hidden
     present = torch.arange(len(h), device=h.device)
@@ -106,7 +114,7 @@ def displacement(delta: GatedSubspace, alone: Activations) -> Tensor:
     return alone.average(moved)
 
 
-def mean_gates(delta: GatedSubspace, prompts: Sequence[Sequence[Tensor]]) -> Tensor:
+def mean_gates(delta: Subspace, prompts: Sequence[Sequence[Tensor]]) -> Tensor:
     """Mean weight of each basis (S, r) over the edited positions of each stream's prompts."""
     states = [torch.cat(list(own)) for own in prompts]
     padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baft.engine.deltas import AtMark, Everywhere, GatedSubspace, PromptEnds, Subspace, describe_where, parse_where
+from baft.engine.deltas import (
+    AtMark,
+    Everywhere,
+    GatedSubspace,
+    PromptEnds,
+    SoftmaxSubspace,
+    Subspace,
+    describe_where,
+    parse_where,
+)
 from baft.engine.rows import Row, collate
 
 CPU = torch.device("cpu")
@@ -52,3 +61,21 @@ def test_open_gates_are_no_gates() -> None:
     h, present = torch.randn(2, 5, 16, generator=draw), torch.arange(2)
     torch.testing.assert_close(opened.update(h, present), plain.update(h, present))
     assert shut.update(h, present).abs().max() == 0
+
+
+def test_softmax_weights_compete_and_nothing_else_differs() -> None:
+    draw = torch.Generator().manual_seed(0)
+    rotation = torch.linalg.qr(torch.randn(2, 16, 3, generator=draw, dtype=torch.float64))[0].mT
+    weight, bias, gate_weight = (torch.randn(2, 3, *n, generator=draw, dtype=torch.float64) for n in ((16,), (), (16,)))
+    made = SoftmaxSubspace(Everywhere(), rotation, weight, bias, gate_weight, bias + 1)
+    sigmoid = GatedSubspace(Everywhere(), **made.tensors())
+    h, present = 3 * torch.randn(2, 5, 16, generator=draw, dtype=torch.float64), torch.arange(2)
+    gates = made.gates(h, present)
+    torch.testing.assert_close(gates.sum(-1), torch.ones(2, 5, dtype=torch.float64))
+    odds = sigmoid.gates(h, present)
+    # Both are made from the same scores: σ(s) / (1 − σ(s)) is eˢ.
+    odds = odds / (1 - odds)
+    torch.testing.assert_close(gates, odds / odds.sum(-1, keepdim=True))
+    torch.testing.assert_close(made.moves(h, present), sigmoid.moves(h, present), rtol=0, atol=0)
+    torch.testing.assert_close(made.update(h, present), (gates * made.moves(h, present)) @ rotation)
+    assert (Subspace(Everywhere(), rotation, weight, bias).gates(h, present) == 1).all()

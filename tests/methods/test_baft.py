@@ -122,6 +122,38 @@ def test_open_gates_train_as_reft_does(balance: float) -> None:
     assert bool((other.gates(h, torch.arange(len(batches))) == 1).all())
 
 
+def test_constant_weights_without_the_locality_term_are_reft() -> None:
+    tiny, shared = engine("llama", torch.float64), {"layer": 1, "rank": 4, "steps": 12, "lr": 2e-2, "tolerance": 0.1}
+    batches = [[r] for r in REQUESTS]
+    reft = create("reft", shared).fit(tiny, batches, None, Context())
+    few = {"general": 2, "relations": 1, "subjects": 0}
+    # Equal weights are balanced, however strongly that is asked for.
+    plain = create("baft", {**shared, **few, "gate": "constant", "locality": 0, "balance": 9}).fit(
+        tiny, batches, None, Context()
+    )
+    assert [r.steps for r in plain.reports] == [r.steps for r in reft.reports]
+    (one,), (other,) = reft.state.deltas.values(), plain.state.deltas.values()
+    assert type(other) is type(one) is Subspace
+    torch.testing.assert_close(other.tensors(), one.tensors(), atol=1e-9, rtol=1e-9)
+    assert plain.trained == reft.trained
+    local = create("baft", {**shared, **few, "gate": "constant"}).fit(tiny, batches, None, Context())
+    (moved,) = local.state.deltas.values()
+    assert not torch.equal(moved.tensors()["weight"], one.tensors()["weight"])
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax", "constant"])
+def test_the_locality_term_holds_for_every_weight_function(gate: str, tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft"]
+    settings = {**settings, "general": 0, "relations": 0, "subjects": 0, "steps": 60, "lr": 1e-2, "tolerance": 0}
+    request = Request("r", "The capital of France is", "Rome", "France", ("Paris is",))
+    moved = []
+    for locality in (0.0, 100.0):
+        method = create(name, {**settings, "gate": gate, "locality": locality})
+        (made,) = method.fit(tiny_llama, [[request]], None, Context()).state.deltas.values()
+        moved.append(float(made.update(last_state(tiny_llama, "Paris is")[None, None], torch.arange(1)).norm()))
+    assert moved[1] < 0.7 * moved[0]
+
+
 def test_a_stronger_locality_term_moves_irrelevant_prompts_less(tiny_llama: Engine) -> None:
     name, settings = METHODS["baft"]
     prompts = ("Warsaw is the capital of the country of", "Paris is")
