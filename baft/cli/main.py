@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -39,9 +42,18 @@ def _options(
 
 
 def app() -> None:
-    """Run the command line; exit code 2 and one line on stderr for what the user can mend."""
+    """Run the command line; exit code 2 and one line on stderr for what the user can mend, 143 if told to stop."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         commands()
     except UserError as error:
         print(f"baft: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    # A cluster's notice of the time limit or a preemption. Left to itself Python would die without taking back what it
+    # is writing.
+    with contextlib.suppress(OSError):
+        print("baft: told to stop; the next attempt goes on from what is done.", file=sys.stderr, flush=True)
+    sys.exit(128 + number)

@@ -54,7 +54,7 @@ class Section(BaseModel):
 
 
 class ResourcesConfig(Section):
-    """What one job of a model asks of a cluster."""
+    """What the first attempt at a job of a model asks of a cluster; later ones ask for more memory and time."""
 
     mem_mb: int = Field(4000, gt=0, description="Main memory of a job, in MB.")
     runtime: int = Field(120, gt=0, description="Time limit of a job, in minutes.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -79,7 +80,7 @@ class EditState:
         try:
             about = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "edit.safetensors", device=str(device))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise UserError(f"{folder} holds no saved edit (edit.json and edit.safetensors): {error}.") from error
         if about["format"] != FORMAT:
             raise UserError(f"{folder} was saved in format {about['format']}, and this version reads {FORMAT}.")

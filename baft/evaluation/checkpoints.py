@@ -18,7 +18,7 @@ import torch
 from baft.engine.state import EditState
 from baft.evaluation.metrics import Row
 from baft.results.schema import EDITS, PROBES
-from baft.results.store import read_table, replacing, write_rows
+from baft.results.store import is_whole, read_table, replacing, write_rows
 
 _PARTS: Mapping[str, pa.Schema] = {"probes": PROBES, "edits": EDITS}
 
@@ -41,17 +41,23 @@ class Checkpoints:
     device: torch.device
 
     def reached(self, group: str, streams: Sequence[str]) -> Reached:
-        """How far ``group`` is; nowhere if it is unknown, of other streams, or of a job that was told something else."""
-        folder = self.folder / group
+        """How far ``group`` is; nowhere if it is unknown, of other streams, damaged, or of a job told something else."""
+        reached = self._kept(self.folder / group, streams)
+        if reached is None:
+            shutil.rmtree(self.folder / group, ignore_errors=True)
+        return reached or Reached()
+
+    def _kept(self, folder: Path, streams: Sequence[str]) -> Reached | None:
         try:
             marker = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            marker = {}
-        if marker.get("digest") != self.digest or marker.get("streams") != list(streams):
-            shutil.rmtree(folder, ignore_errors=True)
-            return Reached()
-        state = EditState.load(folder / f"state-{marker['step']}", self.device)[0] if marker["state"] else None
-        return Reached(marker["step"], state, marker["failed"])
+            if marker["digest"] != self.digest or marker["streams"] != list(streams):
+                return None
+            steps = marker["step"]
+            state = EditState.load(folder / f"state-{steps}", self.device)[0] if marker["state"] else None
+        except (OSError, ValueError, KeyError):
+            return None
+        parts = [folder / f"{kind}-{step}.parquet" for kind in _PARTS for step in range(1, steps + 1)]
+        return Reached(steps, state, marker["failed"]) if all(map(is_whole, parts)) else None
 
     def keep(
         self,

@@ -20,8 +20,8 @@ rule analyse_subspace:
         layout.timing("analyse_subspace", "model", "benchmark")
     threads: study.threads
     resources:
-        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
-        runtime=lambda w: plan.resources(w.model)["runtime"],
+        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
         gpu=lambda w: plan.resources(w.model)["gpu"],
     params:
         spec=lambda w: plan.analysis_spec(w.model),

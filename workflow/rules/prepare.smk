@@ -1,6 +1,12 @@
 # Models, benchmarks, the unedited model's answers and the text moments: once each, shared by all methods.
 
 
+# What may need a network, which a cluster's compute nodes often lack.
+localrules:
+    prepare_model,
+    prepare_benchmark,
+
+
 rule prepare_model:
     output:
         directory(layout.model),
@@ -9,8 +15,8 @@ rule prepare_model:
     benchmark:
         layout.timing("prepare_model", "model")
     resources:
-        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
-        runtime=lambda w: plan.resources(w.model)["runtime"],
+        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
     params:
         spec=lambda w: plan.model_spec(w.model),
         source=plan.source("baft.models.prepare"),
@@ -48,8 +54,8 @@ rule measure_base:
         layout.timing("measure_base", "model", "benchmark")
     threads: study.threads
     resources:
-        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
-        runtime=lambda w: plan.resources(w.model)["runtime"],
+        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
         gpu=lambda w: plan.resources(w.model)["gpu"],
     params:
         model=lambda w: plan.model_spec(w.model),
@@ -74,8 +80,8 @@ rule collect_moments:
         layout.timing("collect_moments", "model", "layer")
     threads: study.threads
     resources:
-        mem_mb=lambda w: plan.resources(w.model)["mem_mb"],
-        runtime=lambda w: plan.resources(w.model)["runtime"],
+        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
         gpu=lambda w: plan.resources(w.model)["gpu"],
     params:
         model=lambda w: plan.model_spec(w.model),

@@ -86,6 +86,7 @@ for table, label in TABLES.items():
             layout.log(f"show_table_{table}"),
         benchmark:
             layout.timing(f"show_table_{table}")
+        localrule: True
         params:
             source=plan.source("baft.report.pages"),
         shell:

@@ -36,7 +36,9 @@ wildcard_constraints:
     layer=r"\d+(\.\d+)?",
 
 
-# The jobs' own environment, whichever way Snakemake was started: the `baft` beside it, threads as asked for.
+# The jobs' own environment, whichever way Snakemake was started: the `baft` beside it, threads as asked for. SIGTERM is
+# for `baft` alone: the shell waits for it to clean up, and `tee` writes its last words.
 shell.prefix(
-    f'set -euo pipefail; export PATH={os.path.dirname(sys.executable)!r}:"$PATH" PYTHONUNBUFFERED=1 TQDM_DISABLE=1; '
+    f"set -euo pipefail; trap '' TERM; "
+    f'export PATH={os.path.dirname(sys.executable)!r}:"$PATH" PYTHONUNBUFFERED=1 TQDM_DISABLE=1; '
 )
