@@ -12,8 +12,8 @@ from baft.results import store
 from baft.results.schema import BASES
 
 
-def read_bases(files: Sequence[Path]) -> pd.DataFrame:
-    """Rows of :data:`~baft.results.schema.BASES` with ``model`` and ``benchmark``, in the order of ``files``.
+def read_bases(files: Sequence[Path], *methods: str) -> pd.DataFrame:
+    """Rows of :data:`~baft.results.schema.BASES` of ``methods``, with ``model`` and ``benchmark``, in the files' order.
 
     Raises :class:`UserError` if there are none, or one is damaged or lies outside a result folder.
     """
@@ -23,8 +23,10 @@ def read_bases(files: Sequence[Path]) -> pd.DataFrame:
         if missing := [name for name in ("model", "benchmark") if name not in keys]:
             raise UserError(f"{path} does not say its {missing[0]}: it is no part of a result folder.")
         table = store.read_table([path], BASES.names).to_pandas()
+        table = table[table["method"].isin(methods)]
         frames.append(table.assign(model=keys["model"], benchmark=keys["benchmark"]))
     if not any(len(frame) for frame in frames):
-        raise UserError("There are no analysed edits to draw: every edit failed, or the analysis was not run.")
+        names = " or ".join(methods)
+        raise UserError(f"There are no analysed edits of {names} to draw: all failed, or the analysis was not run.")
     rows: pd.DataFrame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
     return rows

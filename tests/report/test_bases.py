@@ -19,17 +19,18 @@ def write(root: Path, benchmark: str, rows: list[dict], model: str = "m") -> Pat
 
 def test_files_are_one_frame_with_their_keys(tmp_path: Path) -> None:
     paths = [write(tmp_path, name, position("editing", [1.0, 2.0])) for name in ("b", "a")]
-    frame = read_bases([*paths, write(tmp_path, "empty", [])])
+    gated = write(tmp_path, "gated", position("editing", [3.0], [0.5]))
+    frame = read_bases([*paths, write(tmp_path, "empty", []), gated], "reft")
     assert frame[["model", "benchmark"]].to_numpy().tolist() == [["m", "b"]] * 2 + [["m", "a"]] * 2
     assert frame["move"].tolist() == [1.0, 2.0] * 2
+    assert read_bases([*paths, gated], "reft", "baft")["move"].tolist() == [1.0, 2.0, 1.0, 2.0, 3.0]
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no analysed edits"):
-        read_bases([])
-    with pytest.raises(UserError, match="no analysed edits"):
-        read_bases([write(tmp_path, "b", [])])
+    for files in ([], [write(tmp_path, "b", [])], [write(tmp_path, "c", position("editing", [1.0]))]):
+        with pytest.raises(UserError, match="no analysed edits of baft"):
+            read_bases(files, "baft")
     stray = tmp_path / "part.parquet"
     write_rows([], BASES, stray, origin())
     with pytest.raises(UserError, match="does not say its model"):
-        read_bases([stray])
+        read_bases([stray], "reft")

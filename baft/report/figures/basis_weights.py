@@ -27,7 +27,7 @@ def plot_basis_weights(bases: Sequence[Path], out: Path, statistics: StatisticsC
     the mean weight tells each kind of relevant input from irrelevant ones (filled) and general ones (hollow): the area
     under the ROC curve within each record, mean over records with interval.
     """
-    frame = weights_frame(read_bases(bases), statistics)
+    frame = weights_frame(read_bases(bases, "baft"), statistics)
     with panels(frame, [1.35, 0.62], 0.6) as (figure, drawn):
         for panel in drawn:
             (_draw_weights, _draw_auc)[panel.row](panel, panel.of(frame))

@@ -26,7 +26,7 @@ def plot_generality_locality_bound(bases: Sequence[Path], out: Path) -> list[Pat
     length. Above the bound along its own direction, below the worst case's. Written into a panel: the share of each
     method's points below the line, those with a negative bound counted too.
     """
-    frame = bound_frame(read_bases(bases))
+    frame = bound_frame(read_bases(bases, "reft", "baft"))
     methods = ordered_methods(frame["method"])
     with panels(frame, [1.3, 1.3], 0.4, share=False) as (figure, drawn):
         for panel in drawn:

@@ -44,7 +44,7 @@ def plot_method_picture(bases: Sequence[Path], out: Path, record: str | None = N
     a row a token, coloured by the weight of each basis, beside the length of the update as a share of the hidden state's;
     hollow where the edit does not act. The last 24 tokens of a longer prompt are shown.
     """
-    frame = picture_frame(read_bases(bases), record)
+    frame = picture_frame(read_bases(bases, "baft"), record)
     prompts = [rows for _, rows in frame.groupby("kind", sort=False)]
     tokens = max(min(rows["position"].nunique(), _MOST) for rows in prompts)
     with style.drawing(style.PAGE, 0.155 * tokens + 1.05) as figure:

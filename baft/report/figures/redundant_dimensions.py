@@ -26,7 +26,7 @@ def plot_redundant_dimensions(bases: Sequence[Path], out: Path) -> list[Path]:
     A panel a model and benchmark: redundant dimensions of ReFT edits against the factor M, for the editing prompts and for
     irrelevant inputs, means over records with bands from the least to the most of any input, and what chance gives.
     """
-    frame = redundancy_frame(read_bases(bases))
+    frame = redundancy_frame(read_bases(bases, "reft"))
     with panels(frame, [1.35], 0.35) as (figure, drawn):
         for panel in drawn:
             _draw(panel, panel.of(frame))
