@@ -28,10 +28,9 @@ def plot_basis_weights(bases: Sequence[Path], out: Path, statistics: StatisticsC
     under the ROC curve within each record, mean over records with interval.
     """
     frame = weights_frame(read_bases(bases, "baft"), statistics)
-    with panels(frame, [1.35, 0.62], 0.6) as (figure, drawn):
+    with panels(frame, [1.35, 0.62], _handles()) as (figure, drawn):
         for panel in drawn:
             (_draw_weights, _draw_auc)[panel.row](panel, panel.of(frame))
-        figure.legend(handles=_handles(), loc="outside lower center", ncols=4, frameon=False)
         return style.save(figure, frame, out)
 
 

@@ -28,10 +28,9 @@ def plot_generality_locality_bound(bases: Sequence[Path], out: Path) -> list[Pat
     """
     frame = bound_frame(read_bases(bases, "reft", "baft"))
     methods = ordered_methods(frame["method"])
-    with panels(frame, [1.3, 1.3], 0.4, share=False) as (figure, drawn):
+    with panels(frame, [1.3, 1.3], _handles(methods), share=False) as (figure, drawn):
         for panel in drawn:
             _draw(panel, panel.of(frame), methods)
-        figure.legend(handles=_handles(methods), loc="outside lower center", ncols=4, frameon=False)
         return style.save(figure, frame, out)
 
 

@@ -53,8 +53,8 @@ def plot_method_picture(bases: Sequence[Path], out: Path, record: str | None = N
         images = [_draw(grid[2 * n], grid[2 * n + 1], rows, tokens, reach) for n, rows in enumerate(prompts)]
         bar: dict[str, Any] = {
             "location": "right",
-            "shrink": 0.8,
-            "aspect": 14,
+            "shrink": min(0.8, 7 / tokens),
+            "aspect": 12,
             "ticks": [0, 0.5, 1],
             "label": "weight",
         }
@@ -116,12 +116,10 @@ def _draw(left: Axes, right: Axes, rows: pd.DataFrame, lines: int, reach: float)
         axis.grid(visible=False, axis="y")
         axis.tick_params(axis="y", length=0)
         axis.spines[:].set_visible(False)
-    left.set_xticks([k - 0.5 for k in range(weights.shape[1] + 1)], minor=True)
-    left.set_yticks([k - 0.5 for k in range(len(weights) + 1)], minor=True)
     left.grid(visible=False)
-    left.grid(visible=True, which="minor")
-    left.tick_params(which="minor", length=0)
-    left.set_axisbelow(False)
+    cells: dict[str, Any] = {"color": "#E5E5E5", "linewidth": 0.5}
+    left.hlines([n - 0.5 for n in range(len(weights) + 1)], -0.5, weights.shape[1] - 0.5, **cells)
+    left.vlines([k - 0.5 for k in range(weights.shape[1] + 1)], -0.5, len(weights) - 0.5, **cells)
     kind = rows["kind"].iloc[0]
     left.set_title("editing prompt" if kind == EDITING else f"{kind} prompt", fontweight="bold", pad=4)
     return image
@@ -132,4 +130,4 @@ def _bar(axis: Axes, place: int, update: float, edited: bool) -> None:
 
 
 def _token(text: str) -> str:
-    return text.replace("\n", "⏎").replace(" ", "·", 1) if text.strip() else repr(text)[1:-1]
+    return repr(text)[1:-1].replace(" ", "·")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from baft.report import style
 from baft.report.labels import ordered_benchmarks
@@ -50,12 +52,12 @@ class Panel:
 
 @contextmanager
 def panels(
-    frame: pd.DataFrame, heights: list[float], legend: float, share: bool = True
+    frame: pd.DataFrame, heights: Sequence[float], handles: Sequence[Line2D], share: bool = True
 ) -> Iterator[tuple[Figure, list[Panel]]]:
     """A figure with a panel for each model and benchmark of ``frame`` and each of ``heights`` (inches).
 
-    At most five panels stand side by side; ``legend`` is the height left below them. Rows share their
-    vertical axis unless ``share`` is False.
+    At most five panels stand side by side, with a legend of ``handles`` below them all. Rows share their vertical axis
+    unless ``share`` is False.
     """
     blocks = []
     for model in sorted(frame["model"].unique()):
@@ -64,6 +66,8 @@ def panels(
     columns = max(len(names) for _, names in blocks)
     several = frame["model"].nunique() > 1
     width = style.COLUMN if columns == 1 else style.PAGE
+    entries = 2 if columns == 1 else 4
+    legend = 0.15 + 0.16 * math.ceil(len(handles) / entries)
     with style.drawing(width, len(blocks) * (sum(heights) + 0.3 + 0.2 * several) + legend) as figure:
         found = []
         parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
@@ -80,4 +84,7 @@ def panels(
                 found += [
                     Panel(axis, model, name, row, axis is line[0]) for axis, name in zip(line, names, strict=False)
                 ]
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=min(entries, len(handles)), frameon=False, fontsize=7
+        )
         yield figure, found

@@ -27,10 +27,9 @@ def plot_redundant_dimensions(bases: Sequence[Path], out: Path) -> list[Path]:
     irrelevant inputs, means over records with bands from the least to the most of any input, and what chance gives.
     """
     frame = redundancy_frame(read_bases(bases, "reft"))
-    with panels(frame, [1.35], 0.35) as (figure, drawn):
+    with panels(frame, [1.35], _handles()) as (figure, drawn):
         for panel in drawn:
             _draw(panel, panel.of(frame))
-        figure.legend(handles=_handles(), loc="outside lower center", ncols=3, frameon=False)
         return style.save(figure, frame, out)
 
 
