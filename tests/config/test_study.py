@@ -137,17 +137,17 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
     plan.check()
     curves = {label.partition("@")[0] for label in plan.points}
     assert curves == set(study.methods) - {"none"}
-    assert len(plan.grid.curve_records()) == 5 * (len(study.methods) + 2 * len(curves))
+    assert len(plan.grid.curve_records()) == 5 * (len(study.methods) + len(curves))
     with pytest.raises(UserError, match=r"wiki_recent\.path is 'knowedit/.*/none/knowedit/.*BAFT_DATA names"):
         check_sources(study)
     monkeypatch.setenv("BAFT_DATA", str(tmp_path))
     for benchmark in study.benchmarks.values():
         path = tmp_path / (benchmark.path or "")
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     check_sources(study)
-    assert plan.benchmark_files("zsre") == [str(tmp_path / "knowedit/zsre_test_first400.json")]
-    assert f'"path":"{tmp_path}/knowedit/zsre_test_first400.json"' in plan.benchmark_spec("zsre")
+    assert plan.benchmark_files("zsre") == [str(tmp_path / "zsre/zsre_mend_train_1k.json")]
+    assert f'"path":"{tmp_path}/zsre/zsre_mend_train_1k.json"' in plan.benchmark_spec("zsre")
 
 
 def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:
