@@ -146,7 +146,8 @@ class Delta(ABC):
 class Subspace(Delta):
     """LoReFT: Rᵀ(W h + b − R h), R with orthonormal rows (Wu et al., 2024, eq. 2).
 
-    ``rotation`` R (S, r, d), ``weight`` W (S, r, d), ``bias`` b (S, r).
+    ``rotation`` R (S, r, d), ``weight`` W (S, r, d), ``bias`` b (S, r). Where streams have different numbers of bases, rows
+    of zeros in R are bases that are not there.
     """
 
     rotation: Tensor
@@ -159,10 +160,14 @@ class Subspace(Delta):
         h = h.to(weight.dtype)
         return torch.baddbmm(self._of(self.bias, present)[:, None], h, (weight - rotation).mT)
 
+    def bases(self) -> Tensor:
+        """(S, r) bool: the bases that are there."""
+        return (self.rotation != 0).any(-1)
+
     def gates(self, h: Tensor, present: Tensor) -> Tensor:
-        """Weight of each basis at h (S', N, d): (S', N, r), here 1 throughout."""
-        bias = self._of(self.bias, present)
-        return torch.ones_like(bias)[:, None].expand(-1, h.shape[1], -1)
+        """Weight of each basis at h (S', N, d): (S', N, r), here 1 of each that is there."""
+        there = self._of(self.bases(), present).to(self.weight.dtype)
+        return there[:, None].expand(-1, h.shape[1], -1)
 
     def update(self, x: Tensor, present: Tensor) -> Tensor:
         return self.moves(x, present) @ self._of(self.rotation, present)
@@ -179,9 +184,10 @@ class GatedSubspace(Subspace):
     gate_bias: Tensor
 
     def scores(self, h: Tensor, present: Tensor) -> Tensor:
-        """U ĥ + c at h (S', N, d): (S', N, r)."""
+        """U ĥ + c at h (S', N, d): (S', N, r); of a basis that is not there the lowest number there is."""
         weight = self._of(self.gate_weight, present)
-        return torch.baddbmm(self._of(self.gate_bias, present)[:, None], unit_rms(h.to(weight.dtype)), weight.mT)
+        scores = torch.baddbmm(self._of(self.gate_bias, present)[:, None], unit_rms(h.to(weight.dtype)), weight.mT)
+        return scores.masked_fill(~self._of(self.bases(), present)[:, None], torch.finfo(scores.dtype).min)
 
     def gates(self, h: Tensor, present: Tensor) -> Tensor:
         """Weight of each basis at h (S', N, d): (S', N, r) in [0, 1]."""

@@ -89,19 +89,22 @@ def minimise(
     objective: Objective = cross_entropy,
     constrain: Callable[[Params, Tensor], None] | None = None,
     standing: Mapping[Site, Delta] | None = None,
+    fixed: Mapping[str, Tensor] | None = None,
 ) -> Fit:
     """Minimises every stream's objective over its own parameters.
 
     ``rows`` name streams 0 … S - 1 and ``params`` are (S, …); ``build`` makes the deltas of a subset of streams from their
     parameters. ``constrain(params, streams)`` may change the parameters of the active ``streams`` in place after a step.
-    ``standing`` are the deltas of earlier edits, which stay in place and as they are.
+    ``standing`` are the deltas of earlier edits, which stay in place and as they are. ``fixed`` are tensors (S, …) that
+    ``build`` is given with the parameters, under names of their own, and that are not trained.
     A stream whose objective stops being finite gets its first parameters back, and an error.
     """
     count = len(next(iter(params.values())))
     order = sorted(range(len(rows)), key=lambda i: rows[i].stream)
     rows = [rows[i] for i in order]
+    beside = dict(fixed or {})
     with torch.no_grad():
-        where = {site: delta.where for site, delta in build(params).items()}
+        where = {site: delta.where for site, delta in build({**beside, **params}).items()}
     held = prepare(model, rows, where, pad, standing)
     done = Fit(
         {name: p.detach().clone() for name, p in params.items()}, [0] * count, [math.nan] * count, [None] * count
@@ -111,7 +114,7 @@ def minimise(
     adam = Adam(current, schedule.lr, schedule.decay)
     reads, targets = held.reads, held.targets
     for step in range(schedule.steps + 1):
-        deltas = build(current)
+        deltas = build({**beside, **current})
         logits = held.logits(deltas, reads).to(model.precision)
         losses = objective(_reading(held, logits, reads, targets, active), deltas)
         bad = ~torch.isfinite(losses.total.detach())
@@ -127,6 +130,7 @@ def minimise(
         if bool(leaving.any()):
             active = active[keep]
             current = {name: p.detach()[keep].requires_grad_() for name, p in current.items()}
+            beside = {name: t[keep] for name, t in beside.items()}
             grads = {name: g[keep] for name, g in grads.items()}
             adam.keep(keep)
             held = _without(held, keep.tolist())

@@ -53,13 +53,16 @@ class EditState:
 
     @staticmethod
     def join(states: Sequence[EditState]) -> EditState:
-        """States of different streams as one; all must have the same sites and tensor shapes."""
+        """States of different streams as one; all must have the same sites and kinds of delta.
+
+        Where tensors have grown to different sizes, the smaller ones have zeros appended.
+        """
         first = states[0]
         deltas = {}
         for site, delta in first.deltas.items():
             parts = [state.deltas[site].tensors() for state in states]
-            deltas[site] = delta.with_tensors({name: torch.cat([p[name] for p in parts]) for name in parts[0]})
-        memory = {name: torch.cat([state.memory[name] for state in states]) for name in first.memory}
+            deltas[site] = delta.with_tensors({name: _stacked([p[name] for p in parts]) for name in parts[0]})
+        memory = {name: _stacked([state.memory[name] for state in states]) for name in first.memory}
         return EditState(sum(state.streams for state in states), deltas, memory)
 
     def save(self, folder: Path, about: Mapping[str, object]) -> None:
@@ -96,11 +99,23 @@ def _put_back(now: Tensor, before: Tensor | None, streams: Sequence[int]) -> Ten
     now, index = now.clone(), torch.as_tensor(streams, dtype=torch.int64, device=now.device)
     now[index] = 0
     if before is not None:
-        corner = now
-        for dim, width in enumerate(before.shape[1:], 1):
-            corner = corner.narrow(dim, 0, width)
-        corner[index] = before[index]
+        _corner(now, before.shape[1:])[index] = before[index]
     return now
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    widest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    whole = [part.new_zeros(len(part), *widest) for part in parts]
+    for place, part in zip(whole, parts, strict=True):
+        _corner(place, part.shape[1:]).copy_(part)
+    return torch.cat(whole)
+
+
+def _corner(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """The part of each stream's tensor that one of ``shape`` fills: a view."""
+    for dim, width in enumerate(shape, 1):
+        tensor = tensor.narrow(dim, 0, width)
+    return tensor
 
 
 def _device(delta: Delta) -> torch.device:

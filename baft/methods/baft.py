@@ -8,6 +8,7 @@ choice and its reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from baft.engine.engine import Engine
 from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.sites import Site
 from baft.engine.state import EditState
+from baft.errors import UserError
 from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, register
 from baft.methods.irrelevant import (
     Activations,
@@ -41,11 +43,24 @@ class BaftSettings(SubspaceSettings, IrrelevantSettings):
     )
     gate_bias: float = Field(-2.0, description="Initial c: the weight of every basis starts at σ(c).")
     gate_lr: float = Field(2e-2, gt=0, description="Adam's learning rate of U and c.")
+    grow: int = Field(
+        0, ge=0, description="Bases added by each later step of a stream; 0: the same ones are trained further."
+    )
     locality: float = Field(1.0, ge=0, description="Weight of the locality term.")
     balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
 
 
 _KINDS: Mapping[str, type[Subspace]] = {"sigmoid": GatedSubspace, "softmax": SoftmaxSubspace, "constant": Subspace}
+_KEPT = "kept "
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What is trained, the tensors of the bases that are kept (none: of no stream), and the usage of all of them."""
+
+    params: Params
+    kept: Params
+    used: Tensor
 
 
 @register
@@ -62,18 +77,35 @@ class Baft(Method):
         self._general: tuple[Engine, Tensor] | None = None
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        earlier = deltas_of(state).get(site_of(engine, self.settings))
+        if not self.settings.grow or state is None or not isinstance(earlier, Subspace):
+            return self._train(engine, batches, self._reused(engine, batches, state, context), context)
+        # A stream without bases, its edits having failed so far, begins with as many as a new one.
+        blank = earlier.blank()
+        parts = [torch.nonzero(chosen)[:, 0].tolist() for chosen in (blank, ~blank)]
+        outcomes = []
+        for part, begun in zip(parts, (False, True), strict=True):
+            own = [batches[s] for s in part]
+            if own:
+                begin = self._grown if begun else self._reused
+                start = begin(engine, own, state.select(part) if begun else None, context)
+                outcomes.append(self._train(engine, own, start, context))
+        return _joined(outcomes, [s for part in parts for s in part])
+
+    def _train(self, engine: Engine, batches: Batches, start: _Start, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
-        params = initial(engine, batches, state, context, settings.rank, site)
         kind = _KINDS[settings.gate]
-        if issubclass(kind, GatedSubspace):
-            params |= self._initial_gates(params, state, site)
         alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine))
         prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
-        used = _usage(state, params)
+        used = start.used
 
         def delta(now: Mapping[str, Tensor]) -> Subspace:
-            rest = {name: tensor for name, tensor in now.items() if name != "basis"}
-            return kind(where, orthonormal(now["basis"]), **rest)
+            if not start.kept:
+                own = {name: tensor for name, tensor in now.items() if name != "basis"}
+                return kind(where, orthonormal(now["basis"]), **own)
+            own = {**now, "rotation": orthonormal(now["basis"], now["kept rotation"])}
+            names = (name.removeprefix(_KEPT) for name in start.kept)
+            return kind(where, **{name: torch.cat([now[_KEPT + name], own[name]], 1) for name in names})
 
         def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
             trained = deltas[site]
@@ -82,13 +114,39 @@ class Baft(Method):
             total = nll + settings.locality * displacement(trained, alone.select(reading.streams))
             if settings.balance:
                 now = mean_gates(trained, [prompts[s] for s in reading.streams.tolist()])
-                total = total + settings.balance * imbalance(used[reading.streams] + now)
+                usage = used[reading.streams] + now
+                total = total + settings.balance * imbalance(usage, trained.bases().sum(-1))
             return Losses(total, nll)
 
-        rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in params}
-        trained, fit = fit_subspace(engine, batches, settings, params, delta, objective, rates)
+        rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in start.params}
+        trained, fit = fit_subspace(engine, batches, settings, start.params, delta, objective, rates, start.kept)
         edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
         return outcome(site, trained, fit, {USAGE: used + edits * mean_gates(trained, prompts)})
+
+    def _reused(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
+        """The bases that a stream has, to be trained further, or ``rank`` new ones."""
+        site = site_of(engine, self.settings)
+        params = initial(engine, batches, state, context, self.settings.rank, site)
+        params |= self._initial_gates(params, state, site)
+        carried = state.memory.get(USAGE) if state is not None else None
+        return _Start(params, {}, torch.zeros_like(params["bias"]) if carried is None else carried)
+
+    def _grown(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
+        """``grow`` new bases beside those that each stream has, which stay as they are."""
+        assert state is not None
+        grow, width, site = self.settings.grow, engine.model.hidden_size, site_of(engine, self.settings)
+        earlier, used = state.deltas[site], state.memory[USAGE]
+        assert isinstance(earlier, Subspace)
+        most = int(earlier.bases().sum(-1).max()) + grow
+        if most > width:
+            raise UserError(
+                f"A stream would have {most} bases, and the hidden states {width} dimensions: "
+                "baft's setting 'grow' is too large for streams so long."
+            )
+        params = initial(engine, batches, None, context, grow, site)
+        params |= self._initial_gates(params, None, site)
+        kept = {_KEPT + name: tensor for name, tensor in earlier.tensors().items()}
+        return _Start(params, kept, torch.cat([used, used.new_zeros(len(used), grow)], 1))
 
     def _shared(self, engine: Engine) -> Tensor:
         if self._general is None or self._general[0] is not engine:
@@ -98,6 +156,8 @@ class Baft(Method):
         return self._general[1]
 
     def _initial_gates(self, params: Params, state: EditState | None, site: Site) -> Params:
+        if not issubclass(_KINDS[self.settings.gate], GatedSubspace):
+            return {}
         bias = torch.full_like(params["bias"], self.settings.gate_bias)
         fresh = {"gate_weight": torch.zeros_like(params["weight"]), "gate_bias": bias}
         previous = deltas_of(state).get(site)
@@ -124,12 +184,18 @@ def mean_gates(delta: Subspace, prompts: Sequence[Sequence[Tensor]]) -> Tensor:
     return (gates * real[..., None]).sum(1) / counts[:, None]
 
 
-def imbalance(usage: Tensor) -> Tensor:
-    """The load-balancing term (S,) of usage (S, r): r Σ p² − 1 with p the share of each basis; 0 if all are equal."""
+def imbalance(usage: Tensor, bases: Tensor) -> Tensor:
+    """The load-balancing term (S,) of usage (S, r): n Σ p² − 1 with p the share of each basis; 0 if all are equal.
+
+    ``bases`` (S,) are n, how many of the r each stream has.
+    """
     share = usage / usage.sum(-1, keepdim=True).clamp(min=1e-12)
-    return usage.shape[-1] * share.square().sum(-1) - 1
+    return bases * share.square().sum(-1) - 1
 
 
-def _usage(state: EditState | None, params: Params) -> Tensor:
-    carried = state.memory.get(USAGE) if state is not None else None
-    return torch.zeros_like(params["bias"]) if carried is None else carried
+def _joined(outcomes: Sequence[Outcome], streams: Sequence[int]) -> Outcome:
+    """Outcomes of parts of the streams as one, in the streams' order."""
+    place = [streams.index(s) for s in range(len(streams))]
+    reports = [report for outcome in outcomes for report in outcome.reports]
+    state = EditState.join([outcome.state for outcome in outcomes]).select(place)
+    return Outcome(state, tuple(reports[i] for i in place), max(outcome.trained for outcome in outcomes))

@@ -51,8 +51,13 @@ def where_of(settings: SubspaceSettings) -> PromptEnds:
     return PromptEnds(settings.head, settings.tail)
 
 
-def orthonormal(basis: Tensor) -> Tensor:
-    """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR)."""
+def orthonormal(basis: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR).
+
+    The rows of ``kept`` (S, k, d), orthonormal themselves or zeros, are projected out first.
+    """
+    if kept is not None:
+        basis = basis - basis @ kept.mT @ kept
     lower, failed = torch.linalg.cholesky_ex(basis @ basis.mT)
     # A basis that has lost its rank makes its own stream's loss not finite, and stops no other.
     lower = lower.masked_fill((failed > 0)[..., None, None], torch.nan)
@@ -92,10 +97,12 @@ def fit_subspace(
     delta: Callable[[Mapping[str, Tensor]], Subspace],
     objective: Objective,
     rates: Mapping[str, float] | None = None,
+    kept: Mapping[str, Tensor] | None = None,
 ) -> tuple[Subspace, Fit]:
     """Trains ``params`` and gives the final delta, its rotation orthonormalised once more in float64.
 
-    ``rates`` are learning rates by parameter; the settings' for all of them unless given.
+    ``rates`` are learning rates by parameter; the settings' for all of them unless given. ``kept`` are tensors of earlier
+    bases that ``delta`` is given too, among them ``kept rotation``; they stay as they are.
     """
     site = site_of(engine, settings)
     fit = minimise(
@@ -106,14 +113,16 @@ def fit_subspace(
         Schedule(settings.steps, rates or settings.lr, settings.tolerance),
         engine.pad,
         objective,
+        fixed=kept,
     )
-    basis = fit.params["basis"]
-    exact = {**fit.params, "basis": orthonormal(basis.double()).to(basis.dtype)}
-    return delta(exact), fit
+    basis, beside = fit.params["basis"], dict(kept or {})
+    earlier = beside["kept rotation"].double() if beside else None
+    exact = {**fit.params, "basis": orthonormal(basis.double(), earlier).to(basis.dtype)}
+    return delta({**beside, **exact}), fit
 
 
 def outcome(site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None) -> Outcome:
     """The outcome of a subspace edit; none of the model's weights change."""
     reports = tuple(Report(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
     state = EditState(len(fit.steps), {site: delta}, dict(memory or {}))
-    return Outcome(state, reports, trained=delta.size())
+    return Outcome(state, reports, trained=sum(p[0].numel() for p in fit.params.values()))

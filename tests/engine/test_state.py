@@ -54,6 +54,18 @@ def test_streams_taken_apart_are_joined_again() -> None:
     assert not same(whole.select([1, 0, 2]), whole)
 
 
+def test_streams_that_have_grown_differently_are_joined_with_zeros() -> None:
+    def low_rank(streams: int, updates: int) -> EditState:
+        ones = torch.ones(streams, updates, 3)
+        delta = LowRank(Everywhere(), ones, 2 * ones)
+        return EditState(streams, {Site(0, "mlp.down_proj"): delta}, {"usage": torch.ones(streams, updates)})
+
+    joined = EditState.join([low_rank(2, 1), low_rank(1, 3)])
+    (delta,) = joined.deltas.values()
+    assert delta.tensors()["up"].sum(-1).tolist() == [[6, 0, 0], [6, 0, 0], [6, 6, 6]]
+    assert joined.memory["usage"].tolist() == [[1, 0, 0], [1, 0, 0], [1, 1, 1]]
+
+
 def test_a_folder_without_an_edit_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no saved edit"):
         EditState.load(tmp_path)

@@ -31,13 +31,15 @@ def record(number: int, prompt: str, target: str, subject: str) -> Record:
 RECORDS = [record(n, *three) for n, three in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))]
 EVALUATION = EvaluationConfig(max_new_tokens=4, stop=())
 _SUBSPACE = {"layer": 1, "rank": 4, "steps": 4, "lr": 5e-2}
-METHODS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "reft": _SUBSPACE,
-    "baft": {**_SUBSPACE, "general": 3, "relations": 2, "subjects": 1},
-    "ft_l": {"layer": 1, "steps": 4, "lr": 1e-2, "bound": 5e-2},
-    "lora": {"rank": 2, "steps": 4, "lr": 1e-2},
-    "rome": {"layer": 1, "steps": 4, "lr": 0.1, "prefixes": 1, "prefix_tokens": 3},
+_BAFT = {**_SUBSPACE, "general": 3, "relations": 2, "subjects": 1}
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "none": ("none", {}),
+    "reft": ("reft", _SUBSPACE),
+    "baft": ("baft", _BAFT),
+    "baft growing": ("baft", {**_BAFT, "grow": 2}),
+    "ft_l": ("ft_l", {"layer": 1, "steps": 4, "lr": 1e-2, "bound": 5e-2}),
+    "lora": ("lora", {"rank": 2, "steps": 4, "lr": 1e-2}),
+    "rome": ("rome", {"layer": 1, "steps": 4, "lr": 0.1, "prefixes": 1, "prefix_tokens": 3}),
 }
 
 
@@ -50,7 +52,7 @@ class Job:
 
     def __init__(self, folder: Path, tiny: Engine, name: str, protocol: ProtocolConfig, records: Sequence[Record]):
         self.engine, self.protocol, self.records = tiny, protocol, records
-        self.method: Method = create(name, METHODS[name])
+        self.method: Method = create(*METHODS[name])
         self.checkpoints = Checkpoints(folder, "digest", torch.device("cpu"))
         asked = [Asked(0, record, probe) for record in records for probe in record.probes]
         self.before = {a.key: m for a, m in zip(asked, measure_unedited(tiny, asked, EVALUATION), strict=True)}
@@ -113,7 +115,7 @@ def test_rows_say_when_they_were_measured(tmp_path: Path) -> None:
     assert [(r["record_id"], r["step"]) for r in edits if r["stream_id"] == "r4"] == [("r4", 0), ("r5", 0), ("r6", 1)]
 
 
-@pytest.mark.parametrize("name", ["reft", "ft_l", "lora", "rome"])
+@pytest.mark.parametrize("name", ["reft", "baft", "baft growing", "ft_l", "lora", "rome"])
 def test_streams_side_by_side_are_those_run_alone(name: str, tmp_path: Path) -> None:
     protocol, tiny = ProtocolConfig(length=3), engine("llama", torch.float64)
     together, _ = Job(tmp_path / "a", tiny, name, protocol, RECORDS).run(together=3)

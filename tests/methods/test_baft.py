@@ -11,6 +11,7 @@ import torch
 from baft.engine.deltas import Everywhere, GatedSubspace, PromptEnds, Subspace
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
+from baft.errors import UserError
 from baft.methods.baft import USAGE, displacement, imbalance, mean_gates
 from baft.methods.base import Context, Request, create
 from baft.methods.irrelevant import Activations
@@ -88,10 +89,14 @@ def test_mean_gates_average_over_all_edited_positions_of_a_stream() -> None:
 
 def test_imbalance_is_the_squared_coefficient_of_variation() -> None:
     usage = torch.tensor([[2.0, 2.0, 2.0, 2.0], [0.1, 0.4, 0.2, 0.9], [0.0, 5.0, 0.0, 0.0]])
+    every = torch.full((3,), R)
     expected = [np.var(u) / np.mean(u) ** 2 for u in usage.double().numpy()]
-    np.testing.assert_allclose(imbalance(usage), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(imbalance(usage, every), expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(expected, [0, expected[1], R - 1])
-    np.testing.assert_allclose(imbalance(100 * usage), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(imbalance(100 * usage, every), expected, rtol=1e-6, atol=1e-6)
+    # Bases that a stream does not have are neither used nor missed.
+    wider = torch.cat([usage, torch.zeros(3, 2)], 1)
+    np.testing.assert_allclose(imbalance(wider, every), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_constant_weights_scale_refts_update() -> None:
@@ -207,3 +212,81 @@ def test_earlier_usage_turns_later_edits(tiny_llama: Engine) -> None:
     taken = torch.zeros(1, 4)
     taken[0, 0] = 3.0
     assert float(later(taken)[0, 0]) < float(later(torch.zeros(1, 4))[0, 0])
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax", "constant"])
+def test_a_stream_grows_by_bases_beside_those_it_has(gate: str, tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft growing"]
+    method = create(name, {**settings, "gate": gate, "tolerance": 0})
+    state: EditState | None = None
+    earlier: dict[str, torch.Tensor] = {}
+    for step, request in enumerate(REQUESTS[:5]):
+        outcome = method.fit(tiny_llama, [[request], [REQUESTS[7 - step]]], state, Context())
+        state = outcome.state
+        (made,) = state.deltas.values()
+        assert isinstance(made, Subspace)
+        assert made.rotation.shape == (2, 4 + 2 * step, 32)
+        assert outcome.trained == sum(t[0].numel() for t in made.tensors().values()) - sum(
+            t[0].numel() for t in earlier.values()
+        )
+        for key, tensor in earlier.items():
+            assert torch.equal(made.tensors()[key][:, : tensor.shape[1]], tensor), (step, key)
+            assert made.tensors()[key][:, tensor.shape[1] :].any()
+        gram = made.rotation.double() @ made.rotation.double().mT
+        assert float((gram - torch.eye(4 + 2 * step, dtype=torch.float64)).abs().max()) < 1e-5
+        earlier = made.tensors()
+
+
+def test_usage_of_a_growing_stream_is_that_of_the_bases_it_had(tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft growing"]
+    method = create(name, settings)
+    state: EditState | None = None
+    expected = np.zeros(0)
+    for request in REQUESTS[:3]:
+        state = method.fit(tiny_llama, [[request]], state, Context()).state
+        (made,) = state.deltas.values()
+        assert isinstance(made, GatedSubspace)
+        gates = gates_of(own_of(made, 0), last_state(tiny_llama, request.prompt).double().numpy())
+        expected = np.pad(expected, (0, len(gates) - len(expected))) + gates
+        np.testing.assert_allclose(state.memory[USAGE][0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gate", ["sigmoid", "softmax", "constant"])
+def test_growing_streams_with_different_failures_are_those_run_alone(gate: str) -> None:
+    name, settings = METHODS["baft growing"]
+    method, tiny = create(name, {**settings, "gate": gate, "tolerance": 4.6}), engine("llama", torch.float64)
+    # What a stream has not got, another has: the zeros that stand for it must do nothing.
+    plans = [[0, 1, 2], [None, 3, 4], [5, None, 6], [None, None, 7]]
+    state: EditState | None = None
+    for step in range(3):
+        batches = [[REQUESTS[plan[step] or 0]] for plan in plans]
+        outcome = method.fit(tiny, batches, state, Context())
+        # Later steps have streams that leave the batch before others do.
+        assert len({report.steps for report in outcome.reports}) > (1 if step else 0)
+        state = outcome.state.put_back([s for s, plan in enumerate(plans) if plan[step] is None], state)
+    for s, plan in enumerate(plans):
+        alone: EditState | None = None
+        for number in plan:
+            if number is not None:
+                alone = method.fit(tiny, [[REQUESTS[number]]], alone, Context()).state
+        assert state is not None and alone is not None
+        (one,), (other,) = state.select([s]).deltas.values(), alone.deltas.values()
+        assert isinstance(one, Subspace) and isinstance(other, Subspace)
+        there = one.bases()[0]
+        for key, tensor in other.tensors().items():
+            torch.testing.assert_close(one.tensors()[key][:, there], tensor, atol=1e-8, rtol=1e-8)
+            assert not one.tensors()[key][:, ~there].any()
+        torch.testing.assert_close(state.memory[USAGE][s][there], alone.memory[USAGE][0], atol=1e-8, rtol=1e-8)
+        assert not state.memory[USAGE][s][~there].any()
+        h = states(1, 3, 32, seed=6).double()
+        torch.testing.assert_close(
+            one.update(h, torch.arange(1)), other.update(h, torch.arange(1)), atol=1e-8, rtol=1e-8
+        )
+
+
+def test_more_bases_than_dimensions_are_told(tiny_llama: Engine) -> None:
+    name, settings = METHODS["baft growing"]
+    method = create(name, {**settings, "grow": 29})
+    state = method.fit(tiny_llama, [[REQUESTS[0]]], None, Context()).state
+    with pytest.raises(UserError, match="33 bases, and the hidden states 32 dimensions"):
+        method.fit(tiny_llama, [[REQUESTS[1]]], state, Context())
