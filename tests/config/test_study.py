@@ -131,6 +131,14 @@ def test_the_allowed_keys_are_found_below_labels() -> None:
     assert _keys(schema, ["methods", "any"]) == ["method", "settings", "sweep"]
 
 
+def test_the_claim_compares_at_equal_rank_and_place() -> None:
+    plan = Plan(parse_study(yaml.safe_load((ROOT / "config/claim.yaml").read_text())))
+    plan.check()
+    cells = [("smollm2-135m", method, "single", "zsre", "0") for method in ("baft", "reft")]
+    baft, reft = (json.loads(plan.edit_spec(*cell))["method"]["settings"] for cell in cells)
+    assert {name: baft[name] for name in reft} == reft
+
+
 def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = parse_study(yaml.safe_load((ROOT / "config/knowedit.yaml").read_text()) | {"data": str(tmp_path / "none")})
     plan = Plan(study)
