@@ -33,3 +33,5 @@ rule all:
             suffix=["pdf", "png", "csv"],
         ),
         SEQUENCES,
+        # Else a result file that was removed would be missed only as long as nothing had been made of it.
+        plan.result_files(),

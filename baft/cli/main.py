@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from baft import __version__
-from baft.cli import benchmarks, edit, jobs, reports, results, run
+from baft.cli import benchmarks, edit, jobs, reports, results, run, status
 from baft.errors import UserError
 
 commands = typer.Typer(
@@ -20,7 +20,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (run.app, jobs.app, reports.app, edit.app):
+for group in (run.app, status.app, jobs.app, reports.app, edit.app):
     commands.registered_commands.extend(group.registered_commands)
 commands.add_typer(results.results, name="results")
 commands.add_typer(benchmarks.benchmarks, name="benchmarks")

@@ -53,7 +53,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without it they are only listed.")] = False,
 ) -> None:
     """List, and with --yes remove, result files that belong to no cell of the config."""
-    from baft.cli.run import LOCK, sole_run
+    from baft.cli.run import sole_run
     from baft.results.stale import remove, stale_files
 
     plan = read_plan(config)
@@ -65,6 +65,28 @@ def prune(
     typer.echo("\n".join(map(str, files)))
     if not yes:
         raise UserError(f"{len(files)} files belong to no cell of {config}; give --yes to remove them.")
-    with sole_run(LOCK):
+    with sole_run():
         remove(folder, files)
     typer.echo(f"{len(files)} files removed; tables and figures are made anew by the next run.")
+
+
+@results.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results"),
+    yes: Annotated[bool, typer.Option("--yes", help="Remove the files; without it they are only listed.")] = False,
+) -> None:
+    """Read every result file, list damaged and half-written ones, and with --yes remove them, to be made again."""
+    from baft.cli.run import sole_run
+    from baft.results.damaged import damaged_files, unfinished_files
+    from baft.results.stale import remove
+
+    with sole_run():
+        files = [*damaged_files(folder), *unfinished_files(folder)]
+        if not files:
+            typer.echo(f"Every result file in {folder} is whole.")
+            return
+        typer.echo("\n".join(map(str, files)))
+        if not yes:
+            raise UserError(f"{len(files)} files are damaged or half-written; give --yes to remove them.")
+        remove(folder, files)
+    typer.echo(f"{len(files)} files removed; the next run makes them again.")

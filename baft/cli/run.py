@@ -32,10 +32,11 @@ def run(
     """Run a study in this folder, make its HTML report and print its main table."""
     study = _checked(config or DEFAULT_CONFIG)
     chosen = ["--configfile", str(config)] if config else []
-    with sole_run(LOCK):
-        if has_stale_lock(Path.cwd()):
-            print("Unlocking the folder, which an interrupted run left locked.", flush=True)
-            snakemake("--unlock", *QUIET, *chosen)
+    if has_stale_lock(Path.cwd()):
+        print("Unlocking the folder, which an interrupted run left locked.", flush=True)
+        snakemake("--unlock", *QUIET, *chosen)
+    with sole_run():
+        _remove_damaged(Path(study.results))
         snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
         results = Path(study.results)
         report = results / "report.html"
@@ -57,8 +58,12 @@ def is_current(product: Path, sources: list[Path]) -> bool:
 
 
 @contextmanager
-def sole_run(lock: Path) -> Iterator[None]:
-    """Hold the folder for this process; the kernel lets go of it when the process ends, however it ends."""
+def sole_run(folder: Path = Path()) -> Iterator[None]:
+    """Hold a folder for this process; the kernel lets go of it when the process ends, however it ends.
+
+    Raises :class:`~baft.errors.UserError` if another process holds it, or a Snakemake its lock on it.
+    """
+    lock = folder / LOCK
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         try:
@@ -67,7 +72,17 @@ def sole_run(lock: Path) -> Iterator[None]:
             raise UserError(
                 "another run is under way in this folder; wait for it, or stop it before starting again."
             ) from None
+        if is_locked(folder):
+            raise UserError(
+                "Snakemake is at work in this folder; wait for it, or stop it before starting again. If it was killed, "
+                "unlock the folder with `snakemake --unlock`."
+            )
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a Snakemake has locked the folder, be it alive or not."""
+    return any((folder / ".snakemake" / "locks").glob("*"))
 
 
 def has_stale_lock(folder: Path, processes: Path = Path("/proc")) -> bool:
@@ -75,9 +90,8 @@ def has_stale_lock(folder: Path, processes: Path = Path("/proc")) -> bool:
 
     Where ``processes`` cannot be read no lock is called stale: a needless message is better than two runs at once.
     """
-    locked = any((folder / ".snakemake" / "locks").glob("*"))
     return (
-        locked
+        is_locked(folder)
         and processes.is_dir()
         and not any(_is_snakemake(process, folder) for process in processes.glob("[0-9]*"))
     )
@@ -112,6 +126,17 @@ def _checked(config: Path) -> Study:
     if not Path("Snakefile").is_file():
         raise UserError(f"there is no Snakefile in {Path.cwd()}; run this in the folder of the project.")
     return read_study(config)
+
+
+def _remove_damaged(results: Path) -> None:
+    """A damaged file would stop the job that reads it; removed, it is made again."""
+    from baft.results.damaged import damaged_files, unfinished_files
+    from baft.results.stale import remove
+
+    files = damaged_files(results)
+    if files:
+        print(f"{len(files)} damaged files are made again, {files[0]} among them.", flush=True)
+    remove(results, [*files, *unfinished_files(results)])
 
 
 def _say_stale(study: Study) -> None:

@@ -13,9 +13,14 @@ DATASETS = ("base", "probes", "edits", "records", "bases")
 def stale_files(results: Path, expected: Iterable[Path]) -> list[Path]:
     """Files of the result datasets under ``results``, and prepared benchmarks, that are none of ``expected``."""
     kept = set(expected)
+    return [path for path in dataset_files(results) if path not in kept]
+
+
+def dataset_files(results: Path) -> list[Path]:
+    """All files of the result datasets under ``results``, and prepared benchmarks, sorted."""
     there = [path for dataset in DATASETS for path in (results / dataset).glob(f"**/{PART}")]
     there += [path for ending in ("parquet", "loading.csv") for path in (results / "benchmarks").glob(f"*.{ending}")]
-    return sorted(path for path in there if path not in kept)
+    return sorted(there)
 
 
 def remove(results: Path, files: Sequence[Path]) -> None:

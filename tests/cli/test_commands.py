@@ -20,6 +20,7 @@ from baft.config import (
     StatisticsConfig,
 )
 from baft.errors import UserError
+from tests.results.synthetic import damaged_results
 
 CELL = Cell(
     model_label="m",
@@ -110,6 +111,17 @@ def test_files_of_dropped_cells_are_listed_and_removed_only_when_told(
     assert "1 files removed" in invoke("results", "prune", "--config", "study.yaml", "--yes")
     assert not old.exists()
     assert "Every result file" in invoke("results", "prune", "--config", "study.yaml")
+
+
+def test_damaged_files_are_listed_and_removed_only_when_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, damaged, half = damaged_results(Path("results"))
+    with pytest.raises(UserError, match="2 files are damaged or half-written"):
+        invoke("results", "check")
+    assert damaged.exists() and half.exists()
+    assert "2 files removed" in invoke("results", "check", "--yes")
+    assert whole.exists() and not damaged.exists() and not half.exists()
+    assert "is whole" in invoke("results", "check")
 
 
 def test_summarise_cell_passes_the_shards_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from baft.cli.run import _checked, _say_stale, has_stale_lock, is_current, sole_run
+from baft.cli.run import _checked, _remove_damaged, _say_stale, has_stale_lock, is_current, sole_run
 from baft.errors import UserError
+from tests.results.synthetic import damaged_results
 
 
 def process(folder: Path, number: int, cwd: Path, *command: str) -> None:
@@ -46,23 +47,38 @@ def test_without_a_list_of_processes_no_lock_is_stale(tmp_path: Path) -> None:
 
 
 def test_a_second_run_is_refused_and_a_killed_one_lets_go(tmp_path: Path) -> None:
-    lock = tmp_path / "lock"
     code = (
         "import sys, pathlib, baft.cli.run as r\n"
         "with r.sole_run(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="another run is under way"), sole_run(lock):
+        with pytest.raises(UserError, match="another run is under way"), sole_run(tmp_path):
             pass
     finally:
         holder.kill()
         holder.communicate()
-    with sole_run(lock):
+    with sole_run(tmp_path):
         pass
+
+
+def test_a_run_is_refused_where_snakemake_is_at_work(tmp_path: Path) -> None:
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").touch()
+    with pytest.raises(UserError, match="Snakemake is at work in this folder"), sole_run(tmp_path):
+        pass
+
+
+def test_what_a_crash_damaged_goes_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    whole, damaged, half = damaged_results(tmp_path)
+    _remove_damaged(tmp_path)
+    assert whole.exists() and not damaged.parent.exists() and not half.exists()
+    assert f"1 damaged files are made again, {damaged}" in capsys.readouterr().out
+    _remove_damaged(tmp_path)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_report_is_current_until_something_it_shows_is_newer(tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def write_shard(
     return paths[0], paths[1]
 
 
+def damaged_results(root: Path) -> tuple[Path, Path, Path]:
+    """A whole result file, one without its end, and what a killed job was writing."""
+    whole, damaged = write_shard(root, {"model": "m", "method": "toy"}, [], [edit("a")])
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    half = whole.with_name(".part.parquet.7.tmp")
+    half.write_bytes(b"PAR1")
+    return whole, damaged, half
+
+
 def shard_rows(
     quality: tuple[float, float],
     records: int,

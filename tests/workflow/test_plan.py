@@ -1,5 +1,6 @@
 """The workflow as Snakemake plans it; each call costs seconds, so there are few."""
 
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +47,23 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert jobs["analyse_subspace"] == 2 * 2
     assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
     assert not {"collect_moments", "plot_basis_weights", "plot_method_picture"} & jobs.keys()
+
+
+def test_a_result_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
+    config = {"benchmarks": {"mini_zsre": {"shards": 2}}, "methods": ["reft"], "analysis": {"records": 0}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    summary = snakemake(tmp_path, "--configfile", str(tmp_path / "study.yaml"), "--summary").stdout
+    files = [tmp_path / line.split("\t")[0] for line in summary.splitlines()[1:]]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    edits = next(file for file in files if "edits" in file.parts and "shard=1" in file.parts)
+    for file in files:
+        os.utime(file, (1e9, 1e9))
+    edits.unlink()
+    jobs = planned(tmp_path, config)
+    assert jobs["edit_shard"] == jobs["summarise_cell"] == jobs["tabulate"] == 1
+    assert "measure_base" not in jobs
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,20 @@
+"""``baft status``: how far a study is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baft.cli.study import DEFAULT_CONFIG, read_plan
+
+app = typer.Typer()
+
+
+@app.command()
+def status(config: Annotated[Path, typer.Option(help="Config of the study.")] = DEFAULT_CONFIG) -> None:
+    """Print how many jobs are done, running and failed, why, how fast they are, and the hours used and left."""
+    from baft.report.status import status_text as run
+
+    typer.echo(run(read_plan(config)))

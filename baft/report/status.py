@@ -1,0 +1,184 @@
+"""How far a study is: told from its results folder while it runs, wherever its jobs are, without asking a cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+from tabulate import tabulate
+
+from baft.config import Plan, at
+
+State = Literal["done", "running", "silent", "failed", "waiting"]
+
+STATES: tuple[State, ...] = ("done", "running", "silent", "failed", "waiting")
+
+SILENCE = 900.0
+"""Seconds without a word after which a job is no longer counted as running."""
+
+_PROGRESS = re.compile(r": (\d+)/(\d+) edits, ([\d.]+) edits/s")
+_TRACEBACK = "Traceback (most recent call last)"
+# Failures and running jobs that are listed one by one.
+_LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: ``share`` of its edits is done, ``rate`` in edits a second, ``seconds`` it took once done."""
+
+    name: str
+    cell: Mapping[str, Any]
+    state: State
+    share: float = 0.0
+    rate: float = 0.0
+    seconds: float | None = None
+    edits: int = 0
+    said: str = ""
+
+
+def status_text(plan: Plan, now: float | None = None) -> str:
+    """The state of a study for a terminal. ``now`` is the time that logs are compared with, in seconds of the epoch."""
+    now = time.time() if now is None else now
+    shards = list(_shards(plan, now))
+    others = list(_others(plan))
+    summaries = plan.grid.curve_records()
+    counts = Counter(job.state for job in shards)
+    running = [job for job in shards if job.state == "running"]
+    done = [job for job in shards if job.seconds]
+    edits, seconds = sum(job.edits for job in done), sum(job.seconds or 0 for job in done)
+    lines = [
+        f"{plan.study.study}: {sum(path.is_file() for path in summaries)} of {len(summaries)} cells summarised; "
+        f"{len(shards)} jobs of edits: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]),
+        f"edits/s: {sum(job.rate for job in running):.2f} now in {len(running)} jobs"
+        + (f"; {edits / seconds:.2f} in a finished job, model load and scoring included" if seconds else ""),
+        *_hours(plan, shards, others),
+        "",
+        _table(shards),
+        *_listed("failed", [job for job in (*others, *shards) if job.state == "failed"]),
+        *_listed(f"silent for {SILENCE / 60:.0f} minutes or more", [job for job in shards if job.state == "silent"]),
+        *_listed("running", running),
+    ]
+    return "\n".join(lines)
+
+
+def _shards(plan: Plan, now: float) -> Iterator[Job]:
+    names = ("model", "method", "protocol", "benchmark", "seed", "shard")
+    layout = plan.layout
+    log, timing = layout.log("edit_shard", *names), layout.timing("edit_shard", *names)
+    for cell in plan.grid.shards():
+        files = [at(pattern, **cell) for pattern in (layout.probes, layout.edits)]
+        name = "edit_shard " + " ".join(str(cell[key]) for key in names)
+        if all(file.is_file() for file in files):
+            yield Job(name, cell, "done", 1.0, 0.0, _seconds(at(timing, **cell)), pq.read_metadata(files[1]).num_rows)
+        else:
+            yield _unfinished(name, cell, at(log, **cell), now)
+
+
+def _unfinished(name: str, cell: Mapping[str, Any], log: Path, now: float) -> Job:
+    try:
+        text, changed = log.read_text(errors="replace").rstrip(), log.stat().st_mtime
+    except OSError:
+        return Job(name, cell, "waiting")
+    if said := _last_words(text):
+        return Job(name, cell, "failed", said=said)
+    state: State = "running" if now - changed < SILENCE else "silent"
+    found = _PROGRESS.findall(text)
+    if not found:
+        return Job(name, cell, state, said="no edit yet")
+    done, total, rate = found[-1]
+    share = int(done) / max(1, int(total))
+    return Job(name, cell, state, share, float(rate), said=f"{done}/{total} edits, {rate} edits/s")
+
+
+def _others(plan: Plan) -> Iterator[Job]:
+    """Jobs of the other rules that use a model: finished ones with their time; and failed ones of all rules."""
+    study, layout = plan.study, plan.layout
+    for model in study.models:
+        methods = plan.methods
+        layers = {Path(file).stem.removeprefix("layer-") for m in methods for file in plan.moment_files(model, m)}
+        asked = [
+            *((rule, {"benchmark": b}) for rule in ("measure_base", "analyse_subspace") for b in study.benchmarks),
+            *(("collect_moments", {"layer": layer}) for layer in sorted(layers)),
+        ]
+        for rule, values in asked:
+            seconds = _seconds(at(layout.timing(rule, "model", *values), model=model, **values))
+            if seconds is not None:
+                yield Job(rule, {"model": model}, "done", seconds=seconds)
+    for log in sorted((Path(study.results) / "logs").glob("*/*.log")):
+        timing = Path(study.results, "timings", log.parent.name, f"{log.stem}.jsonl")
+        finished = timing.is_file() and timing.stat().st_mtime >= log.stat().st_mtime
+        if log.parent.name != "edit_shard" and not finished and (said := _last_words(log.read_text(errors="replace"))):
+            yield Job(f"{log.parent.name} {log.stem}", {}, "failed", said=said)
+
+
+def _last_words(text: str) -> str:
+    """What a job that failed said last; nothing if it did not."""
+    last = text.rstrip().rpartition("\n")[2]
+    return last if last.startswith("baft: ") or _TRACEBACK in text else ""
+
+
+def _seconds(timing: Path) -> float | None:
+    try:
+        return float(json.loads(timing.read_text().splitlines()[-1])["s"])
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+
+
+def _hours(plan: Plan, shards: Sequence[Job], others: Sequence[Job]) -> list[str]:
+    """Hours of jobs and of GPUs: used by what is finished, left if the rest takes as long as its like has taken."""
+    gpus = {model: section.resources.gpu for model, section in plan.study.models.items()}
+    used = [(job.cell["model"], job.seconds) for job in (*shards, *others) if job.seconds]
+    left = list(_left(shards))
+    unknown = sum(seconds is None for _, seconds in left)
+    lines = []
+    for what, weight in (("job", dict.fromkeys(gpus, 1)), ("GPU", gpus)):
+        if any(weight.values()):
+            spent = sum(weight[model] * seconds for model, seconds in used) / 3600
+            ahead = sum(weight[model] * (seconds or 0) for model, seconds in left) / 3600
+            lines.append(f"{what} hours: {spent:.1f} used by finished jobs, about {ahead:.1f} left for edits")
+    if unknown:
+        lines.append(f"(not counting {unknown} jobs of models that no job has finished of)")
+    return lines
+
+
+def _left(shards: Sequence[Job]) -> Iterator[tuple[str, float | None]]:
+    """Of each job ahead, its model and the seconds left; None if nothing of that model has finished."""
+    levels = (
+        ("model", "method", "protocol", "benchmark"),
+        ("model", "method", "protocol"),
+        ("model", "method"),
+        ("model",),
+    )
+    times: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for job in shards:
+        if job.seconds:
+            for level in levels:
+                times[tuple(job.cell[name] for name in level)].append(job.seconds)
+    means = {key: sum(found) / len(found) for key, found in times.items()}
+    for job in shards:
+        if job.state != "done":
+            keys = (tuple(job.cell[name] for name in level) for level in levels)
+            mean = next((means[key] for key in keys if key in means), None)
+            yield job.cell["model"], None if mean is None else mean * (1 - job.share)
+
+
+def _table(shards: Iterable[Job]) -> str:
+    rows: dict[tuple[str, str], Counter[State]] = defaultdict(Counter)
+    for job in shards:
+        rows[job.cell["model"], job.cell["method"]][job.state] += 1
+    body = [[*key, *(counts[state] or "" for state in STATES)] for key, counts in rows.items()]
+    return tabulate(body, ["model", "method", *STATES])
+
+
+def _listed(what: str, jobs: Sequence[Job]) -> list[str]:
+    if not jobs:
+        return []
+    more = [f"  and {len(jobs) - _LISTED} more"] if len(jobs) > _LISTED else []
+    return ["", f"{what}:", *(f"  {job.name}: {job.said}" for job in jobs[:_LISTED]), *more]

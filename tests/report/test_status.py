@@ -1,0 +1,95 @@
+"""The state of a study as its files tell it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from baft.config import Plan, at, parse_study
+from baft.report.status import SILENCE, status_text
+from tests.results.synthetic import edit, write_shard
+
+NOW = 1_000_000.0
+NAMES = ("model", "method", "protocol", "benchmark", "seed", "shard")
+CELL = {"model": "m", "method": "reft", "protocol": "single", "benchmark": "mini_zsre", "seed": 0}
+
+
+def plan(folder: Path, gpu: int = 2) -> Plan:
+    models = {"m": {"resources": {"gpu": gpu}}}
+    config = {"results": str(folder), "models": models, "benchmarks": {"mini_zsre": {"shards": 4}}, "methods": ["reft"]}
+    return Plan(parse_study(config))
+
+
+def log(study: Plan, shard: int, text: str, age: float = 0) -> None:
+    path = at(study.layout.log("edit_shard", *NAMES), **CELL, shard=shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (NOW - age, NOW - age))
+
+
+def timing(study: Plan, rule: str, seconds: float, **values: object) -> Path:
+    path = at(study.layout.timing(rule, *values), **values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"s": seconds}) + "\n")
+    return path
+
+
+def test_every_state_is_told_from_the_files(tmp_path: Path) -> None:
+    study = plan(tmp_path)
+    write_shard(tmp_path, CELL | {"shard": 0}, [], [edit("a"), edit("b"), edit("c")])
+    timing(study, "edit_shard", 1800, **CELL, shard=0)
+    timing(study, "measure_base", 360, model="m", benchmark="mini_zsre")
+    log(study, 0, "baft: an earlier attempt failed.\n")
+    log(study, 1, "x: 1/4 edits, 0.10 edits/s, 30 s left\nx: 2/4 edits, 0.25 edits/s, 8 s left\n", SILENCE - 1)
+    log(study, 2, "x: 1/4 edits, 0.10 edits/s, 30 s left\n", SILENCE + 1)
+    log(study, 3, "Traceback (most recent call last):\n  …\nRuntimeError: it broke\n")
+    lines = status_text(study, NOW).splitlines()
+    assert lines[0] == "embedded: 0 of 1 cells summarised; 4 jobs of edits: 1 done, 1 running, 1 silent, 1 failed"
+    assert lines[1] == f"edits/s: 0.25 now in 1 jobs; {3 / 1800:.2f} in a finished job, model load and scoring included"
+    # 0.5 h and 0.1 h are used; a half, three quarters and a whole of 0.5 h are left.
+    assert lines[2] == "job hours: 0.6 used by finished jobs, about 1.1 left for edits"
+    assert lines[3] == "GPU hours: 1.2 used by finished jobs, about 2.2 left for edits"
+    assert lines[-8:] == [
+        "failed:",
+        "  edit_shard m reft single mini_zsre 0 3: RuntimeError: it broke",
+        "",
+        "silent for 15 minutes or more:",
+        "  edit_shard m reft single mini_zsre 0 2: 1/4 edits, 0.10 edits/s",
+        "",
+        "running:",
+        "  edit_shard m reft single mini_zsre 0 1: 2/4 edits, 0.25 edits/s",
+    ]
+
+
+def test_before_anything_ran_nothing_is_guessed(tmp_path: Path) -> None:
+    text = status_text(plan(tmp_path, gpu=0), NOW)
+    assert "4 jobs of edits: 4 waiting" in text
+    assert "GPU" not in text and "finished job," not in text
+    assert "(not counting 4 jobs of models that no job has finished of)" in text
+
+
+def test_failures_of_other_rules_count_until_a_later_attempt_finished(tmp_path: Path) -> None:
+    study = plan(tmp_path)
+    failed = at(study.layout.log("prepare_model", "model"), model="m")
+    failed.parent.mkdir(parents=True)
+    failed.write_text("baft: the model cannot be had.\n")
+    os.utime(failed, (NOW, NOW))
+    assert "  prepare_model m: baft: the model cannot be had." in status_text(study, NOW)
+    os.utime(timing(study, "prepare_model", 3, model="m"), (NOW + 1, NOW + 1))
+    assert "failed:" not in status_text(study, NOW)
+
+
+@pytest.mark.parametrize("notice", ["", "UserWarning: something is deprecated\n"])
+def test_a_library_that_talks_has_not_failed(tmp_path: Path, notice: str) -> None:
+    study = plan(tmp_path)
+    log(study, 1, notice)
+    assert "1 running, 3 waiting" in status_text(study, NOW)
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, baft.cli.status, baft.report.status; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
