@@ -6,6 +6,7 @@ The rules look everything up here. Look-ups are of dictionaries, for a large stu
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -43,6 +44,7 @@ class Grid(Section):
     points: tuple[str, ...] = Field((), description="Labels of the swept points, which only trade-off curves show.")
     protocols: dict[str, tuple[str, ...]] = Field(description="Labels of the protocols, with the benchmarks of each.")
     benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
+    analysed: tuple[str, ...] = Field((), description="Labels of the benchmarks of the analysis.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
 
@@ -80,7 +82,7 @@ class Grid(Section):
     def bases(self) -> list[Path]:
         """Files of the analysis, one a model and benchmark, in the order of the config."""
         pattern = Layout(self.results, "").bases
-        return [at(pattern, model=m, benchmark=b) for m, b in product(self.models, self.benchmarks)]
+        return [at(pattern, model=m, benchmark=b) for m, b in product(self.models, self.analysed)]
 
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")
@@ -142,8 +144,9 @@ class Plan:
             models=tuple(study.models),
             methods=tuple(study.methods),
             points=tuple(self.points),
-            protocols={label: self._benchmarks_of(label) for label in study.protocols},
+            protocols={label: self._chosen(protocol.benchmarks) for label, protocol in study.protocols.items()},
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
+            analysed=self._chosen(study.analysis.benchmarks),
             seeds=tuple(study.seeds),
             statistics=study.statistics.model_copy(update={"reference": study.reference}),
         )
@@ -282,7 +285,9 @@ class Plan:
     @functools.cached_property
     def _cells(self) -> dict[Key, Cell]:
         study = self.study
-        where = [(protocol, benchmark) for protocol in study.protocols for benchmark in self._benchmarks_of(protocol)]
+        where = [
+            (protocol, benchmark) for protocol, benchmarks in self.grid.protocols.items() for benchmark in benchmarks
+        ]
         axes = product(study.models, self.methods, where, study.seeds)
         return {
             (model, method, protocol, benchmark, str(seed)): Cell(
@@ -298,9 +303,9 @@ class Plan:
             for model, method, (protocol, benchmark), seed in axes
         }
 
-    def _benchmarks_of(self, protocol: str) -> tuple[str, ...]:
-        chosen = self.study.protocols[protocol].benchmarks
-        return tuple(label for label in self.study.benchmarks if not chosen or label in chosen)
+    def _chosen(self, benchmarks: Sequence[str]) -> tuple[str, ...]:
+        """Those benchmarks in the order of the config; all of them if none is named."""
+        return tuple(label for label in self.study.benchmarks if not benchmarks or label in benchmarks)
 
     def _spec(self, model: str, label: str) -> MethodSpec:
         return MethodSpec(label=label, method=self._method(label), settings=self._settings(model, label))

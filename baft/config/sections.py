@@ -234,6 +234,7 @@ class AnalysisConfig(Section):
     """The edits of ReFT and BaFT that are looked into, on the first records of each benchmark."""
 
     records: int = Field(8, ge=0, description="Records of each benchmark; 0 leaves the analysis out.")
+    benchmarks: Listed[Label] = Field((), description="Only these benchmarks; all of them unless given.")
     rank: int = Field(12, ge=1, description="Rank of the edits.")
     layer: int | float | None = Field(
         None, ge=0, description="Block that is edited, or a share of the depth; null for the methods' own."

@@ -105,12 +105,13 @@ class Study(Section):
     )
 
     @model_validator(mode="after")
-    def _protocols_name_benchmarks(self) -> Self:
-        for label, protocol in self.protocols.items():
-            for name in protocol.benchmarks:
+    def _chosen_benchmarks_are_there(self) -> Self:
+        chosen = {f"protocols.{label}": protocol.benchmarks for label, protocol in self.protocols.items()}
+        for place, names in (chosen | {"analysis": self.analysis.benchmarks}).items():
+            for name in names:
                 if name not in self.benchmarks:
                     known = ", ".join(self.benchmarks)
-                    raise ValueError(f"protocols.{label}.benchmarks has {name!r}, but must have some of {known}")
+                    raise ValueError(f"{place}.benchmarks has {name!r}, but must have some of {known}")
         return self
 
     @field_validator("seeds")

@@ -142,3 +142,26 @@ def test_the_layout_of_the_analysis_is_that_of_the_result_files() -> None:
     assert grid.bases() == [
         partition_path("results/bases", **model, benchmark=b) for b in ("mini_zsre", "mini_wikibio")
     ]
+
+
+def test_protocols_and_the_analysis_may_be_for_some_benchmarks_only() -> None:
+    benchmarks = {"mini_zsre": {}, "mini_wikibio": {}}
+    protocols = {"single": {}, "long": {"length": 5, "benchmarks": ["mini_wikibio"]}}
+    plan = Plan(
+        parse_study(
+            {
+                "benchmarks": benchmarks,
+                "methods": ["none", "baft"],
+                "protocols": protocols,
+                "analysis": {"benchmarks": ["mini_zsre"]},
+            }
+        )
+    )
+    cells = {(path.parts[4], path.parts[5]) for path in plan.grid.records()}
+    assert cells == {
+        ("protocol=single", "benchmark=mini_zsre"),
+        ("protocol=single", "benchmark=mini_wikibio"),
+        ("protocol=long", "benchmark=mini_wikibio"),
+    }
+    assert plan.sequences is not None and len(plan.sequences.records()) == 2
+    assert [path.parts[-2] for path in plan.grid.bases()] == ["benchmark=mini_zsre"]

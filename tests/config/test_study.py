@@ -62,6 +62,8 @@ def complaint(config: dict) -> str:
             ["protocols.c", "at has 15", "multiples of size 10"],
         ),
         ({"protocols": {"c": {"length": 10, "at": [11]}}}, ["protocols.c", "at has 11", "at most 10"]),
+        ({"protocols": {"c": {"benchmarks": ["x"]}}}, ["protocols.c.benchmarks has 'x'", "some of mini_wiki_recent"]),
+        ({"analysis": {"benchmarks": ["x"]}}, ["analysis.benchmarks has 'x'", "some of mini_wiki_recent"]),
         ({"seeds": [0, 0]}, ["seeds", "0 is in the list twice"]),
         ({"seeds": [-1]}, ["seeds.0 is -1"]),
         ({"evaluation": {"stop": [""]}}, ["evaluation.stop.0"]),
