@@ -74,7 +74,8 @@ def edit(
         raise UserError("There is no request: give at least one, with prompt and target.")
     chosen = method_settings(method, model_label, settings)
     outcome = create(method, chosen).fit(engine, [wanted], None, Context(seed))
-    if (error := outcome.reports[0].error) is not None:
+    (report,) = outcome.reports
+    if (error := next(iter(report.failed.values()), report.error)) is not None:
         raise UserError(f"The edit failed: {error}.")
     return EditedModel(engine, outcome.state, {"method": method, "settings": chosen, "seed": seed})
 

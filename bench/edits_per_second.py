@@ -86,7 +86,7 @@ def whole_model(engine: Engine, method: Baft, request: Request, general: Tensor)
         loss = torch.nn.functional.cross_entropy(logits[len(prompt) - 1 : -1], ids[0, len(prompt) :])
         _, moved = update(irrelevant, rotation)
         loss = loss + settings.locality * (moved.square().sum(-1) / irrelevant.square().sum(-1)).mean()
-        loss = loss + settings.balance * imbalance(gates_seen[0])[0]
+        loss = loss + settings.balance * imbalance(gates_seen[0], torch.tensor([settings.rank], device=ids.device))[0]
         adam.zero_grad()
         torch.autograd.backward(loss)
         adam.step()

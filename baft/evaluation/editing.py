@@ -38,7 +38,10 @@ def edit_step(
     state: EditState | None,
     context: Context,
 ) -> tuple[Outcome, Cost]:
-    """Edits stream s with ``records[s]``, going on from ``state``; a stream that cannot be edited stays as it was."""
+    """Edits stream s with ``records[s]``, going on from ``state``.
+
+    A record that cannot be used fails alone; a stream that cannot be edited stays as it was.
+    """
     if engine.model.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
@@ -56,9 +59,6 @@ def weight_of(engine: Engine, method: Method, batch: Sequence[Record]) -> int:
 
 def _fit(engine: Engine, method: Method, batches: Batches, state: EditState | None, context: Context) -> Outcome:
     try:
-        for batch in batches:
-            for request in batch:
-                engine.check_length(method.weight(engine, request), request.prompt)
         return method.fit(engine, batches, state, context)
     except (UserError, RuntimeError, ValueError) as error:
         if out_of_memory(error):

@@ -84,8 +84,7 @@ class Runner:
         outcome, cost = edit_step(self.engine, self.method, batches, state, self.context)
         failed = dict(reached.failed or {})
         for batch, report in zip(batches, outcome.reports, strict=True):
-            if report.error is not None:
-                failed |= {record.id: report.error for record in batch}
+            failed |= {record.id: why for record in batch if (why := report.of(record.id).error) is not None}
         wanted = [
             Scoring(place, streams[s], records, moment, streams[s].edits(step), failed)
             for place, s in enumerate(active)
@@ -114,13 +113,13 @@ def _edit_rows(stream: Stream, step: int, report: Report, outcome: Outcome, cost
             "record_id": record.id,
             "stream_id": stream.id,
             "step": step,
-            "optimiser_steps": report.steps,
-            "loss": report.loss,
+            "optimiser_steps": own.steps,
+            "loss": own.loss,
             "seconds": cost.seconds / edits,
             "peak_memory": cost.memory,
             "parameters_trained": outcome.trained,
             "parameters_changed": outcome.changed,
-            "error": report.error,
+            "error": own.error,
         }
-        for record in stream.batches[step]
+        for record, own in ((record, report.of(record.id)) for record in stream.batches[step])
     ]

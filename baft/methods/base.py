@@ -53,11 +53,19 @@ def digest(prompt: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Of one stream's batch: optimiser steps taken, the last loss, and why the edit failed, or None."""
+    """Of one stream's batch: optimiser steps taken, the last loss, and why nothing of it was edited, or None.
+
+    ``failed`` are requests that failed by themselves, and why, by id; the others of the batch were edited without them.
+    """
 
     steps: int = 0
     loss: float | None = None
     error: str | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, request: str) -> Report:
+        """What concerns the request of that id."""
+        return Report(error=self.failed[request]) if request in self.failed else self
 
 
 @dataclass(frozen=True)
@@ -93,20 +101,46 @@ class Method(ABC):
     def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         """Edits stream s with the requests of ``batches[s]``, going on from ``state`` (None: the unedited model).
 
-        All batches are edited side by side, and each gives what it would give alone. A stream whose report has an error is
-        left as it was.
+        All batches are edited side by side, and each gives what it would give alone. A request that this method cannot use
+        fails alone. A stream whose report has an error is left as it was.
         """
-        outcome = self.edit(engine, batches, state, context)
-        failed = [s for s, report in enumerate(outcome.reports) if report.error is not None]
-        return replace(outcome, state=outcome.state.put_back(failed, state)) if failed else outcome
+        refused = [
+            {request.id: why for request in batch if (why := self.refusal(engine, request)) is not None}
+            for batch in batches
+        ]
+        usable = [
+            [request for request in batch if request.id not in why] for batch, why in zip(batches, refused, strict=True)
+        ]
+        part = [s for s, batch in enumerate(usable) if batch]
+        reports = [Report(error=next(iter(why.values()), None), failed=why) for why in refused]
+        if not part:
+            return Outcome(state or EditState(len(batches)), tuple(reports))
+        whole = len(part) == len(batches)
+        earlier = state if whole or state is None else state.select(part)
+        outcome = self.edit(engine, [usable[s] for s in part], earlier, context)
+        for s, report in zip(part, outcome.reports, strict=True):
+            reports[s] = replace(report, failed={**refused[s], **report.failed})
+        # Any stream will do in the place of one that is put back.
+        place = [part.index(s) if s in part else 0 for s in range(len(batches))]
+        edited = outcome.state if whole else outcome.state.select(place)
+        errors = [s for s, report in enumerate(reports) if report.error is not None]
+        return replace(outcome, state=edited.put_back(errors, state) if errors else edited, reports=tuple(reports))
 
     @abstractmethod
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         """What :meth:`fit` does, but for the streams with an error: what is in their deltas does not matter.
 
-        A request that this method cannot use is reported as its stream's error. A stream whose delta in ``state`` is blank
+        No batch is empty, and none has a request that is refused. A stream whose delta in ``state`` is blank
         (all zeros) is an unedited one.
         """
+
+    def refusal(self, engine: Engine, request: Request) -> str | None:
+        """Why this method cannot use ``request``, or None."""
+        try:
+            engine.check_length(self.weight(engine, request), request.prompt)
+        except UserError as error:
+            return str(error).rstrip(".")
+        return None
 
     def weight(self, engine: Engine, request: Request) -> int:
         """Tokens that one request puts into a training batch: what the token budget counts."""

@@ -6,6 +6,7 @@ output there that makes the model say the target. Requests of one batch are edit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,35 +83,34 @@ class Rome(Method):
     def weight(self, engine: Engine, request: Request) -> int:
         return super().weight(engine, request) * (2 + self.settings.prefixes)
 
+    def refusal(self, engine: Engine, request: Request) -> str | None:
+        if engine.text.last_token_of(request.prompt, request.subject) is None:
+            return f"the subject {request.subject!r} is not in the prompt, and ROME edits at its last token"
+        return super().refusal(engine, request)
+
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site, count = self.site(engine), len(batches)
         deltas: dict[Site, Delta] = dict(deltas_of(state))
-        reports = [Report() for _ in batches]
+        steps, loss = [0] * count, [math.nan] * count
+        failed: list[dict[str, str]] = [{} for _ in batches]
         for turn in range(max(len(batch) for batch in batches)):
-            streams = []
-            for s, batch in enumerate(batches):
-                if turn >= len(batch) or reports[s].error is not None:
-                    continue
-                if engine.text.last_token_of(batch[turn].prompt, batch[turn].subject) is None:
-                    reports[s] = Report(error=_no_subject(batch[turn]))
-                    continue
-                streams.append(s)
-            if not streams:
-                continue
+            streams = [s for s, batch in enumerate(batches) if turn < len(batch)]
             index = torch.tensor(streams, device=engine.model.device)
             standing = {known: delta.select(index) for known, delta in deltas.items()}
             update, fit = self._edit(engine, [batches[s][turn] for s in streams], site, standing, context)
             for i, s in enumerate(streams):
-                reports[s] = Report(reports[s].steps + fit.steps[i], fit.loss[i], fit.errors[i])
-            deltas[site] = _appended(deltas.get(site), update, index, count)
-        widths = engine.model.widths(site)
-        if site not in deltas:
-            empty = (
-                torch.zeros(count, 1, width, dtype=engine.model.precision, device=engine.model.device)
-                for width in widths
+                steps[s], loss[s] = steps[s] + fit.steps[i], fit.loss[i]
+                if (error := fit.errors[i]) is not None:
+                    failed[s][batches[s][turn].id] = error
+            deltas[site] = _appended(deltas.get(site), _without_failed(update, fit), index, count)
+        reports = tuple(
+            Report(
+                steps[s], loss[s], next(iter(failed[s].values())) if len(failed[s]) == len(batch) else None, failed[s]
             )
-            deltas[site] = LowRank(Everywhere(), *empty)
-        return Outcome(EditState(count, deltas), tuple(reports), trained=widths[1], changed=widths[0] * widths[1])
+            for s, batch in enumerate(batches)
+        )
+        widths = engine.model.widths(site)
+        return Outcome(EditState(count, deltas), reports, trained=widths[1], changed=widths[0] * widths[1])
 
     def _edit(
         self, engine: Engine, requests: Sequence[Request], site: Site, standing: Mapping[Site, Delta], context: Context
@@ -195,10 +195,6 @@ def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) 
     return LowRank(Everywhere(), down[:, None].to(key.dtype), (wanted - value)[:, None])
 
 
-def _no_subject(request: Request) -> str:
-    return f"the subject {request.subject!r} is not in the prompt, and ROME edits at its last token"
-
-
 def _value_rows(engine: Engine, stream: int, request: Request, texts: Sequence[str]) -> list[Row]:
     rows = []
     for text in texts:
@@ -228,6 +224,12 @@ def _look_up(
     at = torch.arange(len(rows), device=x.device)
     x, y = (t[at, batch.mark].to(engine.model.precision).reshape(len(requests), len(texts), -1) for t in (x, y))
     return _Target(x.mean(1), y.mean(1), y[:, 0])
+
+
+def _without_failed(update: LowRank, fit: Fit) -> LowRank:
+    """``update`` with zeros for the streams whose edit failed."""
+    failed = torch.tensor([error is not None for error in fit.errors], device=update.up.device)[:, None, None]
+    return update.with_tensors({name: t.masked_fill(failed, 0) for name, t in update.tensors().items()})
 
 
 def _appended(previous: Delta | None, update: LowRank, streams: Tensor, count: int) -> LowRank:

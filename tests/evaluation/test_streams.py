@@ -148,6 +148,21 @@ def test_one_record_that_cannot_be_edited_costs_no_other(tmp_path: Path) -> None
     assert [r["logprob_after"] for r in after] == pytest.approx([r["logprob_after"] for r in single], abs=1e-9)
 
 
+@pytest.mark.parametrize("name", ["reft", "rome"])
+def test_one_record_that_cannot_be_used_costs_no_other_of_its_batch(name: str, tmp_path: Path) -> None:
+    long = Record("long", "France", "France " * 600, "Rome", (Probe("reliability", "", 0, "France is", ("Rome",)),))
+    tiny = engine("llama", torch.float64)
+    mixed, edits = Job(
+        tmp_path / "a", tiny, name, ProtocolConfig(size=3, length=2), [RECORDS[0], long, *RECORDS[1:5]]
+    ).run()
+    assert [r["record_id"] for r in edits if r["error"]] == ["long"]
+    assert next(r for r in edits if r["error"])["loss"] is None
+    assert {r["record_id"] for r in mixed if r["error"]} == {"long"}
+    plain, _ = Job(tmp_path / "b", tiny, name, ProtocolConfig(size=2), RECORDS[:2]).run()
+    after = [r for r in mixed if r["moment"] == "immediate" and r["record_id"] in ("r0", "r1")]
+    assert [r["logprob_after"] for r in after] == pytest.approx([r["logprob_after"] for r in plain], abs=1e-9)
+
+
 def test_what_another_job_left_is_not_used(tmp_path: Path) -> None:
     tiny, protocol = engine("llama"), ProtocolConfig()
     Job(tmp_path, tiny, "reft", protocol, RECORDS).run()

@@ -79,6 +79,31 @@ def test_a_failed_stream_is_unedited_and_costs_no_other(label: str, poisoned: En
 
 
 @pytest.mark.parametrize("label", METHODS)
+def test_a_request_that_cannot_be_used_fails_alone_in_its_batch(label: str) -> None:
+    tiny = engine("llama", torch.float64)
+    endless = Request("endless", "France " * 600, "Rome", "France")
+    state = fit(tiny, label, [[r] for r in REQUESTS[5:8]]).state
+    outcome = fit(tiny, label, [[REQUESTS[0], endless, REQUESTS[1]], [REQUESTS[2]], [endless]], state)
+    assert [report.error is None for report in outcome.reports] == [True, True, False]
+    for report in (outcome.reports[0], outcome.reports[2]):
+        assert report.failed.keys() == {"endless"}
+        assert "the model reads at most 512" in (report.of("endless").error or "")
+    assert outcome.reports[0].of("r0") == outcome.reports[0].of("r1") == outcome.reports[0]
+    without = fit(tiny, label, [[REQUESTS[0], REQUESTS[1]], [REQUESTS[2]]], state.select([0, 1])).state
+    after, unchanged = answers(tiny, outcome.state, [0, 1]), answers(tiny, outcome.state, [2])
+    torch.testing.assert_close(after, answers(tiny, without, [0, 1]), atol=1e-8, rtol=1e-8)
+    assert torch.equal(unchanged, answers(tiny, state, [2]))
+
+
+def test_an_edit_of_a_rome_batch_that_diverges_fails_alone(poisoned: Engine) -> None:
+    outcome = fit(poisoned, "rome", [[REQUESTS[0], POISONED, REQUESTS[1]], [POISONED]])
+    assert [report.error is None for report in outcome.reports] == [True, False]
+    assert outcome.reports[0].failed.keys() == outcome.reports[1].failed.keys() == {"bad"}
+    without = fit(poisoned, "rome", [[REQUESTS[0], REQUESTS[1]]]).state
+    torch.testing.assert_close(answers(poisoned, outcome.state, [0]), answers(poisoned, without, [0]))
+
+
+@pytest.mark.parametrize("label", METHODS)
 def test_a_failed_stream_keeps_its_earlier_edits(label: str, poisoned: Engine) -> None:
     earlier = fit(poisoned, label, [[r] for r in REQUESTS[4:8]]).state
     later = fit(poisoned, label, BATCHES, earlier)
