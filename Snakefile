@@ -17,6 +17,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/edit.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/sequence.smk"
+include: "workflow/rules/sensitivity.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -33,5 +34,6 @@ rule all:
             suffix=["pdf", "png", "csv"],
         ),
         SEQUENCES,
+        SENSITIVITY,
         # Else a result file that was removed would be missed only as long as nothing had been made of it.
         plan.result_files(),

@@ -129,6 +129,15 @@ def plot_batched_sequence_length(grid: GridOption, out: Figure) -> None:
     run(cells.records(), out, cells.statistics)
 
 
+@app.command()
+def plot_sensitivity(grid: GridOption, out: Figure) -> None:
+    """Draw success and locality over layer and rank."""
+    from baft.report.figures import plot_sensitivity as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), out, cells.statistics)
+
+
 @app.command("config-schema")
 def print_schema() -> None:
     """Print the JSON schema of the config."""

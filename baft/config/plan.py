@@ -18,10 +18,10 @@ from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec
 from baft.config.layout import Layout, at
 from baft.config.messages import unknown
 from baft.config.methods import FOLDER, check_settings, known_methods, method_settings, read_method
-from baft.config.sections import Section, StatisticsConfig
+from baft.config.sections import Section, SensitivityConfig, StatisticsConfig
 from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
-from baft.config.sweeps import Point, line_of, points_of
+from baft.config.sweeps import Point, lattice_of, line_of, points_of
 from baft.errors import UserError
 
 Key = tuple[str, str, str, str, str]
@@ -112,23 +112,42 @@ class Plan:
                     check_settings(file, {setting: value}, f"methods.{label}.sweep")
             for model in self.study.models:
                 self._merged(model, label, line)
+        if self.study.sensitivity is not None:
+            self._check_lattice(self.study.sensitivity)
+
+    def _check_lattice(self, chosen: SensitivityConfig) -> None:
+        line = self._lines[chosen.method]
+        file = read_method(line.method, self.methods_folder)
+        for setting, values in (("layer", chosen.layer), ("rank", chosen.rank)):
+            if setting not in file.defaults:
+                raise UserError(
+                    f"sensitivity.method is '{chosen.method}', but must be a method with a layer and a rank; "
+                    f"'{line.method}' has no {setting}."
+                )
+            for value in values:
+                check_settings(file, {setting: value}, "sensitivity")
 
     @functools.cached_property
     def points(self) -> dict[str, Point]:
         """The swept points by label; a value that a line has for every model anyway makes none."""
         return {
-            label: point
-            for label, point in points_of(self.study.methods).items()
-            if any(
-                self._merged(model, label, point) != self._merged(model, line_of(label), self._lines[line_of(label)])
-                for model in self.study.models
-            )
+            label: point for label, point in points_of(self.study.methods).items() if not self._is_line(label, point)
         }
+
+    @functools.cached_property
+    def lattice(self) -> dict[str, Point]:
+        """What the map over layer and rank shows, by label; a pair that the line has for every model is the line."""
+        chosen = self.study.sensitivity
+        if chosen is None:
+            return {}
+        points = lattice_of(chosen, self._lines[chosen.method])
+        own = {line_of(label) if self._is_line(label, point) else label: point for label, point in points.items()}
+        return {label: self._lines.get(label, point) for label, point in own.items()}
 
     @functools.cached_property
     def methods(self) -> dict[str, Point]:
         """Every method as it is run, lines before swept points, by label."""
-        return self._lines | self.points
+        return self._lines | self.points | self.lattice
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -158,6 +177,16 @@ class Plan:
         chosen = {label: benchmarks for label, benchmarks in self.grid.protocols.items() if label in long}
         return self.grid.model_copy(update={"protocols": chosen}) if chosen else None
 
+    @functools.cached_property
+    def sensitivity(self) -> Grid | None:
+        """The cells of the map over layer and rank; None if there is none."""
+        chosen = self.study.sensitivity
+        if chosen is None:
+            return None
+        protocol = chosen.protocol or next(iter(self.study.protocols))
+        protocols = {protocol: self.grid.protocols[protocol]}
+        return self.grid.model_copy(update={"methods": tuple(self.lattice), "points": (), "protocols": protocols})
+
     def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
         """What an edit job is told, as JSON."""
         return self._cells[model, method, protocol, benchmark, seed].spec()
@@ -177,8 +206,13 @@ class Plan:
         shared = [at(layout.base, model=model, benchmark=label) for model in study.models for label in study.benchmarks]
         for label in study.benchmarks:
             shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
-        shards = [at(pattern, **shard) for shard in self.grid.shards() for pattern in (layout.probes, layout.edits)]
-        return [*shared, *shards, *self.grid.curve_records(), *(self.grid.bases() if self.analyses else [])]
+        grids = [grid for grid in (self.grid, self.sensitivity) if grid is not None]
+        cells = [shard for grid in grids for shard in grid.shards()]
+        shards = [at(pattern, **shard) for shard in cells for pattern in (layout.probes, layout.edits)]
+        records = [path for grid in grids for path in grid.curve_records()]
+        bases = self.grid.bases() if self.analyses else []
+        # What the map shares with the rest is there once.
+        return list(dict.fromkeys([*shared, *shards, *records, *bases]))
 
     @functools.cached_property
     def analyses(self) -> tuple[str, ...]:
@@ -306,6 +340,14 @@ class Plan:
     def _chosen(self, benchmarks: Sequence[str]) -> tuple[str, ...]:
         """Those benchmarks in the order of the config; all of them if none is named."""
         return tuple(label for label in self.study.benchmarks if not benchmarks or label in benchmarks)
+
+    def _is_line(self, label: str, point: Point) -> bool:
+        """Whether a point has what its line has anyway, for every model."""
+        line = line_of(label)
+        return all(
+            self._merged(model, label, point) == self._merged(model, line, self._lines[line])
+            for model in self.study.models
+        )
 
     def _spec(self, model: str, label: str) -> MethodSpec:
         return MethodSpec(label=label, method=self._method(label), settings=self._settings(model, label))

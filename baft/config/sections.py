@@ -244,6 +244,23 @@ class AnalysisConfig(Section):
     )
 
 
+class SensitivityConfig(Section):
+    """One method at every pair of some layers and ranks, for a map of success and locality over both."""
+
+    method: Label = Field(description="Label of a method of the study, one with a layer and a rank.")
+    layer: Listed[int | float] = Field(min_length=1, description="Layers; a float is a share of the depth.")
+    rank: Listed[int] = Field(min_length=1, description="Ranks.")
+    protocol: Label | None = Field(None, description="Label of a protocol; null for the first.")
+
+    @field_validator("layer", "rank")
+    @classmethod
+    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = next((value for value in values if values.count(value) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"{repeated!r} is in the list twice")
+        return values
+
+
 class StatisticsConfig(Section):
     """Intervals of the tables and figures."""
 

@@ -22,6 +22,7 @@ from baft.config.sections import (
     MomentsConfig,
     ProtocolConfig,
     Section,
+    SensitivityConfig,
     StatisticsConfig,
     _empty_section,
 )
@@ -100,6 +101,9 @@ class Study(Section):
     analysis: Annotated[AnalysisConfig, BeforeValidator(_empty_section)] = Field(
         AnalysisConfig(), description="Edits of ReFT and BaFT that are looked into."
     )
+    sensitivity: SensitivityConfig | None = Field(
+        None, description="One method over layers and ranks; null for no such map."
+    )
     statistics: Annotated[StatisticsConfig, BeforeValidator(_empty_section)] = Field(
         StatisticsConfig(), description="Intervals of the tables and figures."
     )
@@ -129,6 +133,19 @@ class Study(Section):
             raise ValueError(
                 f"statistics.reference is {reference!r}, but must be one of the methods: {', '.join(self.methods)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _map_is_of_what_is_run(self) -> Self:
+        chosen = self.sensitivity
+        if chosen is None:
+            return self
+        for key, value, known in (
+            ("method", chosen.method, self.methods),
+            ("protocol", chosen.protocol, self.protocols),
+        ):
+            if value is not None and value not in known:
+                raise ValueError(f"sensitivity.{key} is {value!r}, but must be one of {', '.join(known)}")
         return self
 
     def located(self, path: str) -> str:

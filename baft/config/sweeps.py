@@ -1,16 +1,17 @@
 """Sweeps: one line of the comparison at several values of one of its settings, each a method of the study by itself.
 
-The label of a swept point is ``line@setting-value``. No label in a config has an ``@``, so that what belongs together
-can be told from the labels alone, in paths and tables too.
+The label of a swept point is ``line@setting-value``; one of a lattice over two settings has both. No label in a config
+has an ``@``, so that what belongs together can be told from the labels alone, in paths and tables too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
-from baft.config.sections import MethodConfig
+from baft.config.sections import MethodConfig, SensitivityConfig
 
 _MARK = "@"
 
@@ -30,6 +31,16 @@ def points_of(methods: Mapping[str, MethodConfig]) -> dict[str, Point]:
         for line, section in methods.items()
         for setting, values in section.sweep.items()
         for value in values
+    }
+
+
+def lattice_of(sensitivity: SensitivityConfig, line: Point) -> dict[str, Point]:
+    """``line`` at every pair of layer and rank, by label."""
+    return {
+        point_label(point_label(sensitivity.method, "layer", layer), "rank", rank): Point(
+            line.method, {**line.settings, "layer": layer, "rank": rank}
+        )
+        for layer, rank in product(sensitivity.layer, sensitivity.rank)
     }
 
 

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from baft.config import AnalysisSpec, Cell, Grid, Plan, parse_study, read_method, read_spec
 from baft.config.layout import Layout, at
+from baft.errors import UserError
 from baft.results.schema import PARTITIONS
 from baft.results.store import partition_path
 
@@ -89,6 +92,45 @@ def test_tables_are_made_of_the_lines_and_curves_of_all(tmp_path: Path) -> None:
     grid = plan(tmp_path, methods={"toy": {"sweep": {"lr": [1, 2]}}}).grid
     assert (len(grid.records()), len(grid.curve_records())) == (4, 12)
     assert not any("@" in str(path) for path in [*grid.records(), *grid.edits()])
+
+
+def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> None:
+    study = {
+        "models": {"smollm2-135m": {}},
+        "methods": {"none": None, "wide": {"method": "reft", "settings": {"rank": 4}}},
+        "protocols": {"single": {}, "continual": {"length": 2}},
+        "sensitivity": {"method": "wide", "layer": [10, 25], "rank": [4, 8], "protocol": "continual"},
+    }
+    made = Plan(parse_study(study))
+    made.check()
+    # With layer 25 and rank 4 it is the line, which is not run twice.
+    assert list(made.lattice) == ["wide@layer-10@rank-4", "wide@layer-10@rank-8", "wide", "wide@layer-25@rank-8"]
+    chart = made.sensitivity
+    assert chart is not None
+    assert len(chart.records()) == len(chart.shards()) == 4
+    assert all("protocol=continual" in str(path) for path in chart.records())
+    assert len(made.grid.records()) == len(made.grid.curve_records()) == 2 * 2
+    assert set(chart.records()) <= set(made.result_files())
+    cell = ("smollm2-135m", "wide@layer-10@rank-8", "single", "mini_wiki_recent", "0")
+    settings = Cell.from_spec(made.edit_spec(*cell)).method.settings
+    assert (settings["layer"], settings["rank"]) == (10, 8)
+    assert Plan(parse_study({"methods": ["reft"]})).sensitivity is None
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "message"),
+    [
+        ({"method": "baft", "layer": [1], "rank": [1]}, "sensitivity.method is 'baft', but must be one of none"),
+        ({"method": "reft", "layer": [1], "rank": [1], "protocol": "x"}, "must be one of single"),
+        ({"method": "lora", "layer": [1], "rank": [1]}, "'lora' has no layer"),
+        ({"method": "reft", "layer": [1], "rank": [0]}, "sensitivity.rank is 0, but must be at least 1"),
+        ({"method": "reft", "layer": [1, 1], "rank": [1]}, "1 is in the list twice"),
+        ({"method": "reft", "layer": [], "rank": [1]}, "layer"),
+    ],
+)
+def test_a_map_that_cannot_be_is_told(sensitivity: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Plan(parse_study({"methods": ["none", "reft", "lora"], "sensitivity": sensitivity})).check()
 
 
 def test_the_layout_is_that_of_the_result_files() -> None:

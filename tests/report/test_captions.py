@@ -13,6 +13,7 @@ CONFIG = {
     "results": "elsewhere",
     "seeds": [0, 1],
     "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
+    "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
     "analysis": {"records": 7, "rank": 9, "picture": None},
     "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
     "evaluation": {"max_new_tokens": 12},

@@ -34,16 +34,17 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
             "benchmarks": {"mini_zsre": {"shards": 3}, "mini_wiki_recent": {}},
             "methods": {"none": None, "reft": {"sweep": {"lr": [0.001, 0.01]}}},
             "seeds": [0, 1],
+            "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
         },
     )
-    methods = 2 + 2
+    methods = 2 + 2 + 1
     cells = 2 * methods * 2 * 2
     assert jobs["prepare_model"] == 2
     assert jobs["prepare_benchmark"] == 2
     assert jobs["measure_base"] == 4
     assert jobs["edit_shard"] == 2 * methods * (3 + 1) * 2
     assert jobs["summarise_cell"] == cells
-    assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == 1
+    assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == jobs["plot_sensitivity"] == 1
     assert jobs["analyse_subspace"] == 2 * 2
     assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
     assert not {"collect_moments", "plot_basis_weights", "plot_method_picture"} & jobs.keys()

@@ -6,6 +6,7 @@ from baft.report.figures.generality_locality_bound import plot_generality_locali
 from baft.report.figures.method_picture import plot_method_picture
 from baft.report.figures.parameters import plot_parameters
 from baft.report.figures.redundant_dimensions import plot_redundant_dimensions
+from baft.report.figures.sensitivity import plot_sensitivity
 from baft.report.figures.tradeoff import plot_tradeoff
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "plot_method_picture",
     "plot_parameters",
     "plot_redundant_dimensions",
+    "plot_sensitivity",
     "plot_tradeoff",
 ]
