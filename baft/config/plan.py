@@ -112,11 +112,10 @@ class Plan:
                     check_settings(file, {setting: value}, f"methods.{label}.sweep")
             for model in self.study.models:
                 self._merged(model, label, line)
-        if self.study.sensitivity is not None:
-            self._check_lattice(self.study.sensitivity)
+        if self.study.sensitivity.method is not None:
+            self._check_lattice(self.study.sensitivity, self._lines[self.study.sensitivity.method])
 
-    def _check_lattice(self, chosen: SensitivityConfig) -> None:
-        line = self._lines[chosen.method]
+    def _check_lattice(self, chosen: SensitivityConfig, line: Point) -> None:
         file = read_method(line.method, self.methods_folder)
         for setting, values in (("layer", chosen.layer), ("rank", chosen.rank)):
             if setting not in file.defaults:
@@ -138,9 +137,9 @@ class Plan:
     def lattice(self) -> dict[str, Point]:
         """What the map over layer and rank shows, by label; a pair that the line has for every model is the line."""
         chosen = self.study.sensitivity
-        if chosen is None:
+        if chosen.method is None:
             return {}
-        points = lattice_of(chosen, self._lines[chosen.method])
+        points = lattice_of(chosen, chosen.method, self._lines[chosen.method])
         own = {line_of(label) if self._is_line(label, point) else label: point for label, point in points.items()}
         return {label: self._lines.get(label, point) for label, point in own.items()}
 
@@ -181,11 +180,15 @@ class Plan:
     def sensitivity(self) -> Grid | None:
         """The cells of the map over layer and rank; None if there is none."""
         chosen = self.study.sensitivity
-        if chosen is None:
+        if chosen.method is None:
             return None
         protocol = chosen.protocol or next(iter(self.study.protocols))
         protocols = {protocol: self.grid.protocols[protocol]}
         return self.grid.model_copy(update={"methods": tuple(self.lattice), "points": (), "protocols": protocols})
+
+    @property
+    def _grids(self) -> tuple[Grid, ...]:
+        return (self.grid,) if self.sensitivity is None else (self.grid, self.sensitivity)
 
     def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
         """What an edit job is told, as JSON."""
@@ -200,19 +203,24 @@ class Plan:
         layers = read_method(self._method(method), self.methods_folder).moment_layers(self._settings(model, method))
         return [str(at(self.layout.moments, model=model, layer=layer)) for layer in layers]
 
+    def edit_jobs(self) -> list[dict[str, object]]:
+        """Wildcards of every shard of every cell, of swept points and of the map too."""
+        found = {tuple(shard.values()): shard for grid in self._grids for shard in grid.shards()}
+        return list(found.values())
+
+    def summaries(self) -> list[Path]:
+        """Record files of every cell, of swept points and of the map too."""
+        return list(dict.fromkeys(path for grid in self._grids for path in grid.curve_records()))
+
     def result_files(self) -> list[Path]:
         """Every file of the result datasets that the study writes, and its prepared benchmarks."""
         study, layout = self.study, self.layout
         shared = [at(layout.base, model=model, benchmark=label) for model in study.models for label in study.benchmarks]
         for label in study.benchmarks:
             shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
-        grids = [grid for grid in (self.grid, self.sensitivity) if grid is not None]
-        cells = [shard for grid in grids for shard in grid.shards()]
-        shards = [at(pattern, **shard) for shard in cells for pattern in (layout.probes, layout.edits)]
-        records = [path for grid in grids for path in grid.curve_records()]
+        shards = [at(pattern, **shard) for shard in self.edit_jobs() for pattern in (layout.probes, layout.edits)]
         bases = self.grid.bases() if self.analyses else []
-        # What the map shares with the rest is there once.
-        return list(dict.fromkeys([*shared, *shards, *records, *bases]))
+        return [*shared, *shards, *self.summaries(), *bases]
 
     @functools.cached_property
     def analyses(self) -> tuple[str, ...]:

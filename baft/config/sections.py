@@ -247,10 +247,22 @@ class AnalysisConfig(Section):
 class SensitivityConfig(Section):
     """One method at every pair of some layers and ranks, for a map of success and locality over both."""
 
-    method: Label = Field(description="Label of a method of the study, one with a layer and a rank.")
-    layer: Listed[int | float] = Field(min_length=1, description="Layers; a float is a share of the depth.")
-    rank: Listed[int] = Field(min_length=1, description="Ranks.")
+    method: Label | None = Field(
+        None, description="Label of a method of the study, one with a layer and a rank; null for no map."
+    )
+    layer: Listed[Annotated[int | float, Field(ge=0)]] = Field(
+        (), description="Layers; a float is a share of the depth."
+    )
+    rank: Listed[Annotated[int, Field(ge=1)]] = Field((), description="Ranks.")
     protocol: Label | None = Field(None, description="Label of a protocol; null for the first.")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        given = {"method": self.method is not None, "layer": bool(self.layer), "rank": bool(self.rank)}
+        if any(given.values()) and not all(given.values()):
+            missing = next(key for key, there in given.items() if not there)
+            raise ValueError(f"a map over layer and rank needs the key {missing}")
+        return self
 
     @field_validator("layer", "rank")
     @classmethod

@@ -101,8 +101,8 @@ class Study(Section):
     analysis: Annotated[AnalysisConfig, BeforeValidator(_empty_section)] = Field(
         AnalysisConfig(), description="Edits of ReFT and BaFT that are looked into."
     )
-    sensitivity: SensitivityConfig | None = Field(
-        None, description="One method over layers and ranks; null for no such map."
+    sensitivity: Annotated[SensitivityConfig, BeforeValidator(_empty_section)] = Field(
+        SensitivityConfig(), description="One method over layers and ranks."
     )
     statistics: Annotated[StatisticsConfig, BeforeValidator(_empty_section)] = Field(
         StatisticsConfig(), description="Intervals of the tables and figures."
@@ -138,8 +138,6 @@ class Study(Section):
     @model_validator(mode="after")
     def _map_is_of_what_is_run(self) -> Self:
         chosen = self.sensitivity
-        if chosen is None:
-            return self
         for key, value, known in (
             ("method", chosen.method, self.methods),
             ("protocol", chosen.protocol, self.protocols),

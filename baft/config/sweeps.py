@@ -34,10 +34,10 @@ def points_of(methods: Mapping[str, MethodConfig]) -> dict[str, Point]:
     }
 
 
-def lattice_of(sensitivity: SensitivityConfig, line: Point) -> dict[str, Point]:
-    """``line`` at every pair of layer and rank, by label."""
+def lattice_of(sensitivity: SensitivityConfig, label: str, line: Point) -> dict[str, Point]:
+    """``line``, of that label, at every pair of layer and rank, by label."""
     return {
-        point_label(point_label(sensitivity.method, "layer", layer), "rank", rank): Point(
+        point_label(point_label(label, "layer", layer), "rank", rank): Point(
             line.method, {**line.settings, "layer": layer, "rank": rank}
         )
         for layer, rank in product(sensitivity.layer, sensitivity.rank)

@@ -48,7 +48,7 @@ def status_text(plan: Plan, now: float | None = None) -> str:
     now = time.time() if now is None else now
     shards = list(_shards(plan, now))
     others = list(_others(plan))
-    summaries = plan.grid.curve_records()
+    summaries = plan.summaries()
     counts = Counter(job.state for job in shards)
     running = [job for job in shards if job.state == "running"]
     done = [job for job in shards if job.seconds]
@@ -72,7 +72,7 @@ def _shards(plan: Plan, now: float) -> Iterator[Job]:
     names = ("model", "method", "protocol", "benchmark", "seed", "shard")
     layout = plan.layout
     log, timing = layout.log("edit_shard", *names), layout.timing("edit_shard", *names)
-    for cell in plan.grid.shards():
+    for cell in plan.edit_jobs():
         files = [at(pattern, **cell) for pattern in (layout.probes, layout.edits)]
         name = "edit_shard " + " ".join(str(cell[key]) for key in names)
         if all(file.is_file() for file in files):

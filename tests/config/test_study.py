@@ -102,9 +102,10 @@ def test_empty_sections_have_their_defaults() -> None:
     assert study.evaluation.stop == ("\n",)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "ablation.yaml"])
 def test_the_shipped_configs_are_right_but_for_methods_not_there_yet(name: str) -> None:
     study = parse_study(yaml.safe_load((ROOT / "config" / name).read_text()))
+    Plan(study).check()
     check_sources(study)
 
 
@@ -163,4 +164,4 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
 def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:
     study = parse_study(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
     Plan(study).check()
-    assert len(Plan(study).grid.records()) == 3 * 7 * 5
+    assert len(Plan(study).grid.records()) == 3 * 7 * 5 * 5
