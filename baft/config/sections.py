@@ -199,7 +199,9 @@ class ProtocolConfig(Section):
 class EvaluationConfig(Section):
     """How an edited model is questioned."""
 
-    max_new_tokens: int = Field(12, gt=0, description="Most tokens of a decoded answer.")
+    max_new_tokens: int = Field(
+        12, gt=0, description="Most tokens of a decoded answer, unless the accepted ones are longer."
+    )
     stop: Listed[Annotated[str, Field(min_length=1)]] = Field(("\n",), description="Strings that end a decoded answer.")
     fluency_tokens: int = Field(
         100, ge=0, description="Tokens sampled for each generation prompt (CounterFact has them); 0: none."

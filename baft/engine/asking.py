@@ -32,7 +32,8 @@ class Question:
     """A tokenised prompt to one stream, with the answers to force (each as its tokens).
 
     ``keep`` asks for what enters the output head at the first answer's L tokens. Given back as ``reference`` (L, d) to an
-    edited model, it asks for the divergence from the distributions that it makes.
+    edited model, it asks for the divergence from the distributions that it makes. ``least`` tokens may be decoded even
+    where the decoding allows fewer.
     """
 
     stream: int
@@ -40,6 +41,7 @@ class Question:
     forced: tuple[tuple[int, ...], ...] = ()
     keep: bool = False
     reference: Tensor | None = None
+    least: int = 0
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ def ask(
 
     def cost(i: int) -> int:
         longest = max((len(f) for f in questions[i].forced), default=0)
-        return len(questions[i].prompt) + max(longest, decoding.max_new_tokens)
+        return len(questions[i].prompt) + max(longest, decoding.max_new_tokens, questions[i].least)
 
     def work(group: Sequence[int]) -> list[Reply]:
         return _ask_batch(model, text, deltas, [questions[i] for i in group], group, decoding, choose, budget)
@@ -125,7 +127,8 @@ def _ask_batch(
     states = model.states(batch, reads, deltas.items(), cache=cache)
     logits = model.head(states).to(model.precision)
     forced = _force(model, deltas, questions, batch, cache, states, logits, pad, budget)
-    decoded = _decode(model, text, deltas, batch, cache, logits, decoding, choose, numbers)
+    limits = [max(decoding.max_new_tokens, question.least) for question in questions]
+    decoded = _decode(model, text, deltas, batch, cache, logits, limits, decoding.stop, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
 
 
@@ -248,17 +251,18 @@ def _decode(
     batch: Batch,
     cache: DynamicCache,
     logits: Tensor,
-    decoding: Decoding,
+    limits: Sequence[int],
+    stop: Sequence[str],
     choose: Choose,
     numbers: Sequence[int],
 ) -> list[str]:
-    """Continues every row from ``cache`` (used up); rows that have ended leave the batch."""
+    """Continues every row from ``cache`` (used up) by ``limits`` tokens at most; rows that have ended leave the batch."""
     ends = end_tokens(model, text)
     tokens: list[list[int]] = [[] for _ in range(len(batch.ids))]
     decoded = [""] * len(tokens)
     alive = list(range(len(tokens)))
     real, length, prompt, stream = batch.real, batch.length, batch.prompt, batch.stream
-    for step in range(decoding.max_new_tokens):
+    for step in range(max(limits)):
         chosen = choose(logits, [numbers[i] for i in alive], step).tolist()
         going = []
         for at, (i, token) in enumerate(zip(alive, chosen, strict=True)):
@@ -266,11 +270,11 @@ def _decode(
                 continue
             tokens[i].append(token)
             stopped = False
-            if decoding.stop:
-                decoded[i], stopped = _until(text.decode(tokens[i]), decoding.stop)
-            if not stopped:
+            if stop:
+                decoded[i], stopped = _until(text.decode(tokens[i]), stop)
+            if not stopped and len(tokens[i]) < limits[i]:
                 going.append(at)
-        if not going or step == decoding.max_new_tokens - 1:
+        if not going:
             break
         if len(going) < len(alive):
             index = torch.tensor(going, device=model.device)
@@ -283,7 +287,7 @@ def _decode(
         logits = model.logits(one, reads, deltas.items(), cache=cache, cached=real).to(model.precision)
         real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
         length = length + 1
-    return decoded if decoding.stop else [text.decode(own).strip() for own in tokens]
+    return decoded if stop else [text.decode(own).strip() for own in tokens]
 
 
 def _until(text: str, stop: Sequence[str]) -> tuple[str, bool]:

@@ -64,6 +64,12 @@ MEASURED = (
 """Columns of one model by itself; :func:`compared` makes the rest from an edited model's and the unedited one's."""
 
 
+# Probes whose decoded answer is compared with the accepted ones: it may be a little longer than the shortest of them, lest a
+# small `max_new_tokens` makes every long answer wrong.
+_DECODED = ("reliability", "generality", "portability")
+_SPARE = 2
+
+
 def describe(asked: Asked) -> Row:
     """The columns that say which probe it is."""
     probe = asked.probe
@@ -188,10 +194,11 @@ def _question(engine: Engine, asked: Asked, new_tokens: int, before: Mapping[Key
     prompt = text.prompt(probe.prompt)
     contrast = probe.contrast if probe.kind == "sentiment" else probe.contrast[:1]
     forced = [tuple(text.answer(probe.prompt, answer)) for answer in (*probe.answers, *contrast)]
-    engine.check_length(len(prompt) + max([new_tokens, *map(len, forced)]), probe.prompt)
+    least = _SPARE + min(map(len, forced[: len(probe.answers)])) if probe.kind in _DECODED and probe.answers else 0
+    engine.check_length(len(prompt) + max([new_tokens, least, *map(len, forced)]), probe.prompt)
     compares = probe.kind == "locality"
     reference = before[asked.key].states if compares and before else None
-    return Question(asked.stream, tuple(prompt), tuple(forced), compares and not before, reference)
+    return Question(asked.stream, tuple(prompt), tuple(forced), compares and not before, reference, least)
 
 
 def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:

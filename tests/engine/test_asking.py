@@ -142,6 +142,17 @@ def test_an_end_token_ends_a_row_and_not_its_neighbours(tiny_llama: Engine) -> N
     assert [r.decoded for r in replies] == ["", "aaaa"]
 
 
+def test_a_question_may_be_decoded_for_longer_than_others(tiny_llama: Engine) -> None:
+    word = tiny_llama.text.tokenizer("a").input_ids[0]
+
+    def choose(logits: Tensor, numbers: Sequence[int], step: int) -> Tensor:
+        return torch.full((len(numbers),), word)
+
+    prompts = [tuple(tiny_llama.text.prompt(p)) for p in PROMPTS[:3]]
+    asked = [Question(0, prompt, least=least) for prompt, least in zip(prompts, (0, 5, 1), strict=True)]
+    assert [r.decoded for r in tiny_llama.ask({}, asked, Decoding(2), choose)] == ["aa", "aaaaa", "aa"]
+
+
 def test_states_put_through_the_head_again_are_the_models_own_logits(
     tiny: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

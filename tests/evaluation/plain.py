@@ -39,7 +39,9 @@ class Plain:
         others = [self.target(probe.prompt, answer) for answer in probe.contrast]
         if probe.kind != "sentiment":
             others = others[:1]
-        texts = [self.greedy(model, prompt) for model in (self.pre, self.post)]
+        judged = probe.kind in ("reliability", "generality", "portability")
+        tokens = max(self.new_tokens, min(map(len, own)) + 2) if judged else self.new_tokens
+        texts = [self.greedy(model, prompt, tokens) for model in (self.pre, self.post)]
         accuracies = [
             mean([float(a == t) for a, t in zip(self.choices(self.post, prompt, y), y, strict=True)]) for y in own
         ]
@@ -95,10 +97,10 @@ class Plain:
             values += [float(table[place, token]) for place, token in enumerate(answer)]
         return mean(values)
 
-    def greedy(self, model: torch.nn.Module, prompt: Sequence[int]) -> str:
+    def greedy(self, model: torch.nn.Module, prompt: Sequence[int], tokens: int) -> str:
         """The text that the model continues with, up to a line break."""
         ids = list(prompt)
-        for _ in range(self.new_tokens):
+        for _ in range(tokens):
             with torch.no_grad():
                 token = int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
             if token == self.tokenizer.eos_token_id:

@@ -152,7 +152,7 @@ def test_5_answers_are_scored_at_their_own_tokens(style: str) -> None:
         columns = before[one.key].columns
         assert columns["logprob_after"] == pytest.approx(plain.likelihood(model, prompt, [answer]), abs=1e-4)
         assert list(before[one.key].argmax) == plain.choices(model, prompt, answer)
-        assert columns["decoded"].split("\n")[0].strip() == plain.greedy(model, prompt)
+        assert columns["decoded"].split("\n")[0].strip() == plain.greedy(model, prompt, EVALUATION.max_new_tokens)
 
 
 def test_6_every_alias_is_accepted_and_the_first_is_kept_apart(tiny_llama: Engine) -> None:

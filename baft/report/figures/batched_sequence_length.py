@@ -52,7 +52,8 @@ def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics:
             line[0].set_ylabel(f"{style.panel_name(benchmark)}\n{name} (%)")
         for axis, metric in zip(grid[0], columns, strict=True):
             axis.set_title(_TITLES[metric], pad=4)
-        figure.supxlabel("edits made by the stream", fontsize=7.5)
+        for axis in grid[-1]:
+            axis.set_xlabel("edits made")
         kinds = [Line2D([], [], color="#4D4D4D", label=label, **look) for label, look in _SCORED.items()]
         handles = [*style.legend_handles(given), *kinds]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)), frameon=False)
