@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Before torch is imported: products this small gain nothing from threads, which on a busy machine wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from baft.engine.engine import Engine
 
