@@ -192,7 +192,7 @@ class Plan:
 
     def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
         """What an edit job is told, as JSON."""
-        return self._cells[model, method, protocol, benchmark, seed].spec()
+        return self._specs[model, method, protocol, benchmark, seed]
 
     def edit_source(self, method: str) -> str:
         """Digest of the code behind an edit job, of all methods only its own."""
@@ -325,7 +325,8 @@ class Plan:
         return {label: model.resources.model_dump() for label, model in self.study.models.items()}
 
     @functools.cached_property
-    def _cells(self) -> dict[Key, Cell]:
+    def _specs(self) -> dict[Key, str]:
+        """One text a cell, however many jobs are told it."""
         study = self.study
         where = [
             (protocol, benchmark) for protocol, benchmarks in self.grid.protocols.items() for benchmark in benchmarks
@@ -341,7 +342,7 @@ class Plan:
                 benchmark=benchmark,
                 seed=seed,
                 evaluation=study.evaluation,
-            )
+            ).spec()
             for model, method, (protocol, benchmark), seed in axes
         }
 
