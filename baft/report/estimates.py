@@ -187,8 +187,8 @@ def costs(edits: Sequence[Path], *, resamples: int, level: float, seed: int) -> 
     """What an edit costs, one row a model, protocol, method and benchmark, failed edits left out.
 
     Median ``parameters_trained`` and ``parameters_changed``, mean ``optimiser_steps``, mean ``seconds`` with interval
-    over streams (``seconds_low``, ``seconds_high``), largest ``peak_memory`` in bytes, the ``edits`` counted, those
-    ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
+    over batches of edits (``seconds_low``, ``seconds_high``; NaN with one batch), largest ``peak_memory`` in bytes, the
+    ``edits`` counted, those ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
     """
     rows = []
     for keys, group in read_edits(edits).groupby(CELL, sort=True):
@@ -197,11 +197,14 @@ def costs(edits: Sequence[Path], *, resamples: int, level: float, seed: int) -> 
         timed = done.dropna(subset="seconds")
         seconds = {"seconds": float("nan"), "seconds_low": float("nan"), "seconds_high": float("nan")}
         if len(timed):
-            streams = timed["stream_id"].to_numpy(str)
+            # Edits of one batch share its time, and say nothing about another's.
+            batches = timed["seconds"].map(repr).to_numpy(str)
             found = statistics.mean_interval(
-                timed["seconds"].to_numpy(), streams, resamples=resamples, level=level, seed=seed
+                timed["seconds"].to_numpy(), batches, resamples=resamples, level=level, seed=seed
             )
-            seconds = {"seconds": found.mean, "seconds_low": found.low, "seconds_high": found.high}
+            seconds["seconds"] = found.mean
+            if found.clusters > 1:
+                seconds |= {"seconds_low": found.low, "seconds_high": found.high}
         devices = ", ".join(sorted(set(group["device"])))
         counts = {"edits": len(done), "failed": len(group) - len(done), "devices": devices}
         rows.append({**dict(zip(CELL, keys, strict=True)), **row, **seconds, **counts})

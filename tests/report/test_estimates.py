@@ -90,6 +90,7 @@ def test_costs_leave_failed_edits_out(tmp_path: Path) -> None:
     store.write_rows(rows, EDITS, path, origin())
     row = estimates.costs([path], **SETTINGS).iloc[0]
     assert (row["seconds"], row["parameters_trained"], row["parameters_changed"]) == (2.0, 20.0, 100.0)
+    assert (row["seconds_low"], row["seconds_high"]) == (1.0, 3.0)
     assert (row["peak_memory"], row["optimiser_steps"], row["edits"], row["failed"]) == (7.0, 15.0, 2, 1)
     assert row["devices"] == "Test CPU"
 
@@ -100,3 +101,12 @@ def test_costs_that_were_not_recorded_are_missing_not_0(tmp_path: Path) -> None:
     store.write_rows([edit("a")], EDITS, path, origin())
     row = estimates.costs([path], **SETTINGS).iloc[0]
     assert row[["seconds", "parameters_trained", "peak_memory"]].isna().all()
+
+
+def test_edits_of_one_batch_give_no_interval_of_their_time(tmp_path: Path) -> None:
+    cell = {"model": "m", "method": "rome", "protocol": "single", "benchmark": "b", "seed": 0, "shard": 0}
+    path = store.partition_path(tmp_path, **cell)
+    store.write_rows([edit(name, seconds=1.5) for name in "abc"], EDITS, path, origin())
+    row = estimates.costs([path], **SETTINGS).iloc[0]
+    assert row["seconds"] == 1.5
+    assert row[["seconds_low", "seconds_high"]].isna().all()
