@@ -57,7 +57,9 @@ def load(
         )
     records, rejected, remarks = _read(items, entries, repairs, found, limit)
     if not records:
-        raise UserError(f"{path}: no record can be used as {found.name}; record {rejected[0].id} {rejected[0].reason}.")
+        # Of Sanitation's rows those that keep their answer are no edits, and nothing is wrong with them.
+        why = f"record {rejected[0].id} {rejected[0].reason}" if rejected else "none of its rows asks for an edit"
+        raise UserError(f"{path}: no record can be used as {found.name}; {why}.")
     known = known_file(source.sha256)
     return Benchmark(
         name=name,

@@ -97,8 +97,12 @@ def test_any_rows_of_any_format(tmp_path, items):
         check(benchmark, kept, tmp_path)
 
 
+KEPT = {"question": "", "target_new": [["0"]], "ground_truth": [["0"]], "subject": ""}
+
+
 @FUZZ
 @given(rows(), st.sampled_from(sorted(KEYS)))
+@example([KEPT], "knowedit-sanitation")
 def test_any_rows_read_as_any_format(tmp_path, items, format):
     path = tmp_path / "fuzz.jsonl"
     path.write_text("\n".join(json.dumps(item) for item in items), encoding="utf-8")
