@@ -1,7 +1,7 @@
 # make report   install, run the embedded study, make its HTML report, print the main table
 # make test     install and run the tests
 # make lint     install and run the static checks
-# make bench    edits per second: a script's way, the engine's, and many side by side
+# make bench    edits per second: a script's way, the engine's, many side by side; and of streams side by side
 # make clean    remove what the study produced (not the installation, nor the converted models)
 #
 # CONFIG=config/paper.yaml   another study          PYTHON=python3.12   another interpreter, 3.11 or later
@@ -29,6 +29,7 @@ test: $(INSTALLED) $(PEERS)
 
 bench: $(INSTALLED)
 	$(BIN)/python bench/edits_per_second.py
+	$(BIN)/python bench/streams.py
 
 lint: lint-code lint-types lint-workflow lint-schema
 
