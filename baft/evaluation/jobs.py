@@ -147,6 +147,8 @@ class Progress:
     def __init__(self, what: str, total: int, unit: str):
         self.what, self.total, self.unit = what, total, unit
         self.done, self.start = 0, time.monotonic()
+        # Long before the first of them is done.
+        print(f"{what}: 0/{total} {unit}", file=sys.stderr, flush=True)
 
     def advance(self, count: int) -> None:
         """``count`` more are done."""
