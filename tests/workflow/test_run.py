@@ -67,7 +67,7 @@ def until(place: Path, process: subprocess.Popen, reached: Callable[[], object])
     while not reached():
         assert process.poll() is None, "the workflow ended first:\n" + (place / "log").read_text()[-3000:]
         assert time.monotonic() < deadline, (place / "log").read_text()[-3000:]
-        time.sleep(0.02)
+        time.sleep(0.2)
 
 
 def kill_jobs(place: Path) -> int:
