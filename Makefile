@@ -1,5 +1,6 @@
 # make report   install, run the embedded study, make its HTML report, print the main table
 # make test     install and run the tests
+# make test-slurm   the workflow on a SLURM of one node with two stand-in GPUs; needs root on Debian
 # make lint     install and run the static checks
 # make bench    edits per second: a script's way, the engine's, many side by side; and of streams side by side
 # make clean    remove what the study produced (not the installation, nor the converted models)
@@ -19,13 +20,17 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 
 .DELETE_ON_ERROR:
-.PHONY: report test bench lint lint-code lint-types lint-workflow lint-schema schema format install clean
+.PHONY: report test test-slurm bench lint lint-code lint-types lint-workflow lint-schema schema format install clean
 
 report: $(INSTALLED)
 	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 test: $(INSTALLED) $(PEERS)
 	$(BIN)/python -m pytest
+
+test-slurm: $(INSTALLED)
+	@tests/slurm/install
+	$(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 bench: $(INSTALLED)
 	$(BIN)/python bench/edits_per_second.py
