@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -62,9 +63,7 @@ def prune(
     if not files:
         typer.echo(f"Every result file in {folder} belongs to a cell of {config}.")
         return
-    typer.echo("\n".join(map(str, files)))
-    if not yes:
-        raise UserError(f"{len(files)} files belong to no cell of {config}; give --yes to remove them.")
+    _list_for_removal(files, f"belong to no cell of {config}", yes)
     with sole_run():
         remove(folder, files)
     typer.echo(f"{len(files)} files removed; tables and figures are made anew by the next run.")
@@ -85,8 +84,13 @@ def check(
         if not files:
             typer.echo(f"Every result file in {folder} is whole.")
             return
-        typer.echo("\n".join(map(str, files)))
-        if not yes:
-            raise UserError(f"{len(files)} files are damaged or half-written; give --yes to remove them.")
+        _list_for_removal(files, "are damaged or half-written", yes)
         remove(folder, files)
     typer.echo(f"{len(files)} files removed; the next run makes them again.")
+
+
+def _list_for_removal(files: Sequence[Path], problem: str, yes: bool) -> None:
+    """Prints ``files``. Raises UserError with what is wrong with them unless ``yes`` allows to remove them."""
+    typer.echo("\n".join(map(str, files)))
+    if not yes:
+        raise UserError(f"{len(files)} files {problem}; give --yes to remove them.")

@@ -7,6 +7,7 @@ import neither torch nor pandas, for the Snakefile is parsed again by every job.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -30,6 +31,17 @@ _WORD = re.compile(r"[A-Za-z0-9._-]+")
 T = TypeVar("T")
 # YAML has lists only; what is read is not to be changed.
 Listed: TypeAlias = Annotated[tuple[T, ...], Strict(False)]
+
+
+def refuse_repeats(values: Sequence[T], place: str = "the list") -> Sequence[T]:
+    """``values``, of which none may be there twice. Raises ValueError naming the first that is."""
+    repeated = next((value for value in values if values.count(value) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated!r} is in {place} twice")
+    return values
+
+
+Distinct: TypeAlias = Annotated[tuple[T, ...], Strict(False), AfterValidator(refuse_repeats)]
 
 
 def _labelling(value: Any) -> Any:
@@ -170,9 +182,7 @@ class MethodConfig(Section):
                 f"it has {' and '.join(sweep)}, but must have one setting; sweep another under a new label"
             )
         for setting, values in sweep.items():
-            repeated = next((value for value in values if values.count(value) > 1), None)
-            if repeated is not None:
-                raise ValueError(f"{repeated!r} is in the list of {setting} twice")
+            refuse_repeats(values, f"the list of {setting}")
         return sweep
 
 
@@ -252,10 +262,10 @@ class SensitivityConfig(Section):
     method: Label | None = Field(
         None, description="Label of a method of the study, one with a layer and a rank; null for no map."
     )
-    layer: Listed[Annotated[int | float, Field(ge=0)]] = Field(
+    layer: Distinct[Annotated[int | float, Field(ge=0)]] = Field(
         (), description="Layers; a float is a share of the depth."
     )
-    rank: Listed[Annotated[int, Field(ge=1)]] = Field((), description="Ranks.")
+    rank: Distinct[Annotated[int, Field(ge=1)]] = Field((), description="Ranks.")
     protocol: Label | None = Field(None, description="Label of a protocol; null for the first.")
 
     @model_validator(mode="after")
@@ -265,14 +275,6 @@ class SensitivityConfig(Section):
             missing = next(key for key, there in given.items() if not there)
             raise ValueError(f"a map over layer and rank needs the key {missing}")
         return self
-
-    @field_validator("layer", "rank")
-    @classmethod
-    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        repeated = next((value for value in values if values.count(value) > 1), None)
-        if repeated is not None:
-            raise ValueError(f"{repeated!r} is in the list twice")
-        return values
 
 
 class StatisticsConfig(Section):

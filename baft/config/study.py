@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from baft.config.messages import sentence, unknown
 from baft.config.sections import (
     AnalysisConfig,
     BenchmarkConfig,
+    Distinct,
     EvaluationConfig,
     Label,
-    Listed,
     MethodConfig,
     ModelConfig,
     MomentsConfig,
@@ -25,6 +25,7 @@ from baft.config.sections import (
     SensitivityConfig,
     StatisticsConfig,
     _empty_section,
+    refuse_repeats,
 )
 from baft.errors import UserError
 
@@ -41,10 +42,7 @@ def _named(value: Any) -> Any:
         wrong = next((name for name in value if not isinstance(name, str)), None)
         if wrong is not None:
             raise ValueError(f"the list holds {wrong!r}, but must hold names of methods")
-        repeated = next((name for name in value if value.count(name) > 1), None)
-        if repeated is not None:
-            raise ValueError(f"{repeated!r} is in the list twice")
-        return {name: {} for name in value}
+        return {name: {} for name in refuse_repeats(value)}
     if not isinstance(value, dict):
         raise ValueError(f"it is {value!r}, but must be a list of names or a mapping from labels to sections")
     return _sections(value)
@@ -89,7 +87,7 @@ class Study(Section):
     protocols: Annotated[dict[Label, ProtocolConfig], BeforeValidator(_sections)] = Field(
         {"single": ProtocolConfig()}, min_length=1, description="How records become streams of edits, by label."
     )
-    seeds: Listed[Annotated[int, Field(ge=0)]] = Field(
+    seeds: Distinct[Annotated[int, Field(ge=0)]] = Field(
         (0,), min_length=1, description="Seeds of the methods' random numbers; every cell is run with each."
     )
     evaluation: Annotated[EvaluationConfig, BeforeValidator(_empty_section)] = Field(
@@ -117,14 +115,6 @@ class Study(Section):
                     known = ", ".join(self.benchmarks)
                     raise ValueError(f"{place}.benchmarks has {name!r}, but must have some of {known}")
         return self
-
-    @field_validator("seeds")
-    @classmethod
-    def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        repeated = next((value for value in values if values.count(value) > 1), None)
-        if repeated is not None:
-            raise ValueError(f"{repeated!r} is in the list twice")
-        return values
 
     @model_validator(mode="after")
     def _reference_is_run(self) -> Self:

@@ -119,7 +119,7 @@ def _ask_batch(
 ) -> list[Reply]:
     rows = [Row(q.stream, q.prompt, len(q.prompt)) for q in questions]
     width = max(len(q.prompt) for q in questions)
-    pad = text.tokenizer.pad_token_id or 0
+    pad = text.pad
     batch = collate(rows, model.device, pad, [len(row.ids) - width for row in rows])
     cache = DynamicCache()
     column = torch.full((len(rows),), width - 1, device=model.device)

@@ -41,8 +41,8 @@ class Engine:
 
     @property
     def pad(self) -> int:
-        """The token that fills padding columns; any will do, since they are masked by position."""
-        return self.text.tokenizer.pad_token_id or 0
+        """The token that fills padding columns."""
+        return self.text.pad
 
     def check_length(self, tokens: int, prompt: str) -> None:
         """Raises UserError if a text of ``tokens`` tokens is longer than the model can read."""

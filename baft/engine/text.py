@@ -30,6 +30,11 @@ class Text:
         self.prompt_format = prompt_format
         self._bos = [tokenizer.bos_token_id] if bos else []
 
+    @property
+    def pad(self) -> int:
+        """The token that fills padding columns; any will do, since they are masked by position."""
+        return self.tokenizer.pad_token_id or 0
+
     def prompt(self, text: str) -> list[int]:
         """Tokens of a prompt, with what the format and the tokenizer put before and after it.
 

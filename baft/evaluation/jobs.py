@@ -44,6 +44,10 @@ distributions over the whole vocabulary are made again exactly.
 """
 
 
+RECORDS = 16
+"""Records between two lines of progress of the unedited model."""
+
+
 def load_engine(config: ModelConfig, folder: Path) -> Engine:
     """An engine around a prepared model, as the config says it is run."""
     quiet()
@@ -69,14 +73,15 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
     Its negative log-probabilities (nats a token) of the pieces of general text are in the provenance as ``drift_nlls``.
     """
     engine, data = load_engine(model, folder), read_benchmark(benchmark)
-    asked = [Asked(0, record, probe) for record in data.records for probe in record.probes]
     rows = []
     progress = Progress(f"measure_base {data.name}", len(data.records), "records")
-    for part in _by_record(asked, 16):
-        for one, now in zip(part, measure_unedited(engine, part, evaluation), strict=True):
+    for start in range(0, len(data.records), RECORDS):
+        records = data.records[start : start + RECORDS]
+        asked = [Asked(0, record, probe) for record in records for probe in record.probes]
+        for one, now in zip(asked, measure_unedited(engine, asked, evaluation), strict=True):
             row = describe(one) | now.columns | {"stream_id": "", "step": -1, "edits": 0, "moment": "before"}
             rows.append(row | {"argmax": list(now.argmax), "states": _packed(now.states)})
-        progress.advance(len({one.record.id for one in part}))
+        progress.advance(len(records))
     about = {"model": model.model_dump(exclude={"resources"}), "evaluation": evaluation.model_dump()}
     conditions = conditions_of_run(engine, model, folder, data, evaluation, {}, {}, len(data.records))
     drift = unedited_nlls(engine) if evaluation.drift_tokens else None
@@ -167,12 +172,19 @@ def score(
     evaluation: EvaluationConfig,
 ) -> Iterator[Row]:
     """Probe rows of what is to be scored: every probe asked of its stream in ``state`` and compared with ``before``."""
-    probes = [(one, record, probe) for one in wanted for record in one.records for probe in record.probes]
-    asked = [Asked(one.place, record, probe) for one, record, probe in probes if record.id not in one.failed]
-    after = iter(measure(engine, state.deltas, asked, evaluation, before))
-    for one, record, probe in probes:
-        this, error = Asked(one.place, record, probe), one.failed.get(record.id)
-        columns = next(after) if error is None else failed(error, before[this.key])
+    probes = [
+        (one, record, Asked(one.place, record, probe))
+        for one in wanted
+        for record in one.records
+        for probe in record.probes
+    ]
+    # Moments that fall on one state share its answers.
+    asked = {(this.stream, this.key): this for one, record, this in probes if record.id not in one.failed}
+    answers = measure(engine, state.deltas, list(asked.values()), evaluation, before)
+    after = dict(zip(asked, answers, strict=True))
+    for one, record, this in probes:
+        error = one.failed.get(record.id)
+        columns = after[this.stream, this.key] if error is None else failed(error, before[this.key])
         yield (
             describe(this)
             | columns
@@ -205,19 +217,6 @@ def _unpacked(packed: bytes | None, engine: Engine) -> Tensor | None:
     if packed is None:
         return None
     return torch.frombuffer(bytearray(packed), dtype=engine.model.dtype).reshape(-1, engine.model.hidden_size)
-
-
-def _by_record(asked: Sequence[Asked], records: int) -> Iterator[list[Asked]]:
-    part: list[Asked] = []
-    seen: set[str] = set()
-    for one in asked:
-        if one.record.id not in seen and len(seen) == records:
-            yield part
-            part, seen = [], set()
-        part.append(one)
-        seen.add(one.record.id)
-    if part:
-        yield part
 
 
 def conditions_of_run(

@@ -29,7 +29,7 @@ from baft.methods.irrelevant import (
     hidden_states,
     irrelevant_activations,
 )
-from baft.methods.subspace import SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
+from baft.methods.subspace import KEPT, SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
 
 USAGE = "usage"
 """Memory of a stream: per basis, the sum over its edits of the mean weight at the edit's prompt (S, r)."""
@@ -51,7 +51,6 @@ class BaftSettings(SubspaceSettings, IrrelevantSettings):
 
 
 _KINDS: Mapping[str, type[Subspace]] = {"sigmoid": GatedSubspace, "softmax": SoftmaxSubspace, "constant": Subspace}
-_KEPT = "kept "
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,9 @@ class Baft(Method):
             if not start.kept:
                 own = {name: tensor for name, tensor in now.items() if name != "basis"}
                 return kind(where, orthonormal(now["basis"]), **own)
-            own = {**now, "rotation": orthonormal(now["basis"], now["kept rotation"])}
-            names = (name.removeprefix(_KEPT) for name in start.kept)
-            return kind(where, **{name: torch.cat([now[_KEPT + name], own[name]], 1) for name in names})
+            own = {**now, "rotation": orthonormal(now["basis"], now[KEPT + "rotation"])}
+            names = (name.removeprefix(KEPT) for name in start.kept)
+            return kind(where, **{name: torch.cat([now[KEPT + name], own[name]], 1) for name in names})
 
         def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
             trained = deltas[site]
@@ -145,7 +144,7 @@ class Baft(Method):
             )
         params = initial(engine, batches, None, context, grow, site)
         params |= self._initial_gates(params, None, site)
-        kept = {_KEPT + name: tensor for name, tensor in earlier.tensors().items()}
+        kept = {KEPT + name: tensor for name, tensor in earlier.tensors().items()}
         return _Start(params, kept, torch.cat([used, used.new_zeros(len(used), grow)], 1))
 
     def _shared(self, engine: Engine) -> Tensor:

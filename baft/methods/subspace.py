@@ -17,6 +17,9 @@ from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Outcome, Report, Settings, deltas_of, per_stream
 from baft.methods.rows import edit_rows
 
+KEPT = "kept "
+"""Before the names of the tensors of bases that stay as they are."""
+
 
 class SubspaceSettings(Settings):
     """Settings of an edit in a low-rank subspace of one block's output."""
@@ -102,7 +105,7 @@ def fit_subspace(
     """Trains ``params`` and gives the final delta, its rotation orthonormalised once more in float64.
 
     ``rates`` are learning rates by parameter; the settings' for all of them unless given. ``kept`` are tensors of earlier
-    bases that ``delta`` is given too, among them ``kept rotation``; they stay as they are.
+    bases that ``delta`` is given too, their names after :data:`KEPT`, the rotation among them; they stay as they are.
     """
     site = site_of(engine, settings)
     fit = minimise(
@@ -116,7 +119,7 @@ def fit_subspace(
         fixed=kept,
     )
     basis, beside = fit.params["basis"], dict(kept or {})
-    earlier = beside["kept rotation"].double() if beside else None
+    earlier = beside[KEPT + "rotation"].double() if beside else None
     exact = {**fit.params, "basis": orthonormal(basis.double(), earlier).to(basis.dtype)}
     return delta({**beside, **exact}), fit
 

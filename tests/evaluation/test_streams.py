@@ -11,6 +11,7 @@ from baft.benchmarks.records import Probe, Record
 from baft.config import EvaluationConfig, ProtocolConfig
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
+from baft.evaluation import jobs, metrics
 from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.jobs import score
 from baft.evaluation.metrics import Asked, Row, measure_unedited
@@ -173,3 +174,22 @@ def test_what_another_job_left_is_not_used(tmp_path: Path) -> None:
     fewer = Job(tmp_path, tiny, "reft", protocol, RECORDS[:3])
     fewer.run()
     assert fewer.steps == 1
+
+
+def test_moments_that_fall_on_one_state_share_its_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(engine: Engine, deltas: Any, questions: Sequence[Asked], *more: Any) -> Any:
+        asked.append(len(questions))
+        return metrics.measure(engine, deltas, questions, *more)
+
+    monkeypatch.setattr(jobs, "measure", counted)
+    protocol = ProtocolConfig(length=3, at=(2,))
+    probes, _ = Job(tmp_path, engine("llama"), "reft", protocol, RECORDS[:3]).run()
+    # Two probes a record: of the first; of the first two, the second being also immediate; of all three, likewise.
+    assert asked == [2, 4, 6]
+    last = {
+        moment: [r["logprob_after"] for r in probes if r["record_id"] == "r2" and r["moment"] == moment]
+        for moment in ("immediate", "final")
+    }
+    assert last["immediate"] == last["final"] and len(last["final"]) == 2
