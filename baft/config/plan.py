@@ -44,6 +44,7 @@ class Grid(Section):
     points: tuple[str, ...] = Field((), description="Labels of the swept points, which only trade-off curves show.")
     protocols: dict[str, tuple[str, ...]] = Field(description="Labels of the protocols, with the benchmarks of each.")
     benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
+    swept: tuple[str, ...] = Field((), description="Labels of the benchmarks on which swept points are run.")
     analysed: tuple[str, ...] = Field((), description="Labels of the benchmarks of the analysis.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
@@ -56,7 +57,7 @@ class Grid(Section):
     def curve_records(self) -> list[Path]:
         """Record files of all cells."""
         pattern = Layout(self.results, "").record
-        return [at(pattern, **cell) for cell in self._cells((*self.methods, *self.points))]
+        return [at(pattern, **cell) for cell in self._all_cells()]
 
     def edits(self) -> list[Path]:
         """Edit files of all shards of all cells but those of swept points."""
@@ -71,7 +72,7 @@ class Grid(Section):
         """Wildcards of all shards of all cells, those of swept points too."""
         return [
             {**cell, "shard": shard}
-            for cell in self._cells((*self.methods, *self.points))
+            for cell in self._all_cells()
             for shard in range(self.benchmarks[str(cell["benchmark"])])
         ]
 
@@ -83,6 +84,9 @@ class Grid(Section):
         """Files of the analysis, one a model and benchmark, in the order of the config."""
         pattern = Layout(self.results, "").bases
         return [at(pattern, model=m, benchmark=b) for m, b in product(self.models, self.analysed)]
+
+    def _all_cells(self) -> list[dict[str, object]]:
+        return [*self._cells(self.methods), *(c for c in self._cells(self.points) if c["benchmark"] in self.swept)]
 
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")
@@ -164,6 +168,7 @@ class Plan:
             points=tuple(self.points),
             protocols={label: self._chosen(protocol.benchmarks) for label, protocol in study.protocols.items()},
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
+            swept=self._chosen(study.curves.benchmarks),
             analysed=self._chosen(study.analysis.benchmarks),
             seeds=tuple(study.seeds),
             statistics=study.statistics.model_copy(update={"reference": study.reference}),

@@ -256,6 +256,12 @@ class AnalysisConfig(Section):
     )
 
 
+class CurvesConfig(Section):
+    """Where the swept points of methods are run, each of which costs as much as a method."""
+
+    benchmarks: Listed[Label] = Field((), description="Only these benchmarks; all of them unless given.")
+
+
 class SensitivityConfig(Section):
     """One method at every pair of some layers and ranks, for a map of success and locality over both."""
 

@@ -14,6 +14,7 @@ from baft.config.messages import sentence, unknown
 from baft.config.sections import (
     AnalysisConfig,
     BenchmarkConfig,
+    CurvesConfig,
     Distinct,
     EvaluationConfig,
     Label,
@@ -99,6 +100,9 @@ class Study(Section):
     analysis: Annotated[AnalysisConfig, BeforeValidator(_empty_section)] = Field(
         AnalysisConfig(), description="Edits of ReFT and BaFT that are looked into."
     )
+    curves: Annotated[CurvesConfig, BeforeValidator(_empty_section)] = Field(
+        CurvesConfig(), description="Swept points of methods."
+    )
     sensitivity: Annotated[SensitivityConfig, BeforeValidator(_empty_section)] = Field(
         SensitivityConfig(), description="One method over layers and ranks."
     )
@@ -109,7 +113,8 @@ class Study(Section):
     @model_validator(mode="after")
     def _chosen_benchmarks_are_there(self) -> Self:
         chosen = {f"protocols.{label}": protocol.benchmarks for label, protocol in self.protocols.items()}
-        for place, names in (chosen | {"analysis": self.analysis.benchmarks}).items():
+        chosen |= {"analysis": self.analysis.benchmarks, "curves": self.curves.benchmarks}
+        for place, names in chosen.items():
             for name in names:
                 if name not in self.benchmarks:
                     known = ", ".join(self.benchmarks)

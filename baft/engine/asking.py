@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from baft.engine.budget import TokenBudget
+from baft.engine.cutting import cut, pass_tokens
 from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel, Reads, held_in
 from baft.engine.rows import Batch, Row, collate
@@ -22,9 +23,6 @@ from baft.engine.text import Text
 
 Choose = Callable[[Tensor, Sequence[int], int], Tensor]
 """From logits (n, V) of the questions numbered (n,) and how many tokens they have so far, the next tokens (n,)."""
-
-_COMPARED = 64
-"""Positions whose distributions over the vocabulary are compared at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +124,7 @@ def _ask_batch(
     reads = Reads(torch.arange(len(rows), device=model.device), column)
     states = model.states(batch, reads, deltas.items(), cache=cache)
     logits = model.head(states).to(model.precision)
-    forced = _force(model, deltas, questions, batch, cache, states, logits, pad, budget)
+    forced = _force(model, deltas, questions, batch, cache, states, pad, budget)
     limits = [max(decoding.max_new_tokens, question.least) for question in questions]
     decoded = _decode(model, text, deltas, batch, cache, logits, limits, decoding.stop, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
@@ -139,7 +137,6 @@ def _force(
     batch: Batch,
     cache: DynamicCache,
     states: Tensor,
-    logits: Tensor,
     pad: int,
     budget: TokenBudget,
 ) -> list[list[Forced]]:
@@ -147,18 +144,20 @@ def _force(
     pairs = [(i, j) for i, q in enumerate(questions) for j in range(len(q.forced))]
     if not pairs:
         return results
-    _record(model, questions, results, pairs, [(i, 0, 1) for i, _ in pairs], states, logits)
-    longer = sorted(
-        (p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1), key=lambda p: len(questions[p[0]].forced[p[1]])
-    )
+    _record(model, questions, results, pairs, [(i, 0, 1) for i, _ in pairs], states)
+    longer = [p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1]
     width = batch.ids.shape[1]
-    for cut in _cuts([len(questions[i].forced[j]) for i, j in longer], width, budget.tokens):
-        part = longer[cut]
-        answers = [questions[i].forced[j] for i, j in part]
-        further = _continue(model, deltas, batch, cache, [i for i, _ in part], answers, pad)
-        ends = accumulate(len(answer) - 1 for answer in answers)
-        spans = [(end - len(answer) + 1, 1, len(answer)) for end, answer in zip(ends, answers, strict=True)]
-        _record(model, questions, results, part, spans, further, model.head(further).to(model.precision))
+    lengths = [len(questions[i].forced[j]) - 1 for i, j in longer]
+    for part in cut(lengths, pass_tokens(model.device)) if longer else []:
+        # A continued row attends to its prompt, which therefore counts as memory.
+        most = max(1, budget.tokens // (lengths[part[-1]] + width))
+        for start in range(0, len(part), most):
+            here = [longer[n] for n in part[start : start + most]]
+            answers = [questions[i].forced[j] for i, j in here]
+            further = _continue(model, deltas, batch, cache, [i for i, _ in here], answers, pad)
+            ends = accumulate(len(answer) - 1 for answer in answers)
+            spans = [(end - len(answer) + 1, 1, len(answer)) for end, answer in zip(ends, answers, strict=True)]
+            _record(model, questions, results, here, spans, further)
     return results
 
 
@@ -169,54 +168,33 @@ def _record(
     pairs: Sequence[tuple[int, int]],
     spans: Sequence[tuple[int, int, int]],
     states: Tensor,
-    logits: Tensor,
 ) -> None:
-    """Adds to ``results`` what ``states`` (N, d) and ``logits`` (N, V) say of the answers ``pairs``.
+    """Adds to ``results`` what ``states`` (P, d) say of the answers ``pairs``.
 
-    A span (row, start, end): the tokens from start to end of the answer are predicted by the rows from row on.
+    A span (row, start, end): the tokens from start to end of the answer are predicted by the states from row on.
     """
     rows = [row + k for row, start, end in spans for k in range(end - start)]
     targets = [questions[i].forced[j][k] for (i, j), (_, *ends) in zip(pairs, spans, strict=True) for k in range(*ends)]
-    logprobs = logits.log_softmax(-1)
+    compared: list[tuple[Forced, int]] = []
+    before, against = [states[:0]], list[int]()
+    for (i, j), (row, start, end) in zip(pairs, spans, strict=True):
+        reference = questions[i].reference
+        if j == 0 and reference is not None:
+            compared.append((results[i][j], end - start))
+            before.append(reference[start:end].to(states))
+            against += range(row, row + end - start)
     index = torch.tensor([rows, targets], device=model.device)
-    values = iter(logprobs[index[0], index[1]].tolist())
-    choices = logits.argmax(-1).tolist()
-    compared: list[tuple[Forced, Tensor]] = []
-    against: list[int] = []
+    places = torch.tensor(against, dtype=torch.int64, device=model.device)
+    judged = model.judge(states, index[0], index[1], places, torch.cat(before))
+    values, divergences = iter(judged.logprobs), iter(judged.kl)
     for (i, j), (row, start, end) in zip(pairs, spans, strict=True):
         here, question, result = slice(row, row + end - start), questions[i], results[i][j]
-        result.argmax += choices[here]
+        result.argmax += judged.choices[here]
         result.logprob += islice(values, end - start)
         if j == 0 and question.keep:
             result.states = torch.cat([*([] if result.states is None else [result.states]), states[here]])
-        if j == 0 and question.reference is not None:
-            compared.append((result, question.reference[start:end]))
-            against += range(here.start, here.stop)
-    if compared:
-        reference = torch.cat([own for _, own in compared]).to(model.device, model.dtype)
-        divergences = iter(_divergence(model, reference, logprobs, torch.tensor(against, device=model.device)))
-        for result, own in compared:
-            result.kl = [*(result.kl or []), *islice(divergences, len(own))]
-
-
-def _divergence(model: FrozenModel, reference: Tensor, logprobs: Tensor, index: Tensor) -> list[float]:
-    """KL(p ‖ q) in nats, p made by the states ``reference`` (n, d) and q the rows ``index`` (n,) of ``logprobs`` (N, V)."""
-    found: list[float] = []
-    for start in range(0, len(reference), _COMPARED):
-        part = slice(start, start + _COMPARED)
-        before = model.head(reference[part]).to(model.precision).log_softmax(-1)
-        found += (before.exp() * (before - logprobs[index[part]])).sum(-1).clamp(min=0).tolist()
-    return found
-
-
-def _cuts(lengths: Sequence[int], width: int, tokens: int) -> list[slice]:
-    cuts, start = [], 0
-    for end in range(1, len(lengths) + 1):
-        # A continued row attends to its prompt, so that the prompt's width counts as memory though it costs no time.
-        if end == len(lengths) or (end - start + 1) * (lengths[end] + width) > 4 * tokens:
-            cuts.append(slice(start, end))
-            start = end
-    return cuts
+    for result, count in compared:
+        result.kl = [*(result.kl or []), *islice(divergences, count)]
 
 
 def _continue(

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from baft.engine.adam import Adam
 from baft.engine.deltas import Delta
-from baft.engine.frozen import FrozenModel, Reads
-from baft.engine.prepared import Prepared, prepare
+from baft.engine.frozen import FrozenModel
+from baft.engine.passes import Passes, prepare_passes
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 
@@ -33,23 +32,28 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an objective sees at one step: ``logits`` (N, V) float32 at the reads of ``rows``, their targets (N,),
-    the row of each (N,) and the stream of each row (B,), numbered within the A active ``streams`` (A,) int64."""
+    """What an objective sees at one step, of B rows of the A active ``streams`` (A,) int64, in no particular order.
 
-    logits: Tensor
-    targets: Tensor
+    At each of P places ``nlls`` (P,) are the sums of −log p (nats) over the ``counts`` (P,) tokens forced there; ``row`` is
+    (P,) a place's row, and ``row_stream`` (B,) a row's stream, numbered within the active ones. ``logits`` (M, V) are those
+    at reads without a token, in the order of their streams. All in the model's precision.
+    """
+
+    nlls: Tensor
+    counts: Tensor
     row: Tensor
-    rows: tuple[Row, ...]
     row_stream: Tensor
     streams: Tensor
+    logits: Tensor
 
     def nll(self) -> Tensor:
-        """Masked cross-entropy (A,): mean over a row's read tokens, then over a stream's rows; reads of -1 left out."""
-        used = self.targets >= 0
-        losses = functional.cross_entropy(self.logits[used], self.targets[used], reduction="none")
-        per_row = _mean_by(losses, self.row[used], len(self.rows))
-        with_reads = torch.unique(self.row[used])
-        return _mean_by(per_row[with_reads], self.row_stream[with_reads], len(self.streams))
+        """Masked cross-entropy (A,): mean over a row's forced tokens, then over a stream's rows that have some."""
+        rows = len(self.row_stream)
+        counts = _sum_by(self.counts, self.row, rows)
+        per_row = _sum_by(self.nlls, self.row, rows) / counts.clamp(min=1)
+        forced = (counts > 0).to(counts.dtype)
+        of_stream = _sum_by(forced, self.row_stream, len(self.streams))
+        return _sum_by(per_row * forced, self.row_stream, len(self.streams)) / of_stream.clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -100,23 +104,19 @@ def minimise(
     A stream whose objective stops being finite gets its first parameters back, and an error.
     """
     count = len(next(iter(params.values())))
-    order = sorted(range(len(rows)), key=lambda i: rows[i].stream)
-    rows = [rows[i] for i in order]
     beside = dict(fixed or {})
     with torch.no_grad():
         where = {site: delta.where for site, delta in build({**beside, **params}).items()}
-    held = prepare(model, rows, where, pad, standing)
+    held = prepare_passes(model, rows, where, pad, standing)
     done = Fit(
         {name: p.detach().clone() for name, p in params.items()}, [0] * count, [math.nan] * count, [None] * count
     )
     active = torch.arange(count, device=model.device)
     current = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
     adam = Adam(current, schedule.lr, schedule.decay)
-    reads, targets = held.reads, held.targets
     for step in range(schedule.steps + 1):
         deltas = build({**beside, **current})
-        logits = held.logits(deltas, reads).to(model.precision)
-        losses = objective(_reading(held, logits, reads, targets, active), deltas)
+        losses = objective(_read(model, held, deltas, active), deltas)
         bad = ~torch.isfinite(losses.total.detach())
         last = torch.full_like(bad, step == schedule.steps)
         leaving = bad | last | (losses.fit.detach() < schedule.tolerance)
@@ -133,8 +133,7 @@ def minimise(
             beside = {name: t[keep] for name, t in beside.items()}
             grads = {name: g[keep] for name, g in grads.items()}
             adam.keep(keep)
-            held = _without(held, keep.tolist())
-            reads, targets = held.reads, held.targets
+            held = held.select({old: new for new, old in enumerate(keep.tolist())})
         adam.step(current, grads)
         if constrain is not None:
             with torch.no_grad():
@@ -142,8 +141,13 @@ def minimise(
     return done
 
 
-def _reading(held: Prepared, logits: Tensor, reads: Reads, targets: Tensor, active: Tensor) -> Reading:
-    return Reading(logits, targets, reads.row, held.rows, held.batch.stream, active)
+def _read(model: FrozenModel, held: Passes, deltas: Mapping[Site, Delta], active: Tensor) -> Reading:
+    states = held.states(deltas)
+    nlls = model.nll(states, *held.forced)
+    counts = torch.bincount(held.forced[0], minlength=len(states)).to(nlls.dtype)
+    # The head is asked only where it must be: with no state at all it would still run.
+    logits = model.head(states[held.free]).to(model.precision) if len(held.free) else nlls.new_zeros(0, 0)
+    return Reading(nlls, counts, held.row, held.stream, active, logits)
 
 
 def _record(done: Fit, current: Params, active: Tensor, leaving: Tensor, bad: Tensor, fit: Tensor, step: int) -> None:
@@ -158,12 +162,5 @@ def _record(done: Fit, current: Params, active: Tensor, leaving: Tensor, bad: Te
             done.params[name][stream] = p.detach()[local]
 
 
-def _without(held: Prepared, keep: list[int]) -> Prepared:
-    renumbered = {old: new for new, old in enumerate(keep)}
-    return held.select([i for i, row in enumerate(held.rows) if row.stream in renumbered], renumbered)
-
-
-def _mean_by(values: Tensor, group: Tensor, groups: int) -> Tensor:
-    total = torch.zeros(groups, dtype=values.dtype, device=values.device).index_add(0, group, values)
-    counts = torch.zeros(groups, dtype=values.dtype, device=values.device).index_add(0, group, torch.ones_like(values))
-    return total / counts.clamp(min=1)
+def _sum_by(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    return torch.zeros(groups, dtype=values.dtype, device=values.device).index_add(0, group, values)

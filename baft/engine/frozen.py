@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from baft.engine.deltas import Delta
+from baft.engine.likelihood import Judged, forced_nll, judge
 from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.errors import UserError
@@ -42,6 +43,7 @@ class FrozenModel:
         # Of deltas, logits and losses: never less than float32.
         self.precision = torch.promote_types(model.dtype, torch.float32)
         self.hidden_size = int(model.config.get_text_config().hidden_size)
+        self.vocabulary = int(model.config.get_text_config().vocab_size)
         self._output, self._tuples = self._outputs()
 
     def layer(self, setting: int | float) -> int:
@@ -112,6 +114,14 @@ class FrozenModel:
     ) -> Tensor:
         """Logits (N, V) at ``reads``, in the model's dtype; the arguments are those of :meth:`states`."""
         return self.head(self.states(batch, reads, edits, hidden=hidden, entry=entry, cache=cache, cached=cached))
+
+    def nll(self, states: Tensor, position: Tensor, targets: Tensor) -> Tensor:
+        """(P,): at each of ``states`` (P, d) the sum of −log p (nats) of the ``targets`` (N,) read at ``position`` (N,)."""
+        return forced_nll(states, position, targets, self.head, self.vocabulary, self.precision)
+
+    def judge(self, states: Tensor, position: Tensor, targets: Tensor, compared: Tensor, before: Tensor) -> Judged:
+        """See :func:`baft.engine.likelihood.judge`."""
+        return judge(states, position, targets, compared, before, self.head, self.vocabulary, self.precision)
 
     def activations(
         self, batch: Batch, site: Site, *, cache: DynamicCache | None = None, edits: Edits = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -39,30 +40,27 @@ class Prepared:
     cached: Tensor | None
     standing: Mapping[Site, Delta]
 
-    @property
-    def reads(self) -> Reads:
-        """Every read of every row, rows in order."""
-        base = self.batch.base.tolist()
-        pairs = [(i, at - base[i]) for i, row in enumerate(self.rows) for at, _ in row.reads]
-        index = torch.tensor(pairs, dtype=torch.int64, device=self.batch.ids.device).reshape(-1, 2)
-        return Reads(index[:, 0], index[:, 1])
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Row and position of all that is read, each once, rows in order."""
+        return tuple(dict.fromkeys((i, at) for i, row in enumerate(self.rows) for at, _ in row.reads))
 
-    @property
-    def targets(self) -> Tensor:
-        """(N,) int64: the token of every read; -1 where only the logits are wanted."""
-        return torch.tensor([t for row in self.rows for _, t in row.reads], device=self.batch.ids.device)
-
-    def logits(self, deltas: Mapping[Site, Delta], reads: Reads) -> Tensor:
-        """Logits (N, V) at ``reads`` with ``deltas`` in place."""
+    def states(self, deltas: Mapping[Site, Delta]) -> Tensor:
+        """What enters the output head (P, d) at :attr:`places` with ``deltas`` in place, in the model's dtype."""
         cache = None
         if self.cached is not None:
             cache = DynamicCache()
             for layer, (key, value) in enumerate(zip(self.keys, self.values, strict=True)):
                 cache.update(key, value, layer)
         edits = (*self.standing.items(), *deltas.items())
-        return self.model.logits(
-            self.batch, reads, edits, hidden=self.hidden, entry=self.entry, cache=cache, cached=self.cached
+        return self.model.states(
+            self.batch, self._reads, edits, hidden=self.hidden, entry=self.entry, cache=cache, cached=self.cached
         )
+
+    @cached_property
+    def _reads(self) -> Reads:
+        index = torch.tensor(self.places, dtype=torch.int64, device=self.batch.ids.device)
+        return Reads(index[:, 0], index[:, 1] - self.batch.base[index[:, 0]])
 
     def select(self, index: Sequence[int], streams: Mapping[int, int]) -> Prepared:
         """Some of the rows, with the streams renumbered."""
@@ -102,7 +100,7 @@ def prepare(
     """
     fixed = tuple((standing or {}).items())
     entry = min(site.entry for site in where)
-    starts = [min(_first(row, where), min(at for at, _ in row.reads)) for row in rows]
+    starts = [first_needed(row, where) for row in rows]
     width = max(starts)
     batch = collate(rows, model.device, pad, starts)
     if width == 0:
@@ -137,5 +135,6 @@ def _from(entry: int, edits: Edits) -> Mapping[Site, Delta]:
     return {site: delta for site, delta in edits if site.entry >= entry}
 
 
-def _first(row: Row, where: Mapping[Site, Where]) -> int:
-    return min(rule.first(row) for rule in where.values())
+def first_needed(row: Row, where: Mapping[Site, Where]) -> int:
+    """The first position of ``row`` that deltas at ``where`` may change, or that is read."""
+    return min(*(rule.first(row) for rule in where.values()), *(at for at, _ in row.reads))

@@ -141,7 +141,8 @@ class Rome(Method):
         unedited: list[Tensor] = []
 
         def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
-            essence = reading.logits[reading.targets < 0].log_softmax(-1)
+            # One row a stream.
+            essence = reading.logits.log_softmax(-1)
             if not unedited:
                 # At the first step the change of v is 0 and every stream is there.
                 unedited.append(essence.detach())

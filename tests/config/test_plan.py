@@ -94,6 +94,17 @@ def test_tables_are_made_of_the_lines_and_curves_of_all(tmp_path: Path) -> None:
     assert not any("@" in str(path) for path in [*grid.records(), *grid.edits()])
 
 
+def test_swept_points_are_run_on_the_benchmarks_chosen_for_curves(tmp_path: Path) -> None:
+    chosen = {"methods": {"toy": {"sweep": {"lr": [1, 2]}}}, "curves": {"benchmarks": ["mini_zsre"]}}
+    grid = plan(tmp_path, **chosen).grid
+    swept = set(grid.curve_records()) - set(grid.records())
+    # Two points with two seeds, each of two shards.
+    assert (len(grid.records()), len(swept), len(grid.shards()) - len(grid.edits())) == (4, 4, 8)
+    assert all("@" in str(path) and "benchmark=mini_zsre/" in str(path) for path in swept)
+    with pytest.raises(UserError, match=r"curves\.benchmarks has 'x'"):
+        plan(tmp_path, **chosen | {"curves": {"benchmarks": ["x"]}})
+
+
 def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> None:
     study = {
         "models": {"smollm2-135m": {}},

@@ -148,7 +148,7 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
     plan.check()
     curves = {label.partition("@")[0] for label in plan.points}
     assert curves == set(study.methods) - {"none"}
-    assert len(plan.grid.curve_records()) == 5 * (len(study.methods) + len(curves))
+    assert len(plan.grid.curve_records()) == 5 * len(study.methods) + 2 * len(curves)
     with pytest.raises(UserError, match=r"wiki_recent\.path is 'knowedit/.*/none/knowedit/.*BAFT_DATA names"):
         check_sources(study)
     monkeypatch.setenv("BAFT_DATA", str(tmp_path))

@@ -1,0 +1,99 @@
+"""Rows made ready in passes of similar lengths, all of which one step of training runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from baft.engine.cutting import cut, pass_tokens
+from baft.engine.deltas import Delta, Where
+from baft.engine.frozen import FrozenModel
+from baft.engine.prepared import Prepared, first_needed, prepare
+from baft.engine.rows import Row
+from baft.engine.sites import Site
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Rows that are run in several passes; their order here is by pass, not as they were given."""
+
+    parts: tuple[Prepared, ...]
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows."""
+        return tuple(row for part in self.parts for row in part.rows)
+
+    @cached_property
+    def stream(self) -> Tensor:
+        """(B,) int64: the stream of each row."""
+        return torch.cat([part.batch.stream for part in self.parts])
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Row and position of all that is read, each once: P of them."""
+        starts = accumulate((len(part.rows) for part in self.parts), initial=0)
+        return tuple((start + i, at) for part, start in zip(self.parts, starts, strict=False) for i, at in part.places)
+
+    @cached_property
+    def row(self) -> Tensor:
+        """(P,) int64: the row of every place."""
+        return self._tensor([row for row, _ in self.places])
+
+    @cached_property
+    def forced(self) -> tuple[Tensor, Tensor]:
+        """(N,) int64 each: the place of every read of a token, and the token."""
+        found = [(place, token) for place, token in self._tokens if token >= 0]
+        return self._tensor([place for place, _ in found]), self._tensor([token for _, token in found])
+
+    @cached_property
+    def free(self) -> Tensor:
+        """(M,) int64: the places where only the logits are wanted, by their rows' streams."""
+        found = [place for place, token in self._tokens if token < 0]
+        return self._tensor(sorted(found, key=lambda place: self.rows[self.places[place][0]].stream))
+
+    def states(self, deltas: Mapping[Site, Delta]) -> Tensor:
+        """What enters the output head (P, d) at :attr:`places` with ``deltas`` in place, in the model's dtype."""
+        return torch.cat([part.states(deltas) for part in self.parts])
+
+    @property
+    def _tokens(self) -> list[tuple[int, int]]:
+        number = {place: n for n, place in enumerate(self.places)}
+        return [(number[b, at], token) for b, row in enumerate(self.rows) for at, token in row.reads]
+
+    def _tensor(self, values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=self.stream.device)
+
+    def select(self, streams: Mapping[int, int]) -> Passes:
+        """The rows of some streams, renumbered."""
+        parts = []
+        for part in self.parts:
+            kept = [i for i, row in enumerate(part.rows) if row.stream in streams]
+            if kept:
+                parts.append(part.select(kept, streams))
+        return Passes(tuple(parts))
+
+
+@torch.no_grad()
+def prepare_passes(
+    model: FrozenModel,
+    rows: Sequence[Row],
+    where: Mapping[Site, Where],
+    pad: int,
+    standing: Mapping[Site, Delta] | None = None,
+) -> Passes:
+    """Cuts ``rows`` by how many of their tokens must be run again and again; the arguments are those of ``prepare``."""
+    lengths = [len(row.ids) - first_needed(row, where) for row in rows]
+    parts = cut(lengths, pass_tokens(model.device))
+    return Passes(
+        tuple(
+            # By stream, as a delta's batched product wants them.
+            prepare(model, [rows[i] for i in sorted(part, key=lambda i: (rows[i].stream, i))], where, pad, standing)
+            for part in parts
+        )
+    )
