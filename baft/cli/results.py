@@ -44,7 +44,14 @@ def report(
     from baft.report.finished import write_report as run
 
     plan = read_plan(config)
-    page = run(plan.grid, out or Path(plan.study.results) / "partial", partial=partial)
+    page = run(
+        plan.grid,
+        out or Path(plan.study.results) / "partial",
+        partial=partial,
+        sequences=plan.sequences,
+        sensitivity=plan.sensitivity,
+        analyses=plan.analyses,
+    )
     typer.echo(f"Report: {page.absolute()}")
 
 

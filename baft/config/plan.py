@@ -44,7 +44,7 @@ class Grid(Section):
     points: tuple[str, ...] = Field((), description="Labels of the swept points, which only trade-off curves show.")
     protocols: dict[str, tuple[str, ...]] = Field(description="Labels of the protocols, with the benchmarks of each.")
     benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
-    swept: tuple[str, ...] = Field((), description="Labels of the benchmarks on which swept points are run.")
+    swept: tuple[str, ...] = Field((), description="Labels of the benchmarks of swept points; all unless given.")
     analysed: tuple[str, ...] = Field((), description="Labels of the benchmarks of the analysis.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
@@ -86,7 +86,8 @@ class Grid(Section):
         return [at(pattern, model=m, benchmark=b) for m, b in product(self.models, self.analysed)]
 
     def _all_cells(self) -> list[dict[str, object]]:
-        return [*self._cells(self.methods), *(c for c in self._cells(self.points) if c["benchmark"] in self.swept)]
+        swept = self.swept or tuple(self.benchmarks)
+        return [*self._cells(self.methods), *(c for c in self._cells(self.points) if c["benchmark"] in swept)]
 
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         names = ("model", "method", "protocol", "benchmark", "seed")

@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial as partial_of
 from pathlib import Path
 
-from baft.config import Grid
+from baft.config import Grid, StatisticsConfig
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.report import estimates
 from baft.report.cells import KEYS, read_cells
-from baft.report.figures import plot_parameters, plot_tradeoff
+from baft.report.figures import (
+    plot_basis_weights,
+    plot_batched_sequence_length,
+    plot_generality_locality_bound,
+    plot_method_picture,
+    plot_parameters,
+    plot_redundant_dimensions,
+    plot_sensitivity,
+    plot_tradeoff,
+)
 from baft.report.loading import tabulate_loading
 from baft.report.pages import page
 from baft.report.rendering import HOLE
+from baft.report.sequences import tabulate_forgetting
 from baft.report.tables import summary_of, tabulate
 from baft.report.tradeoff import tabulate_area
 from baft.results.store import PART, read_partition_values, replacing
 
 # Missing cells that are named in a page.
 _NAMED = 20
+
+_ANALYSES: Mapping[str, Callable[[Sequence[Path], Path, StatisticsConfig], Sequence[Path]]] = {
+    "redundant_dimensions": lambda bases, out, _: plot_redundant_dimensions(bases, out),
+    "basis_weights": plot_basis_weights,
+    "method_picture": lambda bases, out, _: plot_method_picture(bases, out, None),
+    "generality_locality_bound": lambda bases, out, _: plot_generality_locality_bound(bases, out),
+}
 
 
 def finished_text(results: Path, wanted: Mapping[str, Sequence[str]]) -> str:
@@ -60,16 +78,27 @@ def _edits(results: Path, cell: Mapping[str, str]) -> list[Path]:
     return sorted(folder.glob(f"shard=*/{PART}"))
 
 
-def write_report(grid: Grid, out: Path, *, partial: bool) -> Path:
+def write_report(
+    grid: Grid,
+    out: Path,
+    *,
+    partial: bool,
+    sequences: Grid | None = None,
+    sensitivity: Grid | None = None,
+    analyses: Sequence[str] = (),
+) -> Path:
     """Write tables, figures and a page with all of them into the folder ``out``; return the page.
 
-    With ``partial`` of the cells that are there, what is missing being named on the page. Raises :class:`UserError` if
-    none is there, or without ``partial`` if one is missing.
+    ``sequences`` are the cells in which edits follow one another, ``sensitivity`` those of the map over layer and rank,
+    ``analyses`` the names of the figures of the analysis. With ``partial`` all is made of the cells that are there, what is
+    missing being named on the page. Raises :class:`UserError` if none is there, or without ``partial`` if one is missing.
     """
-    missing = [path for path in grid.curve_records() if not path.is_file()]
+    chart = sensitivity.records() if sensitivity else []
+    cells = list(dict.fromkeys([*grid.curve_records(), *chart]))
+    missing = [path for path in cells if not path.is_file()]
     if missing and not partial:
         raise UserError(
-            f"{len(missing)} of {len(grid.curve_records())} cells are missing, first {_cell_name(missing[0])}; run the "
+            f"{len(missing)} of {len(cells)} cells are missing, first {_cell_name(missing[0])}; run the "
             "study, or give --partial for a report of what is there."
         )
     records, curves = _there(grid.records()), _there(grid.curve_records())
@@ -85,8 +114,17 @@ def write_report(grid: Grid, out: Path, *, partial: bool) -> Path:
         lambda: plot_tradeoff(curves, out / "figures" / "tradeoff", grid.statistics),
         lambda: plot_parameters(records, edits, out / "figures" / "parameters", grid.statistics),
     ]
+    if streams := _there(sequences.records() if sequences else []):
+        steps += [
+            lambda: tabulate_forgetting(streams, out / "tables" / "forgetting", grid.statistics),
+            lambda: plot_batched_sequence_length(streams, out / "figures" / "batched_sequence_length", grid.statistics),
+        ]
+    if mapped := _there(chart):
+        steps.append(lambda: plot_sensitivity(mapped, out / "figures" / "sensitivity", grid.statistics))
+    if bases := _there(grid.bases()):
+        steps += [partial_of(_ANALYSES[name], bases, out / "figures" / name, grid.statistics) for name in analyses]
     written = [path for step in steps for path in step()]
-    parts = [_heading(len(grid.curve_records()), missing)]
+    parts = [_heading(len(cells), missing)]
     parts += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
     parts += [_picture(path) for path in written if path.suffix == ".png"]
     made = out / "report.html"

@@ -28,7 +28,7 @@ def chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 def plain(states: Tensor) -> Tensor:
     nll = functional.cross_entropy(head(states)[POSITION], TARGETS, reduction="none")
-    return torch.stack([nll[POSITION == place].sum() for place in range(len(states))])
+    return torch.stack([nll[place == POSITION].sum() for place in range(len(states))])
 
 
 def test_sums_and_gradients_are_those_of_plain_cross_entropy() -> None:

@@ -8,6 +8,10 @@ from baft.errors import UserError
 from baft.report.finished import finished_text, write_report
 from baft.report.rendering import HOLE
 from tests.report.conftest import SWEPT, make_study
+from tests.report.figures.test_analysis import DRAW, rows
+from tests.report.test_bases import write as bases
+from tests.report.test_sensitivity import cell
+from tests.report.test_sequences import stream, summary
 
 METHODS = ("none", "baft", "reft")
 
@@ -79,3 +83,26 @@ def test_nothing_finished_is_told(tmp_path: Path) -> None:
         finished_text(tmp_path, {})
     with pytest.raises(UserError, match="no summarised cells"):
         write_report(grid(tmp_path, "none"), tmp_path / "out", partial=True)
+
+
+def test_a_report_has_the_figures_of_streams_of_the_map_and_of_the_analysis(tmp_path: Path) -> None:
+    for label in ("reft", "reft@layer-5@rank-1"):
+        own = {"name": "reft", "layer": 5 if "@" in label else 25, "rank": 1 if "@" in label else 12}
+        cell(tmp_path, label, own, [0.5, 1.0])
+    summary(tmp_path, "reft", stream("a", [1.0, 1.0], [], [0.0, 1.0]), stream("b", [1.0, 0.5], [], [1.0, 0.5]))
+    bases(tmp_path / "bases", "b", rows())
+    common = {"results": str(tmp_path), "models": ("m",), "seeds": (0,), "statistics": StatisticsConfig(resamples=50)}
+    single = {"protocols": {"single": ("b",)}, "benchmarks": {"b": 1}, "analysed": ("b",)}
+    whole = Grid(methods=("reft",), **single, **common)
+    chart = Grid(methods=("reft", "reft@layer-5@rank-1"), **single, **common)
+    streams = Grid(methods=("reft",), protocols={"continual": ("zsre",)}, benchmarks={"zsre": 1}, **common)
+    made = write_report(
+        whole, tmp_path / "out", partial=False, sequences=streams, sensitivity=chart, analyses=tuple(DRAW)
+    )
+    drawn = {path.stem for path in (tmp_path / "out/figures").glob("*.png")}
+    assert drawn == {"tradeoff", "parameters", "batched_sequence_length", "sensitivity", *DRAW}
+    assert made.read_text().count("data:image/png;base64,") == len(drawn)
+    assert (tmp_path / "out/tables/forgetting.csv").is_file()
+    missing = chart.model_copy(update={"methods": ("reft", "reft@layer-5@rank-8")})
+    with pytest.raises(UserError, match=r"1 of 2 cells are missing, first .*method reft@layer-5@rank-8"):
+        write_report(whole, tmp_path / "again", partial=False, sensitivity=missing)

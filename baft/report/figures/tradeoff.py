@@ -107,6 +107,9 @@ def _limits(drawn: pd.DataFrame, side: str) -> tuple[float, float]:
     edited = drawn if edited.empty else edited
     ends = 100 * edited[[f"{side}_mean", f"{side}_low", f"{side}_high"]]
     low, high = 10 * np.floor(ends.min().min() / 10), 10 * np.ceil(ends.max().max() / 10)
+    if np.isnan(low):
+        # Nothing of this variant was measured.
+        low, high = 0.0, 100.0
     if high - low < 20:
         low, high = (high - 20, high) if high >= 20 else (low, low + 20)
     room = 0.06 * (high - low)
