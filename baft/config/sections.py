@@ -104,6 +104,9 @@ class ModelConfig(Section):
     prompt_format: Literal["plain", "chat"] = Field(
         "plain", description="Prompts as written, or inside the model's chat template; the same everywhere in a run."
     )
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
+        None, description="Which of transformers' implementations of attention is used; its own choice unless given."
+    )
     token_budget: int = Field(
         2048, gt=0, description="Tokens, padding included, in one forward pass; halved when memory runs out."
     )

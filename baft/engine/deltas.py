@@ -7,8 +7,9 @@ to one stream. Deltas are float32 (or float64) whatever the model's dtype; the s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import ClassVar, Self
 
 import torch
@@ -107,6 +108,16 @@ class Delta(ABC):
     def select(self, streams: Tensor) -> Self:
         """The deltas of some streams, in the order given."""
         return self.with_tensors({name: t[streams] for name, t in self.tensors().items()})
+
+    def deal(self, groups: Sequence[Sequence[int]]) -> list[Self]:
+        """The deltas of several groups of streams, all taken at once: backwards, that is one sum and not one a group."""
+        order, sizes = list(chain.from_iterable(groups)), [len(group) for group in groups]
+        tensors = self.tensors()
+        if order != list(range(len(next(iter(tensors.values()))))):
+            index = torch.tensor(order, dtype=torch.int64, device=next(iter(tensors.values())).device)
+            tensors = {name: t.index_select(0, index) for name, t in tensors.items()}
+        split = {name: torch.split(t, sizes) for name, t in tensors.items()}
+        return [self.with_tensors({name: parts[n] for name, parts in split.items()}) for n in range(len(sizes))]
 
     def blank(self) -> Tensor:
         """(S,) bool: the streams without an edit. Zeros throughout stand for that, and update nothing."""

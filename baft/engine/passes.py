@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
@@ -20,19 +20,27 @@ from baft.engine.sites import Site
 
 @dataclass(frozen=True)
 class Passes:
-    """Rows that are run in several passes; their order here is by pass, not as they were given."""
+    """Rows that are run in several passes; their order here is by pass, not as they were given.
+
+    Each pass has numbers of its own for the streams in it: ``streams`` are those streams, ascending.
+    """
 
     parts: tuple[Prepared, ...]
+    streams: tuple[tuple[int, ...], ...]
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """All rows."""
+        """All rows, with the streams' numbers in their passes."""
         return tuple(row for part in self.parts for row in part.rows)
 
     @cached_property
     def stream(self) -> Tensor:
         """(B,) int64: the stream of each row."""
-        return torch.cat([part.batch.stream for part in self.parts])
+        device = self.parts[0].batch.stream.device
+        numbers = (
+            streams[row.stream] for part, streams in zip(self.parts, self.streams, strict=True) for row in part.rows
+        )
+        return torch.tensor([*numbers], dtype=torch.int64, device=device)
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -54,12 +62,15 @@ class Passes:
     @cached_property
     def free(self) -> Tensor:
         """(M,) int64: the places where only the logits are wanted, by their rows' streams."""
-        found = [place for place, token in self._tokens if token < 0]
-        return self._tensor(sorted(found, key=lambda place: self.rows[self.places[place][0]].stream))
+        found, stream = [place for place, token in self._tokens if token < 0], self.stream.tolist()
+        return self._tensor(sorted(found, key=lambda place: int(stream[self.places[place][0]])))
 
     def states(self, deltas: Mapping[Site, Delta]) -> Tensor:
         """What enters the output head (P, d) at :attr:`places` with ``deltas`` in place, in the model's dtype."""
-        return torch.cat([part.states(deltas) for part in self.parts])
+        dealt = {site: delta.deal(self.streams) for site, delta in deltas.items()}
+        return torch.cat(
+            [part.states({site: own[n] for site, own in dealt.items()}) for n, part in enumerate(self.parts)]
+        )
 
     @property
     def _tokens(self) -> list[tuple[int, int]]:
@@ -71,12 +82,15 @@ class Passes:
 
     def select(self, streams: Mapping[int, int]) -> Passes:
         """The rows of some streams, renumbered."""
-        parts = []
-        for part in self.parts:
-            kept = [i for i, row in enumerate(part.rows) if row.stream in streams]
+        parts, numbers = [], []
+        for part, own in zip(self.parts, self.streams, strict=True):
+            now = tuple(sorted(streams[stream] for stream in own if stream in streams))
+            local = {n: now.index(streams[stream]) for n, stream in enumerate(own) if stream in streams}
+            kept = [i for i, row in enumerate(part.rows) if row.stream in local]
             if kept:
-                parts.append(part.select(kept, streams))
-        return Passes(tuple(parts))
+                parts.append(part.select(kept, local))
+                numbers.append(now)
+        return Passes(tuple(parts), tuple(numbers))
 
 
 @torch.no_grad()
@@ -89,11 +103,14 @@ def prepare_passes(
 ) -> Passes:
     """Cuts ``rows`` by how many of their tokens must be run again and again; the arguments are those of ``prepare``."""
     lengths = [len(row.ids) - first_needed(row, where) for row in rows]
-    parts = cut(lengths, pass_tokens(model.device))
-    return Passes(
-        tuple(
-            # By stream, as a delta's batched product wants them.
-            prepare(model, [rows[i] for i in sorted(part, key=lambda i: (rows[i].stream, i))], where, pad, standing)
-            for part in parts
-        )
-    )
+    parts, numbers = [], []
+    for part in cut(lengths, pass_tokens(model.device)):
+        streams = tuple(sorted({rows[i].stream for i in part}))
+        # By stream, as a delta's batched product wants them.
+        own = [
+            replace(rows[i], stream=streams.index(rows[i].stream)) for i in sorted(part, key=lambda i: rows[i].stream)
+        ]
+        constant = {site: delta.deal([streams])[0] for site, delta in (standing or {}).items()}
+        parts.append(prepare(model, own, where, pad, constant))
+        numbers.append(streams)
+    return Passes(tuple(parts), tuple(numbers))

@@ -24,8 +24,10 @@ def load_model(config: ModelConfig, folder: Path) -> tuple[PreTrainedModel, PreT
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
         arguments |= {"dtype": getattr(torch, config.dtype), "output_loading_info": True}
+        if config.attention is not None:
+            arguments["attn_implementation"] = config.attention
         loaded: Any = AutoModelForCausalLM.from_pretrained(place, **arguments)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise UserError(f"The model in {place} cannot be loaded: {first_line(error)}") from error
     model, report = loaded
     # What a file lacks is drawn at random by the library.

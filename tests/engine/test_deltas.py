@@ -7,6 +7,7 @@ from baft.engine.deltas import (
     AtMark,
     Everywhere,
     GatedSubspace,
+    LowRank,
     PromptEnds,
     SoftmaxSubspace,
     Subspace,
@@ -79,3 +80,19 @@ def test_softmax_weights_compete_and_nothing_else_differs() -> None:
     torch.testing.assert_close(made.moves(h, present), sigmoid.moves(h, present), rtol=0, atol=0)
     torch.testing.assert_close(made.update(h, present), (gates * made.moves(h, present)) @ rotation)
     assert (Subspace(Everywhere(), rotation, weight, bias).gates(h, present) == 1).all()
+
+
+@pytest.mark.parametrize("groups", [[[0, 1, 2]], [[0], [1, 2]], [[2, 0], [1], [0, 1]], [[1]]])
+def test_groups_of_streams_are_dealt_at_once(groups: list[list[int]]) -> None:
+    draw = torch.Generator().manual_seed(0)
+    down, up = (torch.randn(3, 2, 4, dtype=torch.float64, generator=draw).requires_grad_() for _ in range(2))
+    whole = LowRank(Everywhere(), down, up)
+    dealt = whole.deal(groups)
+    assert [len(one.down) for one in dealt] == [len(group) for group in groups]
+    for one, group in zip(dealt, groups, strict=True):
+        expected = whole.select(torch.tensor(group))
+        assert torch.equal(one.down, expected.down) and torch.equal(one.up, expected.up)
+    loss = sum((n + 1) * (one.down * one.up).square().sum() for n, one in enumerate(dealt))
+    plain = sum((n + 1) * (down[group] * up[group]).square().sum() for n, group in enumerate(groups))
+    for found, right in zip(*(torch.autograd.grad(f, [down, up]) for f in (loss, plain)), strict=True):
+        torch.testing.assert_close(found, right)

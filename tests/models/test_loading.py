@@ -36,6 +36,15 @@ def test_a_loaded_model_is_the_one_that_was_saved(config: ModelConfig, ready: Pa
     assert load_model(on_cpu.model_copy(update={"dtype": "bfloat16"}), ready)[0].dtype == torch.bfloat16
 
 
+def test_attention_is_computed_as_asked(config: ModelConfig, ready: Path) -> None:
+    on_cpu = config.model_copy(update={"device": "cpu"})
+    for attention in ("eager", "sdpa"):
+        model, _ = load_model(on_cpu.model_copy(update={"attention": attention}), ready)
+        assert model.config._attn_implementation == attention
+    with pytest.raises(UserError, match=r"cannot be loaded: .*[Ff]lash"):
+        load_model(on_cpu.model_copy(update={"attention": "flash_attention_2"}), ready)
+
+
 def test_a_truncated_file_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
     file = place / "model.safetensors"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
