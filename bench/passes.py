@@ -1,9 +1,11 @@
 """Rows cut into passes of similar length, against one padded batch: the same edits, and the same questions asked.
 
-    python bench/passes.py [--records 12] [--steps 10] [--rounds 3] [--dtype float32|bfloat16] [--benchmark mini_convsent]
+    python bench/passes.py [--records 12] [--steps 10] [--rounds 3] [--dtype float32|bfloat16] [--file X.parquet]
 
-One padded batch is what the engine makes if a pass is said to cost more than any padding. Before anything is timed, the
-losses of both are compared: they must be those of the same edits. Only times of one run are compared, round by round.
+The records are of two embedded benchmarks, one with long texts and one with short ones, or of a file that `baft benchmarks
+prepare` made. One padded batch is what the engine makes if a pass is said to cost more than any padding. Before anything is
+timed, the losses of both are compared: they must be those of the same edits. Only times of one run are compared, round by
+round.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 import torch
 
 from baft.benchmarks.embedded import build
+from baft.benchmarks.store import read_benchmark
 from baft.config import EvaluationConfig, ModelConfig, method_settings
 from baft.engine import cutting
 from baft.evaluation.editing import request_of
@@ -37,7 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--benchmark", default="mini_convsent")
+    parser.add_argument("--file", type=Path, help="a prepared benchmark")
     parser.add_argument("--model", type=Path, help="the embedded model, prepared; it is prepared unless given")
     given = parser.parse_args()
     config = ModelConfig(dtype=given.dtype)
@@ -45,7 +48,9 @@ def main() -> None:
         if given.model is None:
             prepare_model(config, Path(folder))
         engine = load_engine(config, given.model or Path(folder))
-    records = build(given.benchmark).records[: given.records]
+    half = given.records // 2
+    mixed = [*build("mini_wikibio").records[:half], *build("mini_zsre").records[: given.records - half]]
+    records = read_benchmark(given.file).records[: given.records] if given.file else mixed
     batches = [[request_of(record)] for record in records]
     asked = [Asked(0, record, probe) for record in records for probe in record.probes]
     work: dict[str, Callable[[], list[float]]] = {}
@@ -59,9 +64,8 @@ def main() -> None:
     work[f"asking {len(asked)} probes"] = lambda: [
         one.columns["logprob_after"] or 0.0 for one in measure_unedited(engine, asked, EvaluationConfig())
     ]
-    print(
-        f"{given.benchmark}, {len(records)} records, {given.steps} steps, {given.dtype}, {torch.get_num_threads()} threads"
-    )
+    where = given.file.name if given.file else "mini_wikibio and mini_zsre"
+    print(f"{where}: {len(records)} records, {given.steps} steps, {given.dtype}, {torch.get_num_threads()} threads")
     print(f"median of {given.rounds} rounds, ratio round by round")
     for name, run in work.items():
         seconds: dict[int, list[float]] = {CUT: [], PADDED: []}

@@ -32,15 +32,15 @@ PATIENCE = 1800
 
 
 def study(cache: Path) -> dict[str, object]:
-    """Streams of several steps, so that a job can be disturbed in the middle of one."""
+    """Streams of several steps, each long enough that a job can be disturbed in the middle of its stream."""
     resources = {"mem_mb": 3000, "runtime": 40, "gpu": 1}
     return {
         "study": "small",
         "cache": str(cache),
         "models": {"smollm2-135m": {"source": "embedded", "resources": resources}},
-        "benchmarks": {"mini_zsre": {"source": "embedded", "limit": 6, "shards": 2}},
-        "methods": {"none": None, "reft": {"settings": {"steps": 20}}},
-        "protocols": {"continual": {"length": 3}},
+        "benchmarks": {"mini_zsre": {"source": "embedded", "limit": 12, "shards": 2}},
+        "methods": {"none": None, "reft": {"settings": {"steps": 100, "tolerance": 0}}},
+        "protocols": {"continual": {"length": 6}},
         "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
         "analysis": {"records": 0},
         "statistics": {"resamples": 50},
