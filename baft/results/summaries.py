@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -149,6 +149,7 @@ def measure_of(name: str) -> Metric | Score:
 
 _WHEN = ["record_id", "stream_id", "moment", "edits"]
 _KEYS = [*_WHEN, "kind", "group"]
+_ERRORS = ["record_id", "stream_id", "error"]
 _OF_PROBES = {name: metric for name, metric in METRICS.items() if metric.kind != STREAM}
 _OF_STREAMS = {name: metric for name, metric in METRICS.items() if metric.kind == STREAM}
 _COLUMNS = sorted({name for metric in _OF_PROBES.values() for name in (metric.column, metric.given) if name})
@@ -157,9 +158,9 @@ _COLUMNS = sorted({name for metric in _OF_PROBES.values() for name in (metric.co
 def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> None:
     """Write the per-record values of one cell's shards to ``out`` (schema :data:`~baft.results.schema.RECORDS`).
 
-    ``probes`` and ``edits`` are the shards' parts of the two result datasets. The provenance of ``out`` has the cell's
-    ``conditions``, its partition values as ``cell``, and as ``counts`` how many records were edited and how many of the
-    edits failed.
+    ``probes`` and ``edits`` are the shards' parts of the two result datasets, in the same order; the rows of ``out`` are
+    sorted within each shard, one of which is in memory at a time. The provenance of ``out`` has the cell's ``conditions``,
+    its partition values as ``cell``, and as ``counts`` how many records were edited and how many of the edits failed.
 
     Raises :class:`UserError` if a file is damaged or missing, if the shards were run under different conditions, belong
     to different cells, or if a record is in more than one of them.
@@ -168,10 +169,6 @@ def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> 
         raise UserError(f"{out}: a summary needs at least one probes file and one edits file.")
     cell, conditions = _cell(probes, edits)
     errors = _errors(edits)
-    pieces = [_per_record(group_means(path)) for path in probes]
-    _refuse_shared_records(probes, pieces)
-    values = pa.concat_tables([*pieces, _unprobed_failures(errors, pieces), _of_streams(edits)])
-    values = _with_errors(values, errors).sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
     failed = len(errors) - errors["error"].null_count
     origin = {
         "conditions": asdict(conditions),
@@ -180,7 +177,19 @@ def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> 
         "sources": [str(path) for path in probes],
         "versions": provenance.versions(),
     }
-    store.write_tables([values], RECORDS, out, origin)
+    store.write_tables(_shards(probes, edits), RECORDS, out, origin)
+
+
+def _shards(probes: Sequence[Path], edits: Sequence[Path]) -> Iterator[pa.Table]:
+    """The values of each shard's records. A record, and a stream too, is in one shard only."""
+    seen = pa.array([], pa.string())
+    for path, made in zip(probes, edits, strict=True):
+        values, errors = _per_record(group_means(path)), store.read_table([made], _ERRORS)
+        records = pc.unique(values["record_id"])
+        _refuse_shared(path, records, seen)
+        seen = pa.concat_arrays([seen, records])
+        values = pa.concat_tables([values, _unprobed_failures(errors, values), _of_streams([made])])
+        yield _with_errors(values, errors).sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
 
 
 def group_means(path: Path) -> pa.Table:
@@ -291,7 +300,7 @@ def differences(one: Conditions, other: Conditions, names: Sequence[str] | None 
 
 def _errors(edits: Sequence[Path]) -> pa.Table:
     """One row an edit: ``record_id``, ``stream_id``, ``error`` (null if it went well)."""
-    table = store.read_table(edits, ["record_id", "stream_id", "error"])
+    table = store.read_table(edits, _ERRORS)
     counted = table.group_by("record_id", use_threads=False).aggregate([("stream_id", "count")])
     twice = counted.filter(pc.greater(counted["stream_id_count"], 1))
     if len(twice):
@@ -302,22 +311,17 @@ def _errors(edits: Sequence[Path]) -> pa.Table:
     return table
 
 
-def _refuse_shared_records(probes: Sequence[Path], pieces: Sequence[pa.Table]) -> None:
-    seen = pa.array([], pa.string())
-    for path, piece in zip(probes, pieces, strict=True):
-        records = pc.unique(piece["record_id"])
-        shared = records.filter(pc.is_in(records, value_set=seen))
-        if len(shared):
-            raise UserError(
-                f"{path} has probes of record {shared[0].as_py()!r}, which another shard has too: "
-                "the shards overlap; delete them and run again."
-            )
-        seen = pa.concat_arrays([seen, records])
+def _refuse_shared(path: Path, records: pa.Array, seen: pa.Array) -> None:
+    shared = records.filter(pc.is_in(records, value_set=seen))
+    if len(shared):
+        raise UserError(
+            f"{path} has probes of record {shared[0].as_py()!r}, which another shard has too: "
+            "the shards overlap; delete them and run again."
+        )
 
 
-def _unprobed_failures(errors: pa.Table, pieces: Sequence[pa.Table]) -> pa.Table:
+def _unprobed_failures(errors: pa.Table, probed: pa.Table) -> pa.Table:
     """Success 0 for failed edits that left no probe rows behind, after their stream's last edit."""
-    probed = pa.concat_tables(pieces).select(["record_id", "moment", "metric"])
     absent = pc.invert(pc.is_in(errors["record_id"], value_set=pc.unique(probed["record_id"])))
     failed = errors.filter(pc.and_(pc.is_valid(errors["error"]), absent))
     lengths = Counter(errors["stream_id"].to_pylist())
@@ -339,7 +343,7 @@ def _unprobed_failures(errors: pa.Table, pieces: Sequence[pa.Table]) -> pa.Table
         for row in failed.select(["record_id", "stream_id"]).to_pylist()
         for metric in metrics
     ]
-    return pa.Table.from_pylist(rows, schema=pieces[0].schema)
+    return pa.Table.from_pylist(rows, schema=probed.schema)
 
 
 def _with_errors(values: pa.Table, errors: pa.Table) -> pa.Table:

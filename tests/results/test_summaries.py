@@ -105,7 +105,8 @@ def test_shards_come_together_and_the_cell_is_in_the_metadata(tmp_path: Path) ->
         for n, name in enumerate("ba")
     ]
     frame = summarise(tmp_path, *shards)
-    assert frame.query("metric == 'edit_success' and group == '*'")["record_id"].to_list() == ["a", "b"]
+    # Shard by shard, so that one of them is in memory at a time.
+    assert frame.query("metric == 'edit_success' and group == '*'")["record_id"].to_list() == ["b", "a"]
     out = store.partition_path(tmp_path / "records", **CELL)
     found = store.read_provenance(out)
     assert found["cell"] == {name: str(value) for name, value in CELL.items()}
@@ -189,7 +190,8 @@ def test_the_order_of_rows_and_shards_does_not_matter(tmp_path: Path) -> None:
             )
             for name in order
         ]
-        frames.append(summarise(tmp_path / str(number), *shards))
+        keys = ["record_id", "moment", "edits", "metric", "group"]
+        frames.append(summarise(tmp_path / str(number), *shards).sort_values(keys, ignore_index=True))
     for frame in frames[1:]:
         pd.testing.assert_frame_equal(frame, frames[0])
 
