@@ -148,7 +148,7 @@ def _force(
     longer = [p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1]
     width = batch.ids.shape[1]
     lengths = [len(questions[i].forced[j]) - 1 for i, j in longer]
-    for part in cut(lengths, pass_tokens(model.device)) if longer else []:
+    for part in cut(lengths, pass_tokens(model.device)):
         # A continued row attends to its prompt, which therefore counts as memory.
         most = max(1, budget.tokens // (lengths[part[-1]] + width))
         for start in range(0, len(part), most):

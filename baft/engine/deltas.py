@@ -113,8 +113,9 @@ class Delta(ABC):
         """The deltas of several groups of streams, all taken at once: backwards, that is one sum and not one a group."""
         order, sizes = list(chain.from_iterable(groups)), [len(group) for group in groups]
         tensors = self.tensors()
-        if order != list(range(len(next(iter(tensors.values()))))):
-            index = torch.tensor(order, dtype=torch.int64, device=next(iter(tensors.values())).device)
+        first = next(iter(tensors.values()))
+        if order != list(range(len(first))):
+            index = torch.tensor(order, dtype=torch.int64, device=first.device)
             tensors = {name: t.index_select(0, index) for name, t in tensors.items()}
         split = {name: torch.split(t, sizes) for name, t in tensors.items()}
         return [self.with_tensors({name: parts[n] for name, parts in split.items()}) for n in range(len(sizes))]

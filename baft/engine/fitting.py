@@ -144,10 +144,9 @@ def minimise(
 def _read(model: FrozenModel, held: Passes, deltas: Mapping[Site, Delta], active: Tensor) -> Reading:
     states = held.states(deltas)
     nlls = model.nll(states, *held.forced)
-    counts = torch.bincount(held.forced[0], minlength=len(states)).to(nlls.dtype)
     # The head is asked only where it must be: with no state at all it would still run.
     logits = model.head(states[held.free]).to(model.precision) if len(held.free) else nlls.new_zeros(0, 0)
-    return Reading(nlls, counts, held.row, held.stream, active, logits)
+    return Reading(nlls, held.counts.to(nlls.dtype), held.row, held.stream, active, logits)
 
 
 def _record(done: Fit, current: Params, active: Tensor, leaving: Tensor, bad: Tensor, fit: Tensor, step: int) -> None:

@@ -60,6 +60,11 @@ class Passes:
         return self._tensor([place for place, _ in found]), self._tensor([token for _, token in found])
 
     @cached_property
+    def counts(self) -> Tensor:
+        """(P,) int64: how many tokens are forced at every place."""
+        return torch.bincount(self.forced[0], minlength=len(self.places))
+
+    @cached_property
     def free(self) -> Tensor:
         """(M,) int64: the places where only the logits are wanted, by their rows' streams."""
         found, stream = [place for place, token in self._tokens if token < 0], self.stream.tolist()
@@ -67,12 +72,10 @@ class Passes:
 
     def states(self, deltas: Mapping[Site, Delta]) -> Tensor:
         """What enters the output head (P, d) at :attr:`places` with ``deltas`` in place, in the model's dtype."""
-        dealt = {site: delta.deal(self.streams) for site, delta in deltas.items()}
-        return torch.cat(
-            [part.states({site: own[n] for site, own in dealt.items()}) for n, part in enumerate(self.parts)]
-        )
+        dealt = _dealt(deltas, self.streams)
+        return torch.cat([part.states(own) for part, own in zip(self.parts, dealt, strict=True)])
 
-    @property
+    @cached_property
     def _tokens(self) -> list[tuple[int, int]]:
         number = {place: n for n, place in enumerate(self.places)}
         return [(number[b, at], token) for b, row in enumerate(self.rows) for at, token in row.reads]
@@ -103,14 +106,19 @@ def prepare_passes(
 ) -> Passes:
     """Cuts ``rows`` by how many of their tokens must be run again and again; the arguments are those of ``prepare``."""
     lengths = [len(row.ids) - first_needed(row, where) for row in rows]
-    parts, numbers = [], []
-    for part in cut(lengths, pass_tokens(model.device)):
-        streams = tuple(sorted({rows[i].stream for i in part}))
-        # By stream, as a delta's batched product wants them.
-        own = [
-            replace(rows[i], stream=streams.index(rows[i].stream)) for i in sorted(part, key=lambda i: rows[i].stream)
-        ]
-        constant = {site: delta.deal([streams])[0] for site, delta in (standing or {}).items()}
-        parts.append(prepare(model, own, where, pad, constant))
-        numbers.append(streams)
-    return Passes(tuple(parts), tuple(numbers))
+    # By stream, as a delta's batched product wants them.
+    groups = [
+        sorted((rows[i] for i in part), key=lambda row: row.stream) for part in cut(lengths, pass_tokens(model.device))
+    ]
+    streams = tuple(tuple(sorted({row.stream for row in group})) for group in groups)
+    parts = [
+        prepare(model, [replace(row, stream=own.index(row.stream)) for row in group], where, pad, constant)
+        for group, own, constant in zip(groups, streams, _dealt(standing or {}, streams), strict=True)
+    ]
+    return Passes(tuple(parts), streams)
+
+
+def _dealt(deltas: Mapping[Site, Delta], groups: Sequence[Sequence[int]]) -> list[dict[Site, Delta]]:
+    """The deltas of each group of streams."""
+    dealt = {site: delta.deal(groups) for site, delta in deltas.items()}
+    return [{site: own[n] for site, own in dealt.items()} for n in range(len(groups))]

@@ -29,3 +29,7 @@ def test_no_other_cut_is_cheaper(lengths: list[int], overhead: int) -> None:
 def test_a_dear_pass_is_made_once_and_a_free_one_for_every_length() -> None:
     assert [sorted(part) for part in cut([5, 1, 5, 2], 10**6)] == [[0, 1, 2, 3]]
     assert [sorted(part) for part in cut([5, 1, 5, 2], 0)] == [[1], [3], [0, 2]]
+
+
+def test_no_rows_need_no_pass() -> None:
+    assert cut([], 32) == []
