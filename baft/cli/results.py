@@ -51,6 +51,7 @@ def report(
         sequences=plan.sequences,
         sensitivity=plan.sensitivity,
         analyses=plan.analyses,
+        picture=plan.study.analysis.picture,
     )
     typer.echo(f"Report: {page.absolute()}")
 

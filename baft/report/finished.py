@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial as partial_of
 from pathlib import Path
 
-from baft.config import Grid, StatisticsConfig
+from baft.config import Grid
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.report import estimates
@@ -32,13 +32,6 @@ from baft.results.store import PART, read_partition_values, replacing
 
 # Missing cells that are named in a page.
 _NAMED = 20
-
-_ANALYSES: Mapping[str, Callable[[Sequence[Path], Path, StatisticsConfig], Sequence[Path]]] = {
-    "redundant_dimensions": lambda bases, out, _: plot_redundant_dimensions(bases, out),
-    "basis_weights": plot_basis_weights,
-    "method_picture": lambda bases, out, _: plot_method_picture(bases, out, None),
-    "generality_locality_bound": lambda bases, out, _: plot_generality_locality_bound(bases, out),
-}
 
 
 def finished_text(results: Path, wanted: Mapping[str, Sequence[str]]) -> str:
@@ -86,12 +79,14 @@ def write_report(
     sequences: Grid | None = None,
     sensitivity: Grid | None = None,
     analyses: Sequence[str] = (),
+    picture: str | None = None,
 ) -> Path:
     """Write tables, figures and a page with all of them into the folder ``out``; return the page.
 
     ``sequences`` are the cells in which edits follow one another, ``sensitivity`` those of the map over layer and rank,
-    ``analyses`` the names of the figures of the analysis. With ``partial`` all is made of the cells that are there, what is
-    missing being named on the page. Raises :class:`UserError` if none is there, or without ``partial`` if one is missing.
+    ``analyses`` the names of the figures of the analysis, ``picture`` the id of the record that one of them is of. With
+    ``partial`` all is made of the cells that are there, what is missing being named on the page. Raises
+    :class:`UserError` if none is there, or without ``partial`` if one is missing.
     """
     chart = sensitivity.records() if sensitivity else []
     cells = list(dict.fromkeys([*grid.curve_records(), *chart]))
@@ -122,7 +117,13 @@ def write_report(
     if mapped := _there(chart):
         steps.append(lambda: plot_sensitivity(mapped, out / "figures" / "sensitivity", grid.statistics))
     if bases := _there(grid.bases()):
-        steps += [partial_of(_ANALYSES[name], bases, out / "figures" / name, grid.statistics) for name in analyses]
+        draw: dict[str, Callable[[Path], Sequence[Path]]] = {
+            "redundant_dimensions": lambda stem: plot_redundant_dimensions(bases, stem),
+            "basis_weights": lambda stem: plot_basis_weights(bases, stem, grid.statistics),
+            "method_picture": lambda stem: plot_method_picture(bases, stem, picture),
+            "generality_locality_bound": lambda stem: plot_generality_locality_bound(bases, stem),
+        }
+        steps += [partial_of(draw[name], out / "figures" / name) for name in analyses]
     written = [path for step in steps for path in step()]
     parts = [_heading(len(cells), missing)]
     parts += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]

@@ -103,6 +103,8 @@ def test_a_report_has_the_figures_of_streams_of_the_map_and_of_the_analysis(tmp_
     assert drawn == {"tradeoff", "parameters", "batched_sequence_length", "sensitivity", *DRAW}
     assert made.read_text().count("data:image/png;base64,") == len(drawn)
     assert (tmp_path / "out/tables/forgetting.csv").is_file()
+    with pytest.raises(UserError, match="no-such-record"):
+        write_report(whole, tmp_path / "other", partial=False, analyses=tuple(DRAW), picture="no-such-record")
     missing = chart.model_copy(update={"methods": ("reft", "reft@layer-5@rank-8")})
     with pytest.raises(UserError, match=r"1 of 2 cells are missing, first .*method reft@layer-5@rank-8"):
         write_report(whole, tmp_path / "again", partial=False, sensitivity=missing)
