@@ -49,7 +49,7 @@ class EditedModel:
     def load(folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EditedModel:
         """A saved edit on the model it was made for. Raises UserError if ``folder`` holds none."""
         engine = Engine.of(model, tokenizer)
-        state, about = EditState.load(Path(folder), engine.model.device)
+        state, about = EditState.load(Path(folder), engine.model.device_at)
         return EditedModel(engine, state, about)
 
 

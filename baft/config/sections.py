@@ -101,6 +101,10 @@ class ModelConfig(Section):
     path: str | None = Field(None, description="Local folder of the model (source: folder).")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format the model runs in.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="'auto' takes a GPU where there is one.")
+    device_map: Literal["auto", "balanced", "sequential"] | None = Field(
+        None,
+        description="How transformers spreads a model that is too big for one GPU over several; on one unless given.",
+    )
     prompt_format: Literal["plain", "chat"] = Field(
         "plain", description="Prompts as written, or inside the model's chat template; the same everywhere in a run."
     )
@@ -125,6 +129,10 @@ class ModelConfig(Section):
     def _source_is_complete(self) -> Self:
         _require(self, "hub", "hub_id", "revision")
         _require(self, "folder", "path")
+        if self.device_map is not None and self.device != "auto":
+            raise ValueError(
+                f"device_map spreads the model over GPUs, and device is {self.device!r}: leave one of them out"
+            )
         if self.source == "hub" and not self.allow_unpinned and not PINNED.fullmatch(self.revision or ""):
             raise ValueError(
                 f"revision is {self.revision!r}, but must be a commit of 40 hex digits (or set allow_unpinned: true)"

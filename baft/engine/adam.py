@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from baft.engine.deltas import chosen
+
 
 class Adam:
     """Kingma & Ba (2015), algorithm 1, elementwise: a stream's updates never depend on the others.
@@ -45,5 +47,5 @@ class Adam:
 
     def keep(self, streams: Tensor) -> None:
         """Drops all streams but ``streams``."""
-        self.mean = {name: t[streams] for name, t in self.mean.items()}
-        self.square = {name: t[streams] for name, t in self.square.items()}
+        self.mean = {name: chosen(t, streams) for name, t in self.mean.items()}
+        self.square = {name: chosen(t, streams) for name, t in self.square.items()}

@@ -210,7 +210,8 @@ def _continue(
     index = torch.tensor(source, device=model.device)
     own = DynamicCache()
     for number, (key, value) in enumerate(held_in(cache)):
-        own.update(key[index], value[index], number)
+        here = index.to(key.device)
+        own.update(key[here], value[here], number)
     longest = max(len(a) for a in answers) - 1
     ids = torch.full((len(answers), longest), pad, dtype=torch.int64)
     for r, answer in enumerate(answers):
@@ -256,7 +257,8 @@ def _decode(
             break
         if len(going) < len(alive):
             index = torch.tensor(going, device=model.device)
-            cache.batch_select_indices(index)
+            for layer in cache.layers:
+                layer.batch_select_indices(index.to(layer.keys.device))  # type: ignore[union-attr]
             real, length, prompt, stream = real[index], length[index], prompt[index], stream[index]
             alive = [alive[at] for at in going]
         ids = torch.tensor([[tokens[i][-1]] for i in alive], device=model.device)

@@ -107,7 +107,7 @@ class Delta(ABC):
 
     def select(self, streams: Tensor) -> Self:
         """The deltas of some streams, in the order given."""
-        return self.with_tensors({name: t[streams] for name, t in self.tensors().items()})
+        return self.with_tensors({name: chosen(t, streams) for name, t in self.tensors().items()})
 
     def deal(self, groups: Sequence[Sequence[int]]) -> list[Self]:
         """The deltas of several groups of streams, all taken at once: backwards, that is one sum and not one a group."""
@@ -254,3 +254,8 @@ class Offset(Delta):
 def unit_rms(h: Tensor) -> Tensor:
     """h (…, d) scaled to a root mean square of 1 in its last dimension."""
     return h * torch.rsqrt(h.square().mean(-1, keepdim=True) + 1e-6)
+
+
+def chosen(tensor: Tensor, streams: Tensor) -> Tensor:
+    """Those of some ``streams`` (int64, on any device) of ``tensor`` (S, …), on its own device."""
+    return tensor[streams.to(tensor.device)]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from baft.engine.adam import Adam
-from baft.engine.deltas import Delta
+from baft.engine.deltas import Delta, chosen
 from baft.engine.frozen import FrozenModel
 from baft.engine.passes import Passes, prepare_passes
 from baft.engine.rows import Row
@@ -129,9 +129,9 @@ def minimise(
         grads = dict(zip(current, gradients, strict=True))
         if bool(leaving.any()):
             active = active[keep]
-            current = {name: p.detach()[keep].requires_grad_() for name, p in current.items()}
-            beside = {name: t[keep] for name, t in beside.items()}
-            grads = {name: g[keep] for name, g in grads.items()}
+            current = {name: chosen(p.detach(), keep).requires_grad_() for name, p in current.items()}
+            beside = {name: chosen(t, keep) for name, t in beside.items()}
+            grads = {name: chosen(g, keep) for name, g in grads.items()}
             adam.keep(keep)
             held = held.select({old: new for new, old in enumerate(keep.tolist())})
         adam.step(current, grads)

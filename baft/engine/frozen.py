@@ -31,14 +31,18 @@ class Reads:
 
 
 class FrozenModel:
-    """A language model whose weights never change."""
+    """A language model whose weights never change.
+
+    It may be spread over several devices. Tokens go in and what is read comes out on ``device``; what is at a site, its
+    activations and its deltas, lies on :meth:`device_at` of it.
+    """
 
     def __init__(self, model: PreTrainedModel, architecture: Architecture):
         self.model = model.requires_grad_(False)
         model.train(False)
         self.architecture = architecture
         self.blocks = blocks_of(model, architecture)
-        self.device: torch.device = next(model.parameters()).device
+        self.device: torch.device = next(model.get_input_embeddings().parameters()).device
         self.dtype = model.dtype
         # Of deltas, logits and losses: never less than float32.
         self.precision = torch.promote_types(model.dtype, torch.float32)
@@ -61,6 +65,10 @@ class FrozenModel:
         """The module whose output a site is."""
         block = self.blocks[site.layer]
         return block.get_submodule(site.module) if site.module else block
+
+    def device_at(self, site: Site) -> torch.device:
+        """Where the module of ``site`` lies."""
+        return next(self.module(site).parameters()).device
 
     def widths(self, site: Site) -> tuple[int, int]:
         """(d_in, d_out) of a linear layer; both the hidden size for a block's output."""
@@ -92,7 +100,8 @@ class FrozenModel:
                 stack.enter_context(self._entered(entry, hidden))
             stack.enter_context(self._edited(edits, batch))
             states: Tensor = self._call(self.model.base_model, batch, cache, cached).last_hidden_state
-            return states[reads.row, reads.column]
+            place = states.device
+            return states[reads.row.to(place), reads.column.to(place)].to(self.device)
 
     def head(self, states: Tensor) -> Tensor:
         """Logits (N, V) of ``states`` (N, d) that enter the output head, with all that the model does to them after it."""
@@ -128,7 +137,7 @@ class FrozenModel:
     ) -> tuple[Tensor, Tensor]:
         """The input (B, T, d_in) and output (B, T, d_out) of ``site``'s module, before any delta there.
 
-        At a block's output both are the residual stream. The blocks above are not run.
+        At a block's output both are the residual stream. The blocks above are not run. On the site's device.
         """
         kept: list[tuple[Tensor, Tensor]] = []
 
@@ -163,14 +172,16 @@ class FrozenModel:
     @contextmanager
     def _edited(self, edits: Edits, batch: Batch) -> Iterator[None]:
         edits = tuple(edits)
-        grouping = Grouping(batch.stream) if edits else None
+        laid: dict[torch.device, tuple[Batch, Grouping]] = {}
         handles = []
         for site, delta in edits:
 
             def hook(module: nn.Module, args: tuple[Any, ...], output: Any, site: Site = site, d: Delta = delta) -> Any:
                 y = _first(output)
-                assert grouping is not None
-                edited = d.apply(args[0] if site.module else y, y, batch, grouping)
+                if y.device not in laid:
+                    own = batch.to(y.device)
+                    laid[y.device] = own, Grouping(own.stream)
+                edited = d.apply(args[0] if site.module else y, y, *laid[y.device])
                 return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
             handles.append(self.module(site).register_forward_hook(hook))
@@ -226,10 +237,15 @@ def _first(output: Any) -> Tensor:
 
 @contextmanager
 def _replaced(forwards: Mapping[nn.Module, Any]) -> Iterator[None]:
+    # A model spread over devices has forwards of its own already, which move what comes in.
+    before = {module: module.__dict__.get("forward") for module in forwards}
     for module, forward in forwards.items():
         module.forward = forward
     try:
         yield
     finally:
-        for module in forwards:
-            del module.forward
+        for module, forward in before.items():
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward

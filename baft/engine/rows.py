@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -58,6 +58,10 @@ class Batch:
         """(B, T) bool: columns that hold a token."""
         positions = self.positions
         return (positions >= 0) & (positions < self.length[:, None])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def collate(rows: Sequence[Row], device: torch.device, pad: int, base: Sequence[int] | None = None) -> Batch:

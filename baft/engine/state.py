@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from baft.engine.deltas import Delta, describe_where, parse_where
+from baft.engine.deltas import Delta, chosen, describe_where, parse_where
 from baft.engine.sites import Site
 from baft.errors import UserError
 
@@ -32,8 +32,8 @@ class EditState:
         index = torch.as_tensor(streams, dtype=torch.int64)
         return EditState(
             len(index),
-            {site: delta.select(index.to(_device(delta))) for site, delta in self.deltas.items()},
-            {name: t[index.to(t.device)] for name, t in self.memory.items()},
+            {site: delta.select(index) for site, delta in self.deltas.items()},
+            {name: chosen(t, index) for name, t in self.memory.items()},
         )
 
     def put_back(self, streams: Sequence[int], earlier: EditState | None) -> EditState:
@@ -78,19 +78,24 @@ class EditState:
         (folder / "edit.json").write_text(text + "\n", encoding="utf-8")
 
     @staticmethod
-    def load(folder: Path, device: torch.device | str = "cpu") -> tuple[EditState, dict[str, object]]:
-        """What :meth:`save` wrote: the state and ``about``. Raises UserError if the folder holds no edit."""
+    def load(folder: Path, place: Callable[[Site], torch.device]) -> tuple[EditState, dict[str, object]]:
+        """What :meth:`save` wrote: the state, its deltas where ``place`` says and the rest in main memory; and ``about``.
+
+        Raises UserError if the folder holds no edit.
+        """
         try:
             about = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
-            tensors = load_file(folder / "edit.safetensors", device=str(device))
+            tensors = load_file(folder / "edit.safetensors")
         except (OSError, ValueError, SafetensorError) as error:
             raise UserError(f"{folder} holds no saved edit (edit.json and edit.safetensors): {error}.") from error
         if about["format"] != FORMAT:
             raise UserError(f"{folder} was saved in format {about['format']}, and this version reads {FORMAT}.")
         deltas = {}
         for name, kind in about["deltas"].items():
-            own = {key.rpartition("/")[2]: t for key, t in tensors.items() if key.rpartition("/")[0] == name}
-            deltas[Site.parse(name)] = Delta.registry[kind["kind"]](parse_where(kind["where"]), **own)
+            site = Site.parse(name)
+            mine = {key.rpartition("/")[2]: t for key, t in tensors.items() if key.rpartition("/")[0] == name}
+            own = {key: t.to(place(site)) for key, t in mine.items()}
+            deltas[site] = Delta.registry[kind["kind"]](parse_where(kind["where"]), **own)
         memory = {key.removeprefix("memory/"): t for key, t in tensors.items() if key.startswith("memory/")}
         return EditState(about["streams"], deltas, memory), about["about"]
 
@@ -116,7 +121,3 @@ def _corner(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     for dim, width in enumerate(shape, 1):
         tensor = tensor.narrow(dim, 0, width)
     return tensor
-
-
-def _device(delta: Delta) -> torch.device:
-    return next(iter(delta.tensors().values())).device

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import torch
 
+from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.evaluation.metrics import Row
 from baft.results.schema import EDITS, PROBES
@@ -34,11 +35,14 @@ class Reached:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Of one job, under ``folder``. ``digest`` is of all that its rows depend on: what another job left is not used."""
+    """Of one job, under ``folder``. ``digest`` is of all that its rows depend on: what another job left is not used.
+
+    ``place`` tells where the deltas of a site lie.
+    """
 
     folder: Path
     digest: str
-    device: torch.device
+    place: Callable[[Site], torch.device]
 
     def reached(self, group: str, streams: Sequence[str]) -> Reached:
         """How far ``group`` is; nowhere if it is unknown, of other streams, damaged, or of a job told something else."""
@@ -53,7 +57,7 @@ class Checkpoints:
             if marker["digest"] != self.digest or marker["streams"] != list(streams):
                 return None
             steps = marker["step"]
-            state = EditState.load(folder / f"state-{steps}", self.device)[0] if marker["state"] else None
+            state = EditState.load(folder / f"state-{steps}", self.place)[0] if marker["state"] else None
         except (OSError, ValueError, KeyError):
             return None
         parts = [folder / f"{kind}-{step}.parquet" for kind in _PARTS for step in range(1, steps + 1)]

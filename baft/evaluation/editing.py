@@ -43,7 +43,8 @@ def edit_step(
     A record that cannot be used fails alone; a stream that cannot be edited stays as it was.
     """
     if engine.model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
+        for gpu in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(gpu)
     start = time.perf_counter()
     outcome = _fit(engine, method, [[request_of(r) for r in batch] for batch in records], state, context)
     return outcome, Cost(time.perf_counter() - start, _peak_memory(engine))
@@ -86,5 +87,5 @@ def _joined(outcomes: Sequence[Outcome], state: EditState | None) -> Outcome:
 
 def _peak_memory(engine: Engine) -> int:
     if engine.model.device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
+        return sum(torch.cuda.max_memory_allocated(gpu) for gpu in range(torch.cuda.device_count()))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -54,11 +54,12 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
     if not count:
         raise UserError("moments: the text is empty.")
     width = engine.model.widths(site)[0]
-    total = torch.zeros(width, width, dtype=torch.float64, device=engine.model.device)
+    total = torch.zeros(width, width, dtype=torch.float64, device=engine.model.device_at(site))
 
     def work(group: Sequence[Row]) -> None:
         batch = collate(group, engine.model.device, engine.pad)
-        keys = engine.model.activations(batch, site)[0][batch.real].double()
+        keys = engine.model.activations(batch, site)[0]
+        keys = keys[batch.real.to(keys.device)].double()
         total.add_(keys.T @ keys)
 
     for _ in engine.budget.run(rows, lambda row: len(row.ids), work):

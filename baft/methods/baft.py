@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baft.engine.deltas import Delta, GatedSubspace, SoftmaxSubspace, Subspace
+from baft.engine.deltas import Delta, GatedSubspace, SoftmaxSubspace, Subspace, chosen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.sites import Site
@@ -110,11 +110,11 @@ class Baft(Method):
             trained = deltas[site]
             assert isinstance(trained, Subspace)
             nll = reading.nll()
-            total = nll + settings.locality * displacement(trained, alone.select(reading.streams))
+            total = nll + settings.locality * displacement(trained, alone.select(reading.streams)).to(nll.device)
             if settings.balance:
                 now = mean_gates(trained, [prompts[s] for s in reading.streams.tolist()])
-                usage = used[reading.streams] + now
-                total = total + settings.balance * imbalance(usage, trained.bases().sum(-1))
+                usage = chosen(used, reading.streams) + now
+                total = total + settings.balance * imbalance(usage, trained.bases().sum(-1)).to(nll.device)
             return Losses(total, nll)
 
         rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in start.params}
@@ -128,7 +128,8 @@ class Baft(Method):
         params = initial(engine, batches, state, context, self.settings.rank, site)
         params |= self._initial_gates(params, state, site)
         carried = state.memory.get(USAGE) if state is not None else None
-        return _Start(params, {}, torch.zeros_like(params["bias"]) if carried is None else carried)
+        used = torch.zeros_like(params["bias"]) if carried is None else carried.to(params["bias"].device)
+        return _Start(params, {}, used)
 
     def _grown(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
         """``grow`` new bases beside those that each stream has, which stay as they are."""
@@ -145,7 +146,7 @@ class Baft(Method):
         params = initial(engine, batches, None, context, grow, site)
         params |= self._initial_gates(params, None, site)
         kept = {KEPT + name: tensor for name, tensor in earlier.tensors().items()}
-        return _Start(params, kept, torch.cat([used, used.new_zeros(len(used), grow)], 1))
+        return _Start(params, kept, torch.cat([used.to(earlier.rotation.device), torch.zeros_like(params["bias"])], 1))
 
     def _shared(self, engine: Engine) -> Tensor:
         if self._general is None or self._general[0] is not engine:

@@ -71,7 +71,11 @@ class FtL(Method):
             [row(engine, s, request) for s, batch in enumerate(batches) for request in batch],
             {
                 "change": torch.zeros(
-                    len(batches), width_out, width_in, dtype=engine.model.precision, device=engine.model.device
+                    len(batches),
+                    width_out,
+                    width_in,
+                    dtype=engine.model.precision,
+                    device=engine.model.device_at(site),
                 )
             },
             lambda params: {site: Dense(where, params["change"])},

@@ -43,6 +43,7 @@ class Activations:
 
     def select(self, streams: Tensor) -> Activations:
         """Those of some streams."""
+        streams = streams.to(self.own.device)
         return Activations(self.shared, self.own[streams], self.real[streams])
 
     @property
@@ -91,9 +92,7 @@ def irrelevant_activations(
     stacked = []
     for prompts in per_stream:
         mine, rest = rest[: len(prompts)], rest[len(prompts) :]
-        stacked.append(
-            torch.cat(mine) if mine else torch.zeros(0, width, dtype=shared.dtype, device=engine.model.device)
-        )
+        stacked.append(torch.cat(mine) if mine else torch.zeros(0, width, dtype=shared.dtype, device=shared.device))
     own = torch.nn.utils.rnn.pad_sequence(stacked, batch_first=True)
     lengths = torch.tensor([len(s) for s in stacked], device=own.device)
     real = (torch.arange(own.shape[1], device=own.device) < lengths[:, None]).to(own.dtype)
@@ -105,7 +104,9 @@ def general_activations(engine: Engine, site: Site, where: PromptEnds, count: in
     texts, width = load_pool().general[:count], engine.model.hidden_size
     states = hidden_states(engine, texts, site, where)
     return (
-        torch.cat(states) if states else torch.zeros(0, width, dtype=engine.model.precision, device=engine.model.device)
+        torch.cat(states)
+        if states
+        else torch.zeros(0, width, dtype=engine.model.precision, device=engine.model.device_at(site))
     )
 
 
@@ -119,7 +120,7 @@ def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: Promp
     def work(group: Sequence[int]) -> None:
         batch = collate([rows[i] for i in group], engine.model.device, engine.pad)
         _, y = engine.model.activations(batch, site)
-        mask = where.mask(batch)
+        mask = where.mask(batch).to(y.device)
         found.update({i: y[b][mask[b]].to(engine.model.precision) for b, i in enumerate(group)})
 
     for _ in engine.budget.run(order, lambda i: len(rows[i].ids), work):

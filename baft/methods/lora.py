@@ -74,16 +74,12 @@ class Lora(Method):
             parts = [torch.empty(rank, a).uniform_(-(a**-0.5), a**-0.5, generator=generator) for a, _ in widths]
             return torch.cat(parts, 1)
 
-        drawn = torch.split(
-            per_stream(batches, context, draw).to(engine.model.device, engine.model.precision),
-            [a for a, _ in widths],
-            dim=2,
-        )
+        drawn = torch.split(per_stream(batches, context, draw), [a for a, _ in widths], dim=2)
         params: Params = {}
-        for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
-            up = torch.zeros(len(batches), rank, width, dtype=engine.model.precision, device=engine.model.device)
+        for site, part, (_, width) in zip(sites, drawn, widths, strict=True):
+            down = part.to(engine.model.device_at(site), engine.model.precision).contiguous()
             previous = deltas_of(state).get(site)
-            known = LowRank(Everywhere(), down.contiguous(), up)
+            known = LowRank(Everywhere(), down, down.new_zeros(len(batches), rank, width))
             if isinstance(previous, LowRank):
                 known = previous.filled(known.tensors())
             params[f"down {site}"], params[f"up {site}"] = known.down, known.up / scale

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baft.engine.asking import Decoding, Question
-from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset
+from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset, chosen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
 from baft.engine.rows import Grouping, Row, collate
@@ -95,7 +95,7 @@ class Rome(Method):
         failed: list[dict[str, str]] = [{} for _ in batches]
         for turn in range(max(len(batch) for batch in batches)):
             streams = [s for s, batch in enumerate(batches) if turn < len(batch)]
-            index = torch.tensor(streams, device=engine.model.device)
+            index = torch.tensor(streams, device=engine.model.device_at(site))
             standing = {known: delta.select(index) for known, delta in deltas.items()}
             update, fit = self._edit(engine, [batches[s][turn] for s in streams], site, standing, context)
             for i, s in enumerate(streams):
@@ -149,13 +149,13 @@ class Rome(Method):
             before = unedited[0][reading.streams]
             # KL(edited ‖ unedited), the direction of the authors' code.
             kl = functional.kl_div(before, essence, log_target=True, reduction="none").sum(-1)
-            change = deltas[site].tensors()["value"].norm(dim=-1)
-            total = reading.nll() + settings.kl * kl + settings.decay * change / size[reading.streams] ** 2
+            change = deltas[site].tensors()["value"].norm(dim=-1) / chosen(size, reading.streams) ** 2
+            total = reading.nll() + settings.kl * kl + settings.decay * change.to(kl.device)
             return Losses(total, total)
 
         def clamp(params: Params, streams: Tensor) -> None:
             norm = params["change"].norm(dim=-1)
-            largest = settings.clamp * size[streams]
+            largest = settings.clamp * chosen(size, streams)
             params["change"].mul_((largest / norm.clamp(min=1e-12)).clamp(max=1.0)[:, None])
 
         return minimise(
@@ -220,6 +220,7 @@ def _look_up(
     rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)[: len(texts)]]
     batch = collate(rows, engine.model.device, engine.pad)
     x, y = engine.model.activations(batch, site, edits=standing.items())
+    batch = batch.to(x.device)
     if site in standing:
         y = standing[site].apply(x, y, batch, Grouping(batch.stream))
     at = torch.arange(len(rows), device=x.device)

@@ -81,7 +81,7 @@ def initial(
         bias = torch.empty(rank, 1).uniform_(-bound, bound, generator=generator)
         return torch.cat([rotation, weight, bias], 1)
 
-    drawn = per_stream(batches, context, draw).to(engine.model.device, engine.model.precision)
+    drawn = per_stream(batches, context, draw).to(engine.model.device_at(site), engine.model.precision)
     fresh = {
         "rotation": drawn[..., :width].contiguous(),
         "weight": drawn[..., width : 2 * width].contiguous(),

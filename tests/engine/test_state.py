@@ -43,7 +43,7 @@ def same(a: EditState, b: EditState) -> bool:
 
 def test_a_state_is_saved_and_loaded(tmp_path: Path) -> None:
     state().save(tmp_path / "edit", {"method": "toy"})
-    loaded, about = EditState.load(tmp_path / "edit")
+    loaded, about = EditState.load(tmp_path / "edit", lambda site: torch.device("cpu"))
     assert same(loaded, state())
     assert about == {"method": "toy"}
 
@@ -68,7 +68,7 @@ def test_streams_that_have_grown_differently_are_joined_with_zeros() -> None:
 
 def test_a_folder_without_an_edit_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no saved edit"):
-        EditState.load(tmp_path)
+        EditState.load(tmp_path, lambda site: torch.device("cpu"))
 
 
 def test_streams_put_back_are_as_they_were() -> None:

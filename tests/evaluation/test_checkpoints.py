@@ -15,7 +15,7 @@ STATE = EditState(1, {}, {"x": torch.ones(1, 2)})
 
 
 def kept(folder: Path) -> Checkpoints:
-    checkpoints = Checkpoints(folder, "digest", torch.device("cpu"))
+    checkpoints = Checkpoints(folder, "digest", lambda site: torch.device("cpu"))
     for step in (0, 1):
         checkpoints.keep("0", STREAMS, Reached(step + 1, STATE, {}), [], [EDIT | {"step": step}])
     return checkpoints

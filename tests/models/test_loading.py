@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from baft.config import ModelConfig
 from baft.errors import UserError
@@ -84,3 +86,34 @@ def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert device_of(ModelConfig()).type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device_of(ModelConfig()).type == device_of(ModelConfig(device="cuda")).type == "cuda"
+
+
+def test_a_model_spread_by_transformers_is_the_same_model(config: ModelConfig, ready: Path) -> None:
+    model, tokenizer = load_model(config.model_copy(update={"device_map": "auto"}), ready)
+    ids = torch.tensor([tokenizer("The capital of France is").input_ids])
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits.cpu(), engine("llama").model.model(ids).logits)
+
+
+def test_a_model_that_the_gpus_have_no_room_for_is_told(
+    config: ModelConfig, ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = AutoModelForCausalLM.from_pretrained
+    places: dict[str, object] = {
+        "model.embed_tokens": 0,
+        "model.layers.0": 1,
+        "model.layers.1": "cpu",
+        "lm_head": "disk",
+    }
+
+    def spread(*args: Any, device_map: str, **kwargs: Any) -> Any:
+        assert device_map == "balanced"
+        model, report = load(*args, **kwargs)
+        model.hf_device_map = places
+        return model, report
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spread)
+    wanted = config.model_copy(update={"device_map": "balanced"})
+    assert "no room for 2 of the model's 4 parts, model.layers.1 among them" in complaint(wanted, ready)
+    places |= {"model.layers.1": 1, "lm_head": 0}
+    load_model(wanted, ready)
