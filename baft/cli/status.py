@@ -13,8 +13,14 @@ app = typer.Typer()
 
 
 @app.command()
-def status(config: Annotated[Path, typer.Option(help="Config of the study.")] = DEFAULT_CONFIG) -> None:
-    """Print how many jobs are done, running and failed, why, how fast they are, and the hours used and left."""
+def status(
+    config: Annotated[Path, typer.Option(help="Config of the study.")] = DEFAULT_CONFIG,
+    minutes: Annotated[float, typer.Option(min=1, help="Longest job to suggest shards for.")] = 60,
+) -> None:
+    """Print how many jobs are done, running and failed, why, how fast they are, and the hours used and left.
+
+    Also how much of the time went into loading the model, and how many shards would make jobs of so many minutes.
+    """
     from baft.report.status import status_text as run
 
-    typer.echo(run(read_plan(config)))
+    typer.echo(run(read_plan(config), minutes))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -109,10 +110,12 @@ def edit_shard(
 ) -> None:
     """Edits and questions one shard of a cell's streams and writes its probe and edit rows.
 
-    A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end.
+    A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end. The provenance has the
+    seconds from the start of the process until its model was there as ``loading``.
     """
     data = read_benchmark(benchmark)
     engine = load_engine(cell.model, folder)
+    loading = time.time() - psutil.Process().create_time()
     method = create(cell.method.method, cell.method.settings)
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
@@ -129,11 +132,12 @@ def edit_shard(
         Context(cell.seed, read_moments(engine, moments)),
         lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
         lambda state, ids: perplexity_ratios(engine, state, ids, nlls, cell.evaluation.drift_tokens),
-        Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device),
+        Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device_at),
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
     groups = runner.run(streams, cell.model.streams)
-    about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), halvings=engine.budget.halvings)
+    more = {"halvings": engine.budget.halvings, "loading": round(loading, 2)}
+    about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), **more)
     write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
     write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about)
     runner.checkpoints.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections import Counter, defaultdict
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from tabulate import tabulate
 
 from baft.config import Plan, at
+from baft.results.store import read_provenance
 
 State = Literal["done", "running", "silent", "failed", "waiting"]
 
@@ -22,6 +24,9 @@ STATES: tuple[State, ...] = ("done", "running", "silent", "failed", "waiting")
 
 SILENCE = 900.0
 """Seconds without a word after which a job is no longer counted as running."""
+
+LOADING = 0.1
+"""Share of a job's time that it may spend before it has its model; with more, jobs are too short."""
 
 _PROGRESS = re.compile(r": (\d+)/(\d+) edits, ([\d.]+) edits/s")
 _TRACEBACK = "Traceback (most recent call last)"
@@ -31,7 +36,10 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job: ``share`` of its edits is done, ``rate`` in edits a second, ``seconds`` it took once done."""
+    """One job: ``share`` of its edits is done, ``rate`` in edits a second, ``seconds`` it took once done.
+
+    ``loading`` are the seconds of them that passed until the model was there.
+    """
 
     name: str
     cell: Mapping[str, Any]
@@ -39,12 +47,16 @@ class Job:
     share: float = 0.0
     rate: float = 0.0
     seconds: float | None = None
+    loading: float = 0.0
     edits: int = 0
     said: str = ""
 
 
-def status_text(plan: Plan, now: float | None = None) -> str:
-    """The state of a study for a terminal. ``now`` is the time that logs are compared with, in seconds of the epoch."""
+def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> str:
+    """The state of a study for a terminal, with the shards that would make jobs of at most ``minutes``.
+
+    ``now`` is the time that logs are compared with, in seconds of the epoch.
+    """
     now = time.time() if now is None else now
     shards = list(_shards(plan, now))
     others = list(_others(plan))
@@ -59,6 +71,8 @@ def status_text(plan: Plan, now: float | None = None) -> str:
         f"edits/s: {sum(job.rate for job in running):.2f} now in {len(running)} jobs"
         + (f"; {edits / seconds:.2f} in a finished job, model load and scoring included" if seconds else ""),
         *_hours(plan, shards, others),
+        *_loading(done),
+        *_sizes(plan, done, minutes),
         "",
         _table(shards),
         *_listed("failed", [job for job in (*others, *shards) if job.state == "failed"]),
@@ -76,7 +90,8 @@ def _shards(plan: Plan, now: float) -> Iterator[Job]:
         files = [at(pattern, **cell) for pattern in (layout.probes, layout.edits)]
         name = "edit_shard " + " ".join(str(cell[key]) for key in names)
         if all(file.is_file() for file in files):
-            yield Job(name, cell, "done", 1.0, 0.0, _seconds(at(timing, **cell)), pq.read_metadata(files[1]).num_rows)
+            seconds, loading = _seconds(at(timing, **cell)), read_provenance(files[1]).get("loading", 0.0)
+            yield Job(name, cell, "done", 1.0, 0.0, seconds, loading, pq.read_metadata(files[1]).num_rows)
         else:
             yield _unfinished(name, cell, at(log, **cell), now)
 
@@ -146,6 +161,27 @@ def _hours(plan: Plan, shards: Sequence[Job], others: Sequence[Job]) -> list[str
     if unknown:
         lines.append(f"(not counting {unknown} jobs of models that no job has finished of)")
     return lines
+
+
+def _loading(done: Sequence[Job]) -> list[str]:
+    """Of the time of finished jobs, the share in which there was no model yet."""
+    seconds = sum(job.seconds or 0 for job in done)
+    if not seconds:
+        return []
+    share = sum(job.loading for job in done) / seconds
+    advice = "; with fewer shards it would be less" if share > LOADING else ""
+    return [f"starting and loading the model: {share:.0%} of the time of finished jobs{advice}"]
+
+
+def _sizes(plan: Plan, done: Sequence[Job], minutes: float) -> list[str]:
+    """How many shards the slowest finished cell of each benchmark would need for jobs of at most ``minutes``."""
+    slowest: dict[str, float] = defaultdict(float)
+    for job in done:
+        benchmark = job.cell["benchmark"]
+        work = ((job.seconds or 0) - job.loading) * plan.shards(benchmark)
+        slowest[benchmark] = max(slowest[benchmark], work / max(1.0, 60 * minutes - job.loading))
+    sizes = [f"{label} {math.ceil(need)} (now {plan.shards(label)})" for label, need in slowest.items()]
+    return [f"shards for jobs of {minutes:g} minutes at most: {', '.join(sizes)}"] if sizes else []
 
 
 def _left(shards: Sequence[Job]) -> Iterator[tuple[str, float | None]]:

@@ -10,7 +10,9 @@ import pytest
 
 from baft.config import Plan, at, parse_study
 from baft.report.status import SILENCE, status_text
-from tests.results.synthetic import edit, write_shard
+from baft.results import store
+from baft.results.schema import EDITS
+from tests.results.synthetic import edit, origin, write_shard
 
 NOW = 1_000_000.0
 NAMES = ("model", "method", "protocol", "benchmark", "seed", "shard")
@@ -46,7 +48,7 @@ def test_every_state_is_told_from_the_files(tmp_path: Path) -> None:
     log(study, 1, "x: 1/4 edits, 0.10 edits/s, 30 s left\nx: 2/4 edits, 0.25 edits/s, 8 s left\n", SILENCE - 1)
     log(study, 2, "x: 1/4 edits, 0.10 edits/s, 30 s left\n", SILENCE + 1)
     log(study, 3, "Traceback (most recent call last):\n  …\nRuntimeError: it broke\n")
-    lines = status_text(study, NOW).splitlines()
+    lines = status_text(study, now=NOW).splitlines()
     assert lines[0] == "embedded: 0 of 1 cells summarised; 4 jobs of edits: 1 done, 1 running, 1 silent, 1 failed"
     assert lines[1] == f"edits/s: 0.25 now in 1 jobs; {3 / 1800:.2f} in a finished job, model load and scoring included"
     # 0.5 h and 0.1 h are used; a half, three quarters and a whole of 0.5 h are left.
@@ -65,7 +67,7 @@ def test_every_state_is_told_from_the_files(tmp_path: Path) -> None:
 
 
 def test_before_anything_ran_nothing_is_guessed(tmp_path: Path) -> None:
-    text = status_text(plan(tmp_path, gpu=0), NOW)
+    text = status_text(plan(tmp_path, gpu=0), now=NOW)
     assert "4 jobs of edits: 4 waiting" in text
     assert "GPU" not in text and "finished job," not in text
     assert "(not counting 4 jobs of models that no job has finished of)" in text
@@ -77,19 +79,38 @@ def test_failures_of_other_rules_count_until_a_later_attempt_finished(tmp_path: 
     failed.parent.mkdir(parents=True)
     failed.write_text("baft: the model cannot be had.\n")
     os.utime(failed, (NOW, NOW))
-    assert "  prepare_model m: baft: the model cannot be had." in status_text(study, NOW)
+    assert "  prepare_model m: baft: the model cannot be had." in status_text(study, now=NOW)
     os.utime(timing(study, "prepare_model", 3, model="m"), (NOW + 1, NOW + 1))
-    assert "failed:" not in status_text(study, NOW)
+    assert "failed:" not in status_text(study, now=NOW)
 
 
 @pytest.mark.parametrize("notice", ["", "UserWarning: something is deprecated\n"])
 def test_a_library_that_talks_has_not_failed(tmp_path: Path, notice: str) -> None:
     study = plan(tmp_path)
     log(study, 1, notice)
-    assert "1 running, 3 waiting" in status_text(study, NOW)
+    assert "1 running, 3 waiting" in status_text(study, now=NOW)
 
 
 def test_it_needs_no_torch() -> None:
     code = "import sys, baft.cli.status, baft.report.status; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def finished(study: Plan, shard: int, seconds: float, loading: float) -> None:
+    _, edits = write_shard(Path(study.study.results), CELL | {"shard": shard}, [], [edit("a")])
+    store.write_rows([edit("a")], EDITS, edits, origin() | {"loading": loading})
+    timing(study, "edit_shard", seconds, **CELL, shard=shard)
+
+
+def test_jobs_that_mostly_load_are_told_and_better_shards_named(tmp_path: Path) -> None:
+    study = plan(tmp_path)
+    finished(study, 0, 100, 20)
+    finished(study, 1, 300, 20)
+    text = status_text(study, now=NOW)
+    assert "starting and loading the model: 10% of the time of finished jobs\n" in text
+    # The slower shard stands for all four: 4 x 280 s of work, in jobs that have an hour less the 20 s of loading.
+    assert "shards for jobs of 60 minutes at most: mini_zsre 1 (now 4)" in text
+    assert "shards for jobs of 2 minutes at most: mini_zsre 12 (now 4)" in status_text(study, 2, NOW)
+    finished(study, 2, 100, 90)
+    assert "26% of the time of finished jobs; with fewer shards it would be less" in status_text(study, now=NOW)
