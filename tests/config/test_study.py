@@ -95,6 +95,11 @@ def test_an_unpinned_revision_needs_consent_or_a_hash() -> None:
     assert study.models["m"].revision == "main"
 
 
+def test_a_model_is_spread_over_gpus_only() -> None:
+    message = complaint({"models": {"m": {"device": "cpu", "device_map": "auto"}}})
+    assert "models.m" in message and "device_map spreads the model over GPUs, and device is 'cpu'" in message
+
+
 def test_empty_sections_have_their_defaults() -> None:
     study = parse_study({"models": {"m": None}, "methods": {"none": None}, "evaluation": None})
     assert study.models["m"].dtype == "float32"
@@ -107,6 +112,11 @@ def test_the_shipped_configs_are_right_but_for_methods_not_there_yet(name: str) 
     study = parse_study(yaml.safe_load((ROOT / "config" / name).read_text()))
     Plan(study).check()
     check_sources(study)
+
+
+@pytest.mark.parametrize("name", ["claim.yaml", "knowedit.yaml", "sequences.yaml"])
+def test_the_shipped_configs_of_real_files_are_right(name: str) -> None:
+    Plan(parse_study(yaml.safe_load((ROOT / "config" / name).read_text()))).check()
 
 
 def test_the_schema_is_the_generated_one() -> None:
@@ -136,7 +146,6 @@ def test_the_allowed_keys_are_found_below_labels() -> None:
 
 def test_the_claim_compares_at_equal_rank_and_place() -> None:
     plan = Plan(parse_study(yaml.safe_load((ROOT / "config/claim.yaml").read_text())))
-    plan.check()
     cells = [("smollm2-135m", method, "single", "zsre", "0") for method in ("baft", "reft")]
     baft, reft = (json.loads(plan.edit_spec(*cell))["method"]["settings"] for cell in cells)
     assert {name: baft[name] for name in reft} == reft
@@ -148,7 +157,7 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
     plan.check()
     curves = {label.partition("@")[0] for label in plan.points}
     assert curves == set(study.methods) - {"none"}
-    assert len(plan.grid.curve_records()) == 5 * len(study.methods) + 2 * len(curves)
+    assert len(plan.grid.curve_records()) == 5 * len(study.methods) + len(study.curves.benchmarks) * len(curves)
     with pytest.raises(UserError, match=r"wiki_recent\.path is 'knowedit/.*/none/knowedit/.*BAFT_DATA names"):
         check_sources(study)
     monkeypatch.setenv("BAFT_DATA", str(tmp_path))
