@@ -2,8 +2,9 @@
 
     python bench/plan_scale.py [--shards 100000] [config/paper.yaml ...]
 
-Without configs: config/paper.yaml, and a made-up study of so many jobs of edits. Processor time, so that a busy machine
-does not count; the limits are 1.2 ms and 20 KiB a job.
+Without configs: config/paper.yaml, a made-up study of so many jobs of edits, and as many jobs of a bare rule (one output,
+nothing else), which is what Snakemake costs by itself. Processor time, so that a busy machine hardly counts; the limits
+are 1.2 ms and 20 KiB a job.
 """
 
 from __future__ import annotations
@@ -31,10 +32,19 @@ class Cost:
     memory: int
 
 
-def dry_run(config: Path, folder: Path) -> Cost:
+BARE = """
+rule all:
+    input: expand("out/{number}.txt", number=range(config["jobs"]))
+rule one:
+    output: "out/{number}.txt"
+    shell: "touch {output}"
+"""
+
+
+def dry_run(config: Path, folder: Path, snakefile: Path = ROOT / "Snakefile") -> Cost:
     """Plan a study in an empty folder, with the scheduler of the cluster's profile."""
     command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)),
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)),
         *("--configfile", str(config.absolute()), "--dry-run", "--quiet", "rules", "--scheduler", "greedy"),
     ]
     said = folder / "said"
@@ -72,9 +82,16 @@ def main() -> None:
             configs = [ROOT / "config/paper.yaml", folder / f"made-up-{given.shards}.yaml"]
         print(f"{'study':24}{'jobs':>9}{'CPU s':>9}{'MiB':>8}{'ms/job':>9}{'KiB/job':>9}")
         for config in configs:
-            cost = dry_run(config, folder)
-            each = f"{1000 * cost.seconds / cost.jobs:9.2f}{cost.memory / cost.jobs:9.1f}"
-            print(f"{config.stem:24}{cost.jobs:9}{cost.seconds:9.1f}{cost.memory / 1024:8.0f}{each}", flush=True)
+            show(config.stem, dry_run(config, folder))
+        (folder / "Snakefile").write_text(BARE)
+        (folder / "bare.yaml").write_text(yaml.safe_dump({"jobs": given.shards}))
+        show("bare rule", dry_run(folder / "bare.yaml", folder, folder / "Snakefile"))
+
+
+def show(name: str, cost: Cost) -> None:
+    """Prints a line."""
+    each = f"{1000 * cost.seconds / cost.jobs:9.2f}{cost.memory / cost.jobs:9.1f}"
+    print(f"{name:24}{cost.jobs:9}{cost.seconds:9.1f}{cost.memory / 1024:8.0f}{each}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ rule edit_shard:
         ),
         source=lambda w: plan.edit_source(w.method),
         shards=lambda w: plan.shards(w.benchmark),
-        checkpoints=lambda w: layout.checkpoints.format(**w),
+        checkpoints=layout.checkpoints,
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft edit-shard --spec {params.spec:q} --folder {input.model:q} --benchmark {input.benchmark:q}"
