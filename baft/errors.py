@@ -1,4 +1,7 @@
-"""The one error that is the user's to mend."""
+"""The one error that is the user's to mend, and what is no error."""
+
+STOPPED = "told to stop; the next attempt goes on from what is done."
+"""The last words of a job that was told to stop."""
 
 
 class UserError(ValueError):

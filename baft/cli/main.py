@@ -12,7 +12,7 @@ import typer
 
 from baft import __version__
 from baft.cli import benchmarks, edit, jobs, reports, results, run, status
-from baft.errors import UserError
+from baft.errors import STOPPED, UserError
 
 commands = typer.Typer(
     help="Benchmark knowledge editing of language models.",
@@ -55,5 +55,5 @@ def _stop(number: int, frame: FrameType | None) -> None:
     # A cluster's notice of the time limit or a preemption. Left to itself Python would die without taking back what it
     # is writing.
     with contextlib.suppress(OSError):
-        print("baft: told to stop; the next attempt goes on from what is done.", file=sys.stderr, flush=True)
+        print(f"baft: {STOPPED}", file=sys.stderr, flush=True)
     sys.exit(128 + number)

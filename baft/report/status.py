@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tabulate import tabulate
 
 from baft.config import Plan, at
+from baft.errors import STOPPED
 from baft.results.store import read_provenance
 
 State = Literal["done", "running", "silent", "failed", "waiting"]
@@ -104,6 +105,8 @@ def _unfinished(name: str, cell: Mapping[str, Any], log: Path, now: float) -> Jo
     if said := _last_words(text):
         return Job(name, cell, "failed", said=said)
     state: State = "running" if now - changed < SILENCE else "silent"
+    if text.endswith(STOPPED):
+        state = "waiting"
     found = _PROGRESS.findall(text)
     if not found:
         return Job(name, cell, state, said="no edit yet")
@@ -134,8 +137,10 @@ def _others(plan: Plan) -> Iterator[Job]:
 
 
 def _last_words(text: str) -> str:
-    """What a job that failed said last; nothing if it did not."""
+    """What a job that failed said last; nothing if it did not, or was told to stop."""
     last = text.rstrip().rpartition("\n")[2]
+    if last.endswith(STOPPED):
+        return ""
     return last if last.startswith("baft: ") or _TRACEBACK in text else ""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from baft.config import Plan, at, parse_study
+from baft.errors import STOPPED
 from baft.report.status import SILENCE, status_text
 from baft.results import store
 from baft.results.schema import EDITS
@@ -114,3 +115,15 @@ def test_jobs_that_mostly_load_are_told_and_better_shards_named(tmp_path: Path) 
     assert "shards for jobs of 2 minutes at most: mini_zsre 12 (now 4)" in status_text(study, 2, NOW)
     finished(study, 2, 100, 90)
     assert "26% of the time of finished jobs; with fewer shards it would be less" in status_text(study, now=NOW)
+
+
+def test_a_job_told_to_stop_waits_for_its_next_attempt(tmp_path: Path) -> None:
+    study = plan(tmp_path)
+    timing(study, "edit_shard", 100, **CELL, shard=0)
+    write_shard(tmp_path, CELL | {"shard": 0}, [], [edit("a")])
+    log(study, 1, f"x: 3/4 edits, 0.25 edits/s, 8 s left\nbaft: {STOPPED}\n")
+    log(study, 2, f"Traceback (most recent call last):\n  …\nbaft: {STOPPED}\n")
+    text = status_text(study, now=NOW)
+    assert "1 done, 3 waiting" in text and "failed:" not in text
+    # A quarter of the stopped one is left.
+    assert f"about {(0.25 + 2) * 100 / 3600:.1f} left for edits" in text
