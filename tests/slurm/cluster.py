@@ -11,6 +11,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +29,19 @@ def unavailable() -> str | None:
         return "a test cluster needs root"
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         return f"{', '.join(missing)} not installed (apt-get install slurmctld slurmd slurm-client munge)"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            _stand_in(Path(folder) / "gpu")
+        except OSError:
+            return "the stand-ins for GPUs are device files, which even root may not make here"
     conf = ETC / "slurm.conf"
     if conf.exists() and not conf.read_text().startswith(MARK):
         return f"{conf} is of another cluster"
     return None
+
+
+def _stand_in(gpu: Path) -> None:
+    os.mknod(gpu, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
 
 
 def wait_for(what: str, condition: Callable[[], object], seconds: float = 60) -> None:
@@ -119,7 +129,7 @@ class Cluster:
     def _write_configuration(self) -> None:
         gpus = [self.folder / f"nvidia{number}" for number in range(GPUS)]
         for gpu in gpus:
-            os.mknod(gpu, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+            _stand_in(gpu)
         for name in ("state", "spool"):
             (self.folder / name).mkdir()
         ETC.mkdir(exist_ok=True)
