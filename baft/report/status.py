@@ -72,7 +72,7 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
         f"edits/s: {sum(job.rate for job in running):.2f} now in {len(running)} jobs"
         + (f"; {edits / seconds:.2f} in a finished job, model load and scoring included" if seconds else ""),
         *_hours(plan, shards, others),
-        *_loading(done),
+        *_loading(plan, done),
         *_sizes(plan, done, minutes),
         "",
         _table(shards),
@@ -168,13 +168,14 @@ def _hours(plan: Plan, shards: Sequence[Job], others: Sequence[Job]) -> list[str
     return lines
 
 
-def _loading(done: Sequence[Job]) -> list[str]:
+def _loading(plan: Plan, done: Sequence[Job]) -> list[str]:
     """Of the time of finished jobs, the share in which there was no model yet."""
     seconds = sum(job.seconds or 0 for job in done)
     if not seconds:
         return []
     share = sum(job.loading for job in done) / seconds
-    advice = "; with fewer shards it would be less" if share > LOADING else ""
+    dealt = any(benchmark.shards > 1 for benchmark in plan.study.benchmarks.values())
+    advice = "; with fewer shards it would be less" if dealt and share > LOADING else ""
     return [f"starting and loading the model: {share:.0%} of the time of finished jobs{advice}"]
 
 
