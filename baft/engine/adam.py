@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from baft.engine.deltas import chosen
+from baft.engine.rows import chosen
 
 
 class Adam:

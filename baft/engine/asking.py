@@ -17,7 +17,7 @@ from baft.engine.budget import TokenBudget
 from baft.engine.cutting import cut, pass_tokens
 from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel, Reads, held_in
-from baft.engine.rows import Batch, Row, collate
+from baft.engine.rows import Batch, Row, chosen, collate
 from baft.engine.sites import Site
 from baft.engine.text import Text
 
@@ -210,8 +210,7 @@ def _continue(
     index = torch.tensor(source, device=model.device)
     own = DynamicCache()
     for number, (key, value) in enumerate(held_in(cache)):
-        here = index.to(key.device)
-        own.update(key[here], value[here], number)
+        own.update(chosen(key, index), chosen(value, index), number)
     longest = max(len(a) for a in answers) - 1
     ids = torch.full((len(answers), longest), pad, dtype=torch.int64)
     for r, answer in enumerate(answers):

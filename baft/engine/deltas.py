@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from baft.engine.rows import Batch, Grouping, Row
+from baft.engine.rows import Batch, Grouping, Row, chosen
 
 
 @dataclass(frozen=True)
@@ -254,8 +254,3 @@ class Offset(Delta):
 def unit_rms(h: Tensor) -> Tensor:
     """h (…, d) scaled to a root mean square of 1 in its last dimension."""
     return h * torch.rsqrt(h.square().mean(-1, keepdim=True) + 1e-6)
-
-
-def chosen(tensor: Tensor, streams: Tensor) -> Tensor:
-    """Those of some ``streams`` (int64, on any device) of ``tensor`` (S, …), on its own device."""
-    return tensor[streams.to(tensor.device)]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from baft.engine.adam import Adam
-from baft.engine.deltas import Delta, chosen
+from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
 from baft.engine.passes import Passes, prepare_passes
-from baft.engine.rows import Row
+from baft.engine.rows import Row, chosen
 from baft.engine.sites import Site
 
 Params = dict[str, Tensor]

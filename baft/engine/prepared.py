@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from baft.engine.deltas import Delta, Where
 from baft.engine.frozen import Edits, FrozenModel, Reads, held_in
-from baft.engine.rows import Batch, Row, collate
+from baft.engine.rows import Batch, Row, chosen, collate
 from baft.engine.sites import Site
 
 
@@ -78,9 +78,9 @@ class Prepared:
             rows,
             Batch(b.ids[i], b.base[i], b.prompt[i], b.mark[i], b.length[i], renumbered),
             self.entry,
-            None if self.hidden is None else self.hidden[i.to(self.hidden.device)],
-            tuple(k if len(k) == 1 else k[i.to(k.device)] for k in self.keys),
-            tuple(v if len(v) == 1 else v[i.to(v.device)] for v in self.values),
+            None if self.hidden is None else chosen(self.hidden, i),
+            tuple(k if len(k) == 1 else chosen(k, i) for k in self.keys),
+            tuple(v if len(v) == 1 else chosen(v, i) for v in self.values),
             None if self.cached is None else self.cached[i],
             {site: delta.select(kept) for site, delta in self.standing.items()},
         )

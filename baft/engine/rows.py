@@ -116,3 +116,8 @@ class Grouping:
         """(S', n·T, k) back to (B, T, k)."""
         rows = y.reshape(self._shape[0] * self._shape[1], tokens, y.shape[2])
         return rows if self._trivial else rows[self._flat]
+
+
+def chosen(tensor: Tensor, index: Tensor) -> Tensor:
+    """The entries ``index`` (int64, on any device) of the first dimension of ``tensor``, on its own device."""
+    return tensor[index.to(tensor.device)]

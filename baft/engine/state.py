@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from baft.engine.deltas import Delta, chosen, describe_where, parse_where
+from baft.engine.deltas import Delta, describe_where, parse_where
+from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.errors import UserError
 

@@ -15,9 +15,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baft.engine.deltas import Delta, GatedSubspace, SoftmaxSubspace, Subspace, chosen
+from baft.engine.deltas import Delta, GatedSubspace, SoftmaxSubspace, Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import Losses, Params, Reading
+from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError

@@ -17,7 +17,7 @@ from torch import Tensor
 from baft.benchmarks.irrelevant import load_pool
 from baft.engine.deltas import PromptEnds
 from baft.engine.engine import Engine
-from baft.engine.rows import Row, collate
+from baft.engine.rows import Row, chosen, collate
 from baft.engine.sites import Site
 from baft.methods.base import Batches, Context, Request, Settings, digest, seed_of
 
@@ -43,8 +43,7 @@ class Activations:
 
     def select(self, streams: Tensor) -> Activations:
         """Those of some streams."""
-        streams = streams.to(self.own.device)
-        return Activations(self.shared, self.own[streams], self.real[streams])
+        return Activations(self.shared, chosen(self.own, streams), chosen(self.real, streams))
 
     @property
     def hidden(self) -> Tensor:

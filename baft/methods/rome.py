@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from baft.engine.asking import Decoding, Question
-from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset, chosen
+from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
-from baft.engine.rows import Grouping, Row, collate
+from baft.engine.rows import Grouping, Row, chosen, collate
 from baft.engine.sampling import top_k
 from baft.engine.sites import Site
 from baft.engine.state import EditState

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
 from tabulate import tabulate
 
 from baft.config import Plan, at
 from baft.errors import STOPPED
-from baft.results.store import read_provenance
+from baft.results.store import read_footer
 
 State = Literal["done", "running", "silent", "failed", "waiting"]
 
@@ -91,8 +90,9 @@ def _shards(plan: Plan, now: float) -> Iterator[Job]:
         files = [at(pattern, **cell) for pattern in (layout.probes, layout.edits)]
         name = "edit_shard " + " ".join(str(cell[key]) for key in names)
         if all(file.is_file() for file in files):
-            seconds, loading = _seconds(at(timing, **cell)), read_provenance(files[1]).get("loading", 0.0)
-            yield Job(name, cell, "done", 1.0, 0.0, seconds, loading, pq.read_metadata(files[1]).num_rows)
+            provenance, edits = read_footer(files[1])
+            loading = provenance.get("loading", 0.0)
+            yield Job(name, cell, "done", 1.0, 0.0, _seconds(at(timing, **cell)), loading, edits)
         else:
             yield _unfinished(name, cell, at(log, **cell), now)
 

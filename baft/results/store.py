@@ -176,12 +176,17 @@ def read_provenance(path: Path | str) -> dict[str, Any]:
 
     Raises :class:`UserError` if the file is missing, damaged, or was not written by this package.
     """
+    return read_footer(path)[0]
+
+
+def read_footer(path: Path | str) -> tuple[dict[str, Any], int]:
+    """The provenance of a file and the number of its rows; errors as of :func:`read_provenance`."""
     with _naming(Path(path)):
-        metadata = pq.read_schema(path).metadata or {}
+        footer = pq.read_metadata(path)
+    metadata = footer.metadata or {}
     if METADATA_KEY not in metadata:
         raise UserError(f"{path} has no provenance: it was not written by baft; delete it and run again.")
-    provenance: dict[str, Any] = json.loads(metadata[METADATA_KEY])
-    return provenance
+    return json.loads(metadata[METADATA_KEY]), footer.num_rows
 
 
 @contextlib.contextmanager
