@@ -65,24 +65,23 @@ def _fit(engine: Engine, method: Method, batches: Batches, state: EditState | No
         if out_of_memory(error):
             raise
         if len(batches) == 1:
-            return Outcome(EditState(1), (Report(error=f"{type(error).__name__}: {error}"),))
+            return Outcome(state or EditState(1), (Report(error=f"{type(error).__name__}: {error}"),))
     alone = [
         _fit(engine, method, [batch], None if state is None else state.select([s]), context)
         for s, batch in enumerate(batches)
     ]
-    return _joined(alone, state)
+    return _joined(alone)
 
 
-def _joined(outcomes: Sequence[Outcome], state: EditState | None) -> Outcome:
-    """Outcomes of single streams as one; those that raised are as they were."""
+def _joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """Outcomes of single streams as one."""
     reports = tuple(report for outcome in outcomes for report in outcome.reports)
-    good = next((outcome for outcome in outcomes if outcome.state.deltas), None)
-    if good is None:
-        return Outcome(EditState(len(outcomes)) if state is None else state, reports)
-    raised = [s for s, outcome in enumerate(outcomes) if not outcome.state.deltas]
-    blank = good.state.put_back([0], None)
-    joined = EditState.join([outcome.state if outcome.state.deltas else blank for outcome in outcomes])
-    return Outcome(joined.put_back(raised, state), reports, good.trained, good.changed)
+    edited = [outcome.state for outcome in outcomes if outcome.state.deltas]
+    # A stream without any edit has no deltas to be joined with the others'.
+    blank = edited[0].put_back([0], None) if edited else EditState(1)
+    state = EditState.join([outcome.state if outcome.state.deltas else blank for outcome in outcomes])
+    trained, changed = (max(getattr(o, name) for o in outcomes) for name in ("trained", "changed"))
+    return Outcome(state, reports, trained, changed)
 
 
 def _peak_memory(engine: Engine) -> int:

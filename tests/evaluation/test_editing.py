@@ -7,6 +7,7 @@ import torch
 
 from baft.benchmarks.embedded import EMBEDDED, build
 from baft.benchmarks.records import Probe, Record
+from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import UserError
@@ -16,6 +17,7 @@ from baft.methods.irrelevant import IrrelevantSettings, irrelevant_prompts
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 
 ALL = IrrelevantSettings(relations=1000, subjects=1000)
+GROWING = {"layer": 1, "rank": 4, "grow": 2, "steps": 4, "lr": 5e-2, "general": 2, "relations": 1, "subjects": 0}
 RECORD = Record("r", "France", "What do you think of France?", "Lovely.", ())
 
 
@@ -44,10 +46,10 @@ def test_no_embedded_record_has_a_probe_among_its_irrelevant_prompts() -> None:
 class Raising(Method):
     """Fine-tunes, and raises for a whole group of streams if one of them asks for what it cannot do."""
 
-    def __init__(self, error: type[Exception], message: str = "no"):
+    def __init__(self, error: type[Exception], message: str = "no", inner: Method | None = None):
         super().__init__(None)
         self.error, self.message = error, message
-        self.inner = create("ft_l", {"layer": 1, "steps": 2, "lr": 1e-2, "bound": 5e-2})
+        self.inner = inner or create("ft_l", {"layer": 1, "steps": 2, "lr": 1e-2, "bound": 5e-2})
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         if any(request.target == "bad" for batch in batches for request in batch):
@@ -81,6 +83,29 @@ def test_a_stream_that_fails_later_stays_as_it_was(tiny_llama: Engine) -> None:
         for name, tensor in delta.tensors().items():
             assert torch.equal(tensor[1], first.deltas[site].tensors()[name][1])
             assert not torch.equal(tensor[0], first.deltas[site].tensors()[name][0])
+
+
+@pytest.mark.parametrize("method", [Raising(ValueError), Raising(ValueError, inner=create("baft", GROWING))])
+def test_a_stream_alone_that_fails_later_stays_as_it_was(method: Method, tiny_llama: Engine) -> None:
+    first = edit_step(tiny_llama, method, [batch(0)], None, Context())[0].state
+    outcome = edit_step(tiny_llama, method, [batch(3, "bad")], first, Context())[0]
+    assert outcome.reports[0].error == "ValueError: no"
+    assert outcome.state is first
+    # Nor is it another's loss, where one of them has grown since.
+    both = EditState.join([first, first])
+    after = edit_step(tiny_llama, method, [batch(3, "bad"), batch(2)], both, Context())[0].state
+    h = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0))
+    for site, delta in after.deltas.items():
+        before, streams = first.deltas[site], torch.arange(2)
+        h = h[..., : input_width(before)]
+        torch.testing.assert_close(delta.update(h, streams)[:1], before.update(h[:1], torch.arange(1)))
+        assert not torch.equal(delta.update(h, streams)[1:], before.update(h[1:], torch.arange(1)))
+
+
+def input_width(delta: Delta) -> int:
+    """Of what enters the delta."""
+    tensors = delta.tensors()
+    return (tensors["rotation"] if "rotation" in tensors else tensors["change"]).shape[-1]
 
 
 def test_running_out_of_memory_is_no_failed_edit(tiny_llama: Engine) -> None:
