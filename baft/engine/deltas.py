@@ -158,7 +158,8 @@ class Delta(ABC):
 class Subspace(Delta):
     """LoReFT: Rᵀ(W h + b − R h), R with orthonormal rows (Wu et al., 2024, eq. 2).
 
-    ``rotation`` R (S, r, d), ``weight`` W (S, r, d), ``bias`` b (S, r). Where streams have different numbers of bases, rows
+    ``rotation`` R (S, r, d), ``weight`` W (S, r, d), ``bias`` b (S, r). Rows that different steps of a stream added are
+    orthonormal among themselves alone: the update is the sum of theirs. Where streams have different numbers of bases, rows
     of zeros in R are bases that are not there.
     """
 

@@ -1,8 +1,8 @@
 """BaFT: basis-level representation fine-tuning (ICLR 2025), as far as it is public, and our choices where it is not.
 
 h + Rᵀ diag(g(h)) (W h + b − R h) with g(h) = σ(U ĥ + c). Trained on the target's cross-entropy, plus a locality term (the
-relative size of the update at irrelevant prompts) and an incremental load-balancing term. docs/methods.md states each
-choice and its reason.
+relative size of the update at irrelevant prompts), an incremental load-balancing term, and along a stream one that keeps
+its earlier edits. docs/methods.md states each choice and its reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.errors import UserError
 from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, register
 from baft.methods.irrelevant import (
     Activations,
@@ -30,6 +29,7 @@ from baft.methods.irrelevant import (
     hidden_states,
     irrelevant_activations,
 )
+from baft.methods.retention import Earlier, disturbance, earlier_edits, remembered
 from baft.methods.subspace import KEPT, SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
 
 USAGE = "usage"
@@ -49,6 +49,11 @@ class BaftSettings(SubspaceSettings, IrrelevantSettings):
     )
     locality: float = Field(1.0, ge=0, description="Weight of the locality term.")
     balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
+    retention: float = Field(
+        100.0,
+        ge=0,
+        description="Weight of the term that keeps the earlier edits of a stream; 0: they are not remembered.",
+    )
 
 
 _KINDS: Mapping[str, type[Subspace]] = {"sigmoid": GatedSubspace, "softmax": SoftmaxSubspace, "constant": Subspace}
@@ -56,11 +61,13 @@ _KINDS: Mapping[str, type[Subspace]] = {"sigmoid": GatedSubspace, "softmax": Sof
 
 @dataclass(frozen=True)
 class _Start:
-    """What is trained, the tensors of the bases that are kept (none: of no stream), and the usage of all of them."""
+    """What is trained, the tensors of the bases that are kept (none: of no stream), the usage of all of them, and the edits
+    that are to stay as they are."""
 
     params: Params
     kept: Params
     used: Tensor
+    earlier: Earlier | None
 
 
 @register
@@ -103,7 +110,7 @@ class Baft(Method):
             if not start.kept:
                 own = {name: tensor for name, tensor in now.items() if name != "basis"}
                 return kind(where, orthonormal(now["basis"]), **own)
-            own = {**now, "rotation": orthonormal(now["basis"], now[KEPT + "rotation"])}
+            own = {**now, "rotation": orthonormal(now["basis"])}
             names = (name.removeprefix(KEPT) for name in start.kept)
             return kind(where, **{name: torch.cat([now[KEPT + name], own[name]], 1) for name in names})
 
@@ -116,12 +123,18 @@ class Baft(Method):
                 now = mean_gates(trained, [prompts[s] for s in reading.streams.tolist()])
                 usage = chosen(used, reading.streams) + now
                 total = total + settings.balance * imbalance(usage, trained.bases().sum(-1)).to(nll.device)
+            if start.earlier is not None:
+                term = disturbance(trained, start.earlier.select(reading.streams))
+                total = total + settings.retention * term.to(nll.device)
             return Losses(total, nll)
 
         rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in start.params}
         trained, fit = fit_subspace(engine, batches, settings, start.params, delta, objective, rates, start.kept)
         edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
-        return outcome(site, trained, fit, {USAGE: used + edits * mean_gates(trained, prompts)})
+        memory = {USAGE: used + edits * mean_gates(trained, prompts)}
+        if settings.retention:
+            memory |= remembered(start.earlier, prompts)
+        return outcome(site, trained, fit, memory)
 
     def _reused(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
         """The bases that a stream has, to be trained further, or ``rank`` new ones."""
@@ -130,24 +143,22 @@ class Baft(Method):
         params |= self._initial_gates(params, state, site)
         carried = state.memory.get(USAGE) if state is not None else None
         used = torch.zeros_like(params["bias"]) if carried is None else carried.to(params["bias"].device)
-        return _Start(params, {}, used)
+        return _Start(params, {}, used, self._earlier(state, site))
 
     def _grown(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
         """``grow`` new bases beside those that each stream has, which stay as they are."""
         assert state is not None
-        grow, width, site = self.settings.grow, engine.model.hidden_size, site_of(engine, self.settings)
+        site = site_of(engine, self.settings)
         earlier, used = state.deltas[site], state.memory[USAGE]
         assert isinstance(earlier, Subspace)
-        most = int(earlier.bases().sum(-1).max()) + grow
-        if most > width:
-            raise UserError(
-                f"A stream would have {most} bases, and the hidden states {width} dimensions: "
-                "baft's setting 'grow' is too large for streams so long."
-            )
-        params = initial(engine, batches, None, context, grow, site)
+        params = initial(engine, batches, None, context, self.settings.grow, site)
         params |= self._initial_gates(params, None, site)
         kept = {KEPT + name: tensor for name, tensor in earlier.tensors().items()}
-        return _Start(params, kept, torch.cat([used.to(earlier.rotation.device), torch.zeros_like(params["bias"])], 1))
+        used = torch.cat([used.to(earlier.rotation.device), torch.zeros_like(params["bias"])], 1)
+        return _Start(params, kept, used, self._earlier(state, site))
+
+    def _earlier(self, state: EditState | None, site: Site) -> Earlier | None:
+        return earlier_edits(state, site) if self.settings.retention else None
 
     def _shared(self, engine: Engine) -> Tensor:
         if self._general is None or self._general[0] is not engine:
@@ -170,8 +181,7 @@ def displacement(delta: Subspace, alone: Activations) -> Tensor:
     """The locality term (S,): mean of ‖Φ(h) − h‖² / ‖h‖² over the irrelevant positions of each stream."""
     h = alone.hidden
     present = torch.arange(len(h), device=h.device)
-    # R has orthonormal rows, so that the update is as long as its coordinates.
-    moved = (delta.gates(h, present) * delta.moves(h, present)).square().sum(-1) / h.square().sum(-1).clamp(min=1e-12)
+    moved = delta.update(h, present).square().sum(-1) / h.square().sum(-1).clamp(min=1e-12)
     return alone.average(moved)
 
 

@@ -54,13 +54,8 @@ def where_of(settings: SubspaceSettings) -> PromptEnds:
     return PromptEnds(settings.head, settings.tail)
 
 
-def orthonormal(basis: Tensor, kept: Tensor | None = None) -> Tensor:
-    """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR).
-
-    The rows of ``kept`` (S, k, d), orthonormal themselves or zeros, are projected out first.
-    """
-    if kept is not None:
-        basis = basis - basis @ kept.mT @ kept
+def orthonormal(basis: Tensor) -> Tensor:
+    """Rows of ``basis`` (S, r, d) made orthonormal, differentiably: L⁻¹A with A Aᵀ = L Lᵀ (Cholesky QR)."""
     lower, failed = torch.linalg.cholesky_ex(basis @ basis.mT)
     # A basis that has lost its rank makes its own stream's loss not finite, and stops no other.
     lower = lower.masked_fill((failed > 0)[..., None, None], torch.nan)
@@ -105,7 +100,7 @@ def fit_subspace(
     """Trains ``params`` and gives the final delta, its rotation orthonormalised once more in float64.
 
     ``rates`` are learning rates by parameter; the settings' for all of them unless given. ``kept`` are tensors of earlier
-    bases that ``delta`` is given too, their names after :data:`KEPT`, the rotation among them; they stay as they are.
+    bases that ``delta`` is given too, their names after :data:`KEPT`; they stay as they are.
     """
     site = site_of(engine, settings)
     fit = minimise(
@@ -118,10 +113,9 @@ def fit_subspace(
         objective,
         fixed=kept,
     )
-    basis, beside = fit.params["basis"], dict(kept or {})
-    earlier = beside[KEPT + "rotation"].double() if beside else None
-    exact = {**fit.params, "basis": orthonormal(basis.double(), earlier).to(basis.dtype)}
-    return delta({**beside, **exact}), fit
+    basis = fit.params["basis"]
+    exact = {**fit.params, "basis": orthonormal(basis.double()).to(basis.dtype)}
+    return delta({**(kept or {}), **exact}), fit
 
 
 def outcome(site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None) -> Outcome:

@@ -24,7 +24,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "baft": ("baft", {**_SUBSPACE, **_FEW}),
     "baft softmax": ("baft", {**_SUBSPACE, **_FEW, "gate": "softmax"}),
     "baft constant": ("baft", {**_SUBSPACE, **_FEW, "gate": "constant"}),
-    "baft growing": ("baft", {**_SUBSPACE, **_FEW, "grow": 2}),
+    "baft growing": ("baft", {**_SUBSPACE, **_FEW, "grow": 2, "retention": 10}),
     "ft_l": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 5e-2}),
     "ft_m": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 0, "objective": "target_new"}),
     "lora": ("lora", {"rank": 2, "steps": 12, "lr": 1e-2}),
