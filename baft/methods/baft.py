@@ -45,8 +45,9 @@ class BaftSettings(SubspaceSettings, IrrelevantSettings):
     gate_bias: float = Field(-2.0, description="Initial c: the weight of every basis starts at σ(c).")
     gate_lr: float = Field(2e-2, gt=0, description="Adam's learning rate of U and c.")
     grow: int = Field(
-        0, ge=0, description="Bases added by each later step of a stream; 0: the same ones are trained further."
+        12, ge=0, description="Bases added by each later step of a stream; 0: the same ones are trained further."
     )
+    grow_bias: float = Field(-4.0, description="Initial c of the bases that a later step adds.")
     locality: float = Field(1.0, ge=0, description="Weight of the locality term.")
     balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
     retention: float = Field(
@@ -140,7 +141,7 @@ class Baft(Method):
         """The bases that a stream has, to be trained further, or ``rank`` new ones."""
         site = site_of(engine, self.settings)
         params = initial(engine, batches, state, context, self.settings.rank, site)
-        params |= self._initial_gates(params, state, site)
+        params |= self._initial_gates(params, state, site, self.settings.gate_bias)
         carried = state.memory.get(USAGE) if state is not None else None
         used = torch.zeros_like(params["bias"]) if carried is None else carried.to(params["bias"].device)
         return _Start(params, {}, used, self._earlier(state, site))
@@ -152,7 +153,7 @@ class Baft(Method):
         earlier, used = state.deltas[site], state.memory[USAGE]
         assert isinstance(earlier, Subspace)
         params = initial(engine, batches, None, context, self.settings.grow, site)
-        params |= self._initial_gates(params, None, site)
+        params |= self._initial_gates(params, None, site, self.settings.grow_bias)
         kept = {KEPT + name: tensor for name, tensor in earlier.tensors().items()}
         used = torch.cat([used.to(earlier.rotation.device), torch.zeros_like(params["bias"])], 1)
         return _Start(params, kept, used, self._earlier(state, site))
@@ -167,10 +168,10 @@ class Baft(Method):
             self._general = engine, states
         return self._general[1]
 
-    def _initial_gates(self, params: Params, state: EditState | None, site: Site) -> Params:
+    def _initial_gates(self, params: Params, state: EditState | None, site: Site, start: float) -> Params:
         if not issubclass(_KINDS[self.settings.gate], GatedSubspace):
             return {}
-        bias = torch.full_like(params["bias"], self.settings.gate_bias)
+        bias = torch.full_like(params["bias"], start)
         fresh = {"gate_weight": torch.zeros_like(params["weight"]), "gate_bias": bias}
         previous = deltas_of(state).get(site)
         known = previous.filled(fresh).tensors() if isinstance(previous, GatedSubspace) else fresh

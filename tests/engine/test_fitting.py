@@ -21,9 +21,9 @@ _FEW = {"general": 3, "relations": 2, "subjects": 1}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "reft": ("reft", {**_SUBSPACE}),
     "reft ends": ("reft", {**_SUBSPACE, "head": 2, "tail": 2}),
-    "baft": ("baft", {**_SUBSPACE, **_FEW}),
-    "baft softmax": ("baft", {**_SUBSPACE, **_FEW, "gate": "softmax"}),
-    "baft constant": ("baft", {**_SUBSPACE, **_FEW, "gate": "constant"}),
+    "baft": ("baft", {**_SUBSPACE, **_FEW, "grow": 0}),
+    "baft softmax": ("baft", {**_SUBSPACE, **_FEW, "grow": 0, "gate": "softmax"}),
+    "baft constant": ("baft", {**_SUBSPACE, **_FEW, "grow": 0, "gate": "constant"}),
     "baft growing": ("baft", {**_SUBSPACE, **_FEW, "grow": 2, "retention": 10}),
     "ft_l": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 5e-2}),
     "ft_m": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 0, "objective": "target_new"}),

@@ -32,7 +32,7 @@ def record(number: int, prompt: str, target: str, subject: str) -> Record:
 RECORDS = [record(n, *three) for n, three in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))]
 EVALUATION = EvaluationConfig(max_new_tokens=4, stop=())
 _SUBSPACE = {"layer": 1, "rank": 4, "steps": 4, "lr": 5e-2}
-_BAFT = {**_SUBSPACE, "general": 3, "relations": 2, "subjects": 1}
+_BAFT = {**_SUBSPACE, "grow": 0, "general": 3, "relations": 2, "subjects": 1}
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "none": ("none", {}),
     "reft": ("reft", _SUBSPACE),

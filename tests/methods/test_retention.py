@@ -101,7 +101,15 @@ def test_an_edit_that_failed_is_not_remembered(tiny_llama: Engine) -> None:
 @pytest.mark.parametrize("grow", [0, 2])
 def test_retention_keeps_what_earlier_edits_do(gate: str, grow: int) -> None:
     tiny = engine("llama", torch.float64)
-    few: dict[str, Any] = {"general": 2, "relations": 1, "subjects": 0, "lr": 1e-2, "gate_bias": 0.0, "tolerance": 0}
+    few: dict[str, Any] = {
+        "tolerance": 0,
+        "general": 2,
+        "relations": 1,
+        "subjects": 0,
+        "lr": 1e-2,
+        "gate_bias": 0.0,
+        "grow_bias": 0.0,
+    }
     lost, gained = {}, {}
     for retention in (0.0, 100.0):
         settings = {"layer": 1, "rank": 4, "steps": 40, "gate": gate, "grow": grow, "retention": retention, **few}
