@@ -35,5 +35,4 @@ rule all:
         ),
         SEQUENCES,
         SENSITIVITY,
-        # Else a result file that was removed would be missed only as long as nothing had been made of it.
-        plan.result_files(),
+        lambda w: plan.asked_files(),

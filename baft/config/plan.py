@@ -6,7 +6,7 @@ The rules look everything up here. Look-ups are of dictionaries, for a large stu
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -209,6 +209,11 @@ class Plan:
         layers = read_method(self._method(method), self.methods_folder).moment_layers(self._settings(model, method))
         return [str(at(self.layout.moments, model=model, layer=layer)) for layer in layers]
 
+    @property
+    def uses_moments(self) -> bool:
+        """Whether an edit job needs moments."""
+        return any(self.moment_files(model, method) for model in self.study.models for method in self.methods)
+
     def edit_jobs(self) -> list[dict[str, object]]:
         """Wildcards of every shard of every cell, of swept points and of the map too."""
         found = {tuple(shard.values()): shard for grid in self._grids for shard in grid.shards()}
@@ -220,13 +225,27 @@ class Plan:
 
     def result_files(self) -> list[Path]:
         """Every file of the result datasets that the study writes, and its prepared benchmarks."""
+        return [*self._few_files(), *(file for shard in self.edit_jobs() for file in self._shard_files(shard))]
+
+    def asked_files(self) -> list[Path]:
+        """Of the result files those that must be asked for by name, else one that was removed is missed only as long as
+        nothing had been made of it: all but the shards' files, and of these the ones that are gone though their cell was
+        summarised. The summaries ask for the others, and naming 100,000 shards twice has its price."""
+        done = {summary for summary in self.summaries() if summary.is_file()}
+        jobs = self.edit_jobs() if done else []
+        summarised = (shard for shard in jobs if at(self.layout.record, **shard) in done)
+        gone = (file for shard in summarised for file in self._shard_files(shard) if not file.is_file())
+        return [*self._few_files(), *gone]
+
+    def _shard_files(self, shard: Mapping[str, object]) -> list[Path]:
+        return [at(pattern, **shard) for pattern in (self.layout.probes, self.layout.edits)]
+
+    def _few_files(self) -> list[Path]:
         study, layout = self.study, self.layout
         shared = [at(layout.base, model=model, benchmark=label) for model in study.models for label in study.benchmarks]
         for label in study.benchmarks:
             shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
-        shards = [at(pattern, **shard) for shard in self.edit_jobs() for pattern in (layout.probes, layout.edits)]
-        bases = self.grid.bases() if self.analyses else []
-        return [*shared, *shards, *self.summaries(), *bases]
+        return [*shared, *self.summaries(), *(self.grid.bases() if self.analyses else [])]
 
     @functools.cached_property
     def analyses(self) -> tuple[str, ...]:

@@ -220,3 +220,28 @@ def test_protocols_and_the_analysis_may_be_for_some_benchmarks_only() -> None:
     }
     assert plan.sequences is not None and len(plan.sequences.records()) == 2
     assert [path.parts[-2] for path in plan.grid.bases()] == ["benchmark=mini_zsre"]
+
+
+def test_files_of_a_shard_are_asked_for_once_they_are_gone(tmp_path: Path) -> None:
+    study = {"results": str(tmp_path), "methods": ["reft"], "benchmarks": {"mini_zsre": {"shards": 2}}}
+    made = Plan(parse_study(study))
+    layout, jobs = made.layout, made.edit_jobs()
+    every = {at(pattern, **job) for job in jobs for pattern in (layout.probes, layout.edits)}
+    few = set(made.result_files()) - every
+    # Before there is a summary, its own inputs ask for them.
+    assert set(made.asked_files()) == few
+    (summary,) = made.summaries()
+    gone = at(layout.edits, **jobs[1])
+    for file in (summary, *every - {gone}):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert set(made.asked_files()) == few | {gone}
+    gone.parent.mkdir(parents=True)
+    gone.touch()
+    assert set(made.asked_files()) == few
+    assert not made.uses_moments
+
+
+def test_a_method_that_needs_moments_is_noticed() -> None:
+    rome = {"method": "rome", "settings": {"second_moment": True}}
+    assert Plan(parse_study({"methods": {"reft": None, "rome": rome}})).uses_moments

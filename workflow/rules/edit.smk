@@ -6,7 +6,12 @@ rule edit_shard:
         model=layout.model,
         benchmark=layout.benchmark,
         base=layout.base,
-        moments=lambda w: plan.moment_files(w.model, w.method),
+        # A function has its price at 100,000 jobs, and most studies have no moments.
+        moments=(
+            (lambda w: plan.moment_files(w.model, w.method))
+            if plan.uses_moments
+            else []
+        ),
     output:
         probes=layout.probes,
         edits=layout.edits,

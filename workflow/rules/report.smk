@@ -10,10 +10,10 @@ TABLES = {
 }
 
 
+# The edits' own files are read too, but not named: the records were made of them, and there may be 100,000.
 rule tabulate:
     input:
-        records=plan.grid.records(),
-        edits=plan.grid.edits(),
+        plan.grid.records(),
     output:
         f"{study.results}/tables/main_wide.csv",
         expand(
@@ -118,8 +118,7 @@ rule plot_tradeoff:
 
 rule plot_parameters:
     input:
-        records=plan.grid.records(),
-        edits=plan.grid.edits(),
+        plan.grid.records(),
     output:
         multiext(f"{study.results}/figures/parameters", ".pdf", ".csv"),
         report(
