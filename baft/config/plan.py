@@ -189,7 +189,8 @@ class Plan:
         if chosen.method is None:
             return None
         protocol = chosen.protocol or next(iter(self.study.protocols))
-        protocols = {protocol: self.grid.protocols[protocol]}
+        benchmarks = set(self._chosen(chosen.benchmarks))
+        protocols = {protocol: tuple(label for label in self.grid.protocols[protocol] if label in benchmarks)}
         return self.grid.model_copy(update={"methods": tuple(self.lattice), "points": (), "protocols": protocols})
 
     @property

@@ -284,6 +284,7 @@ class SensitivityConfig(Section):
     )
     rank: Distinct[Annotated[int, Field(ge=1)]] = Field((), description="Ranks.")
     protocol: Label | None = Field(None, description="Label of a protocol; null for the first.")
+    benchmarks: Listed[Label] = Field((), description="Only these benchmarks; all of them unless given.")
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

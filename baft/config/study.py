@@ -114,6 +114,7 @@ class Study(Section):
     def _chosen_benchmarks_are_there(self) -> Self:
         chosen = {f"protocols.{label}": protocol.benchmarks for label, protocol in self.protocols.items()}
         chosen |= {"analysis": self.analysis.benchmarks, "curves": self.curves.benchmarks}
+        chosen |= {"sensitivity": self.sensitivity.benchmarks}
         for place, names in chosen.items():
             for name in names:
                 if name not in self.benchmarks:
@@ -139,6 +140,13 @@ class Study(Section):
         ):
             if value is not None and value not in known:
                 raise ValueError(f"sensitivity.{key} is {value!r}, but must be one of {', '.join(known)}")
+        protocol = chosen.protocol or next(iter(self.protocols))
+        run = self.protocols[protocol].benchmarks or tuple(self.benchmarks)
+        for name in chosen.benchmarks:
+            if name not in run:
+                raise ValueError(
+                    f"sensitivity.benchmarks has {name!r}, but protocol {protocol!r} is run on {', '.join(run)} only"
+                )
         return self
 
     def located(self, path: str) -> str:

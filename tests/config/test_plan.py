@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_swept_points_are_run_on_the_benchmarks_chosen_for_curves(tmp_path: Path
 
 
 def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> None:
-    study = {
+    study: dict[str, Any] = {
         "models": {"smollm2-135m": {}},
         "methods": {"none": None, "wide": {"method": "reft", "settings": {"rank": 4}}},
         "protocols": {"single": {}, "continual": {"length": 2}},
@@ -127,7 +128,23 @@ def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> 
     cell = ("smollm2-135m", "wide@layer-10@rank-8", "single", "mini_wiki_recent", "0")
     settings = Cell.from_spec(made.edit_spec(*cell)).method.settings
     assert (settings["layer"], settings["rank"]) == (10, 8)
+    sensitivity = {**study["sensitivity"], "benchmarks": ["mini_zsre"]}
+    two = {**study, "benchmarks": {"mini_wiki_recent": {}, "mini_zsre": {}}, "sensitivity": sensitivity}
+    few = Plan(parse_study(two)).sensitivity
+    assert few is not None and len(few.records()) == 4
+    assert all("benchmark=mini_zsre/" in str(path) for path in few.records())
     assert Plan(parse_study({"methods": ["reft"]})).sensitivity is None
+
+
+def test_a_map_on_a_benchmark_that_its_protocol_is_not_run_on_is_told() -> None:
+    study = {
+        "benchmarks": {"mini_wiki_recent": {}, "mini_zsre": {}},
+        "methods": ["reft"],
+        "protocols": {"single": {"benchmarks": ["mini_zsre"]}},
+        "sensitivity": {"method": "reft", "layer": [1], "rank": [1], "benchmarks": ["mini_wiki_recent"]},
+    }
+    with pytest.raises(UserError, match="'mini_wiki_recent', but protocol 'single' is run on mini_zsre only"):
+        parse_study(study)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +154,7 @@ def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> 
         ({"method": "reft", "layer": [1], "rank": [1], "protocol": "x"}, "must be one of single"),
         ({"method": "lora", "layer": [1], "rank": [1]}, "'lora' has no layer"),
         ({"method": "reft", "layer": [1], "rank": [0]}, "sensitivity.rank"),
+        ({"method": "reft", "layer": [1], "rank": [1], "benchmarks": ["x"]}, "sensitivity.benchmarks has 'x'"),
         ({"method": "reft", "layer": [1, 1], "rank": [1]}, "1 is in the list twice"),
         ({"method": "reft", "layer": [], "rank": [1]}, "needs the key layer"),
     ],
