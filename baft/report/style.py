@@ -81,7 +81,12 @@ _KNOWN = {
 
 
 def marks(labels: Iterable[str]) -> dict[str, Mark]:
-    """The mark of each label: a known method's never changes, others get free ones in the order of their names."""
+    """The mark of each label: a known method's never changes, others get free ones in the order of their names.
+
+    Colours of known methods beside them are the last that they get.
+    """
+    ordered = ordered_methods(labels)
+    beside = {_KNOWN[label].colour for label in ordered if label in _KNOWN}
     # Colour and marker change together, so that two new labels differ in both.
     pairs = (
         Mark(colour, MARKERS[(place + shift) % len(MARKERS)])
@@ -89,9 +94,9 @@ def marks(labels: Iterable[str]) -> dict[str, Mark]:
         for place, colour in enumerate(reversed(COLOURS))
     )
     taken = set(_KNOWN.values())
-    free = (mark for mark in pairs if mark not in taken)
+    free = iter(sorted((mark for mark in pairs if mark not in taken), key=lambda mark: mark.colour in beside))
     # More labels than pairs would fill any legend; they share the last resort.
-    return {label: _KNOWN.get(label) or next(free, Mark("#000000", "+")) for label in ordered_methods(labels)}
+    return {label: _KNOWN.get(label) or next(free, Mark("#000000", "+")) for label in ordered}
 
 
 @contextmanager

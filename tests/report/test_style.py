@@ -21,6 +21,14 @@ def test_a_known_method_looks_the_same_in_every_company(labels: set[str]) -> Non
     assert all(given[label] == everywhere[label] for label in labels & set(METHODS))
 
 
+def test_another_label_has_the_colour_of_no_known_method_beside_it() -> None:
+    known = {"none", "baft", "reft", "ft_l", "rome"}
+    made = style.marks(known | {"baft-constant", "baft-reuse"})
+    colours = {made["baft-constant"].colour, made["baft-reuse"].colour}
+    assert len(colours) == 2
+    assert not colours & {made[label].colour for label in known}
+
+
 def test_long_names_break_in_the_middle() -> None:
     assert style.panel_name("mini_wiki_counterfact") == "mini wiki\ncounterfact"
     assert style.panel_name("mini_zsre") == "mini zsre"

@@ -48,7 +48,8 @@ def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics:
         for line, (model, protocol, benchmark, shown) in zip(grid, rows, strict=True):
             for axis, metric in zip(line, columns, strict=True):
                 _panel(axis, shown[shown["metric"].eq(metric)], given)
-            name = f"{model}\n{protocol}" if several else protocol
+            setting = style.panel_name(str(protocol).replace("-", " "))
+            name = f"{model}\n{setting}" if several else setting
             line[0].set_ylabel(f"{style.panel_name(benchmark)}\n{name} (%)")
         for axis, metric in zip(grid[0], columns, strict=True):
             axis.set_title(_TITLES[metric], pad=4)
