@@ -75,13 +75,14 @@ def edit_shard(
     shards: Annotated[int, typer.Option(min=1, help="Into how many the records are dealt.")],
     probes: Annotated[Path, typer.Option(help="Probe rows to write.")],
     edits: Annotated[Path, typer.Option(help="Edit rows to write.")],
-    checkpoints: Annotated[Path, typer.Option(help="Folder for what a killed job goes on from.")],
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the cell for what killed jobs go on from.")],
     moments: Annotated[list[Path] | None, typer.Argument(help="Moments that the method needs.")] = None,
 ) -> None:
     """Edit and question one shard of a cell."""
     from baft.evaluation.jobs import edit_shard as run
 
-    run(Cell.from_spec(spec), folder, benchmark, base, moments or [], shard, shards, probes, edits, checkpoints)
+    own = checkpoints / f"shard={shard}"
+    run(Cell.from_spec(spec), folder, benchmark, base, moments or [], shard, shards, probes, edits, own)
 
 
 @app.command()

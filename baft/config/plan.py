@@ -6,6 +6,7 @@ The rules look everything up here. Look-ups are of dictionaries, for a large stu
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -201,6 +202,10 @@ class Plan:
         """What an edit job is told, as JSON."""
         return self._specs[model, method, protocol, benchmark, seed]
 
+    def edit_options(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
+        """What the edit jobs of a cell have in common, as options of their command, quoted for a shell."""
+        return self._edit_options[model, method, protocol, benchmark, seed]
+
     def edit_source(self, method: str) -> str:
         """Digest of the code behind an edit job, of all methods only its own."""
         return self._edit_sources[method]
@@ -229,13 +234,15 @@ class Plan:
         return [*self._few_files(), *(file for shard in self.edit_jobs() for file in self._shard_files(shard))]
 
     def asked_files(self) -> list[Path]:
-        """Of the result files those that must be asked for by name, else one that was removed is missed only as long as
-        nothing had been made of it: all but the shards' files, and of these the ones that are gone though their cell was
-        summarised. The summaries ask for the others, and naming 100,000 shards twice has its price."""
+        """Of the result files those that must be asked for by name: all but the shards' files, and of these the ones that
+        are gone though something was made of them or with them. Of every other shard a summary asks for the edits, and the
+        probes come with them: naming 100,000 shards twice has its price."""
         done = {summary for summary in self.summaries() if summary.is_file()}
-        jobs = self.edit_jobs() if done else []
-        summarised = (shard for shard in jobs if at(self.layout.record, **shard) in done)
-        gone = (file for shard in summarised for file in self._shard_files(shard) if not file.is_file())
+        gone = []
+        for shard in self.edit_jobs():
+            probes, edits = self._shard_files(shard)
+            if edits.is_file() or at(self.layout.record, **shard) in done:
+                gone += [file for file in (probes, edits) if not file.is_file()]
         return [*self._few_files(), *gone]
 
     def _shard_files(self, shard: Mapping[str, object]) -> list[Path]:
@@ -314,7 +321,7 @@ class Plan:
 
     def cell_folder(self, pattern: str, **cell: str) -> str:
         """Folder of the shards of a cell."""
-        return str(at(pattern, shard=0, **cell).parents[1])
+        return str(at(pattern.partition("/shard=")[0], **cell))
 
     def shards(self, benchmark: str) -> int:
         """Into how many jobs a cell is dealt."""
@@ -371,6 +378,20 @@ class Plan:
             ).spec()
             for model, method, (protocol, benchmark), seed in axes
         }
+
+    @functools.cached_property
+    def _edit_options(self) -> dict[Key, str]:
+        return {key: self._options_of(key, spec) for key, spec in self._specs.items()}
+
+    def _options_of(self, key: Key, spec: str) -> str:
+        cell = dict(zip(("model", "method", "protocol", "benchmark", "seed"), key, strict=True))
+        options = {
+            "spec": spec,
+            "benchmark": at(self.layout.benchmark, **cell),
+            "shards": self.shards(cell["benchmark"]),
+            "checkpoints": self.cell_folder(self.layout.checkpoints, **cell),
+        }
+        return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
 
     def _chosen(self, benchmarks: Sequence[str]) -> tuple[str, ...]:
         """Those benchmarks in the order of the config; all of them if none is named."""

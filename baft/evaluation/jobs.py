@@ -111,11 +111,12 @@ def edit_shard(
     """Edits and questions one shard of a cell's streams and writes its probe and edit rows.
 
     A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end. The provenance has the
-    seconds from the start of the process until its model was there as ``loading``.
+    seconds from the start of the process until its model was there as ``loading``, and that of the edits, which are written
+    last, those until then as ``seconds``.
     """
     data = read_benchmark(benchmark)
     engine = load_engine(cell.model, folder)
-    loading = time.time() - psutil.Process().create_time()
+    loading = _running()
     method = create(cell.method.method, cell.method.settings)
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
@@ -136,11 +137,17 @@ def edit_shard(
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
     groups = runner.run(streams, cell.model.streams)
-    more = {"halvings": engine.budget.halvings, "loading": round(loading, 2)}
+    more = {"halvings": engine.budget.halvings, "loading": loading}
     about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), **more)
     write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
-    write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about)
+    write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about | {"seconds": _running()})
     runner.checkpoints.clear()
+
+
+def _running() -> float:
+    """Seconds since the process started."""
+    started: float = psutil.Process().create_time()
+    return round(time.time() - started, 2)
 
 
 def _digest(cell: Cell, conditions: Conditions, data: Benchmark, shards: int) -> str:

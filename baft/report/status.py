@@ -85,14 +85,13 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
 def _shards(plan: Plan, now: float) -> Iterator[Job]:
     names = ("model", "method", "protocol", "benchmark", "seed", "shard")
     layout = plan.layout
-    log, timing = layout.log("edit_shard", *names), layout.timing("edit_shard", *names)
+    log = layout.log("edit_shard", *names)
     for cell in plan.edit_jobs():
         files = [at(pattern, **cell) for pattern in (layout.probes, layout.edits)]
         name = "edit_shard " + " ".join(str(cell[key]) for key in names)
         if all(file.is_file() for file in files):
             provenance, edits = read_footer(files[1])
-            loading = provenance.get("loading", 0.0)
-            yield Job(name, cell, "done", 1.0, 0.0, _seconds(at(timing, **cell)), loading, edits)
+            yield Job(name, cell, "done", 1.0, 0.0, provenance.get("seconds"), provenance.get("loading", 0.0), edits)
         else:
             yield _unfinished(name, cell, at(log, **cell), now)
 

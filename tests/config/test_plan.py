@@ -1,6 +1,7 @@
 """The plan: what a job is told, and which files a table is made of."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def test_a_job_is_told_its_merged_settings_and_reads_them_back(tmp_path: Path) -
     assert cell.method.settings == {"lr": 1.0, "covariance": True, "layer": 3}
     assert cell.seed == 1
     assert cell.spec() == spec
+
+
+def test_the_jobs_of_a_cell_share_what_their_command_is_given(tmp_path: Path) -> None:
+    made = plan(tmp_path, results="my results")
+    options = shlex.split(made.edit_options(*CELL))
+    told = dict(zip(options[::2], options[1::2], strict=True))
+    cell = dict(zip(("model", "method", "protocol", "benchmark", "seed"), CELL, strict=True))
+    assert told == {
+        "--spec": made.edit_spec(*CELL),
+        "--benchmark": str(at(made.layout.benchmark, **cell)),
+        "--shards": str(made.shards(cell["benchmark"])),
+        "--checkpoints": str(at(made.layout.checkpoints, **cell, shard=7).parent),
+    }
 
 
 def test_only_what_changes_a_result_changes_the_spec(tmp_path: Path) -> None:
@@ -246,9 +260,13 @@ def test_files_of_a_shard_are_asked_for_once_they_are_gone(tmp_path: Path) -> No
     layout, jobs = made.layout, made.edit_jobs()
     every = {at(pattern, **job) for job in jobs for pattern in (layout.probes, layout.edits)}
     few = set(made.result_files()) - every
-    # Before there is a summary, its own inputs ask for them.
+    # Before there is a summary, its own inputs ask for the edits, with which the probes come.
     assert set(made.asked_files()) == few
     (summary,) = made.summaries()
+    alone, lost = (at(pattern, **jobs[0]) for pattern in (layout.edits, layout.probes))
+    alone.parent.mkdir(parents=True)
+    alone.touch()
+    assert set(made.asked_files()) == few | {lost}
     gone = at(layout.edits, **jobs[1])
     for file in (summary, *every - {gone}):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -40,10 +40,15 @@ def timing(study: Plan, rule: str, seconds: float, **values: object) -> Path:
     return path
 
 
+def finished(study: Plan, shard: int, seconds: float, loading: float, *records: str) -> None:
+    _, edits = write_shard(Path(study.study.results), CELL | {"shard": shard}, [], [])
+    about = origin() | {"loading": loading, "seconds": seconds}
+    store.write_rows([edit(record) for record in records or ("a",)], EDITS, edits, about)
+
+
 def test_every_state_is_told_from_the_files(tmp_path: Path) -> None:
     study = plan(tmp_path)
-    write_shard(tmp_path, CELL | {"shard": 0}, [], [edit("a"), edit("b"), edit("c")])
-    timing(study, "edit_shard", 1800, **CELL, shard=0)
+    finished(study, 0, 1800, 0, "a", "b", "c")
     timing(study, "measure_base", 360, model="m", benchmark="mini_zsre")
     log(study, 0, "baft: an earlier attempt failed.\n")
     log(study, 1, "x: 1/4 edits, 0.10 edits/s, 30 s left\nx: 2/4 edits, 0.25 edits/s, 8 s left\n", SILENCE - 1)
@@ -98,12 +103,6 @@ def test_it_needs_no_torch() -> None:
     assert done.stdout == "False\n"
 
 
-def finished(study: Plan, shard: int, seconds: float, loading: float) -> None:
-    _, edits = write_shard(Path(study.study.results), CELL | {"shard": shard}, [], [edit("a")])
-    store.write_rows([edit("a")], EDITS, edits, origin() | {"loading": loading})
-    timing(study, "edit_shard", seconds, **CELL, shard=shard)
-
-
 def test_jobs_that_mostly_load_are_told_and_better_shards_named(tmp_path: Path) -> None:
     study = plan(tmp_path)
     finished(study, 0, 100, 20)
@@ -119,8 +118,7 @@ def test_jobs_that_mostly_load_are_told_and_better_shards_named(tmp_path: Path) 
 
 def test_a_job_told_to_stop_waits_for_its_next_attempt(tmp_path: Path) -> None:
     study = plan(tmp_path)
-    timing(study, "edit_shard", 100, **CELL, shard=0)
-    write_shard(tmp_path, CELL | {"shard": 0}, [], [edit("a")])
+    finished(study, 0, 100, 0)
     log(study, 1, f"x: 3/4 edits, 0.25 edits/s, 8 s left\nbaft: {STOPPED}\n")
     log(study, 2, f"Traceback (most recent call last):\n  …\nbaft: {STOPPED}\n")
     text = status_text(study, now=NOW)

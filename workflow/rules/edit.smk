@@ -1,12 +1,13 @@
-# The work: one job edits and questions one shard of one cell.
+# The work: one job edits and questions one shard of one cell. A large study has 100,000 of them, and every file, function and
+# placeholder of the rule has its price in planning (docs/cluster.md).
 
 
 rule edit_shard:
     input:
         model=layout.model,
-        benchmark=layout.benchmark,
+        # Made of the records too, which `all` asks for: they need not be named here.
         base=layout.base,
-        # A function has its price at 100,000 jobs, and most studies have no moments.
+        # Most studies have no moments.
         moments=(
             (lambda w: plan.moment_files(w.model, w.method))
             if plan.uses_moments
@@ -19,36 +20,26 @@ rule edit_shard:
         layout.log(
             "edit_shard", "model", "method", "protocol", "benchmark", "seed", "shard"
         ),
-    benchmark:
-        layout.timing(
-            "edit_shard", "model", "method", "protocol", "benchmark", "seed", "shard"
-        )
     threads: study.threads
     resources:
         mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
         runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
         gpu=lambda w: plan.resources(w.model)["gpu"],
     params:
-        spec=lambda w: plan.edit_spec(
+        options=lambda w: plan.edit_options(
             w.model, w.method, w.protocol, w.benchmark, w.seed
         ),
         source=lambda w: plan.edit_source(w.method),
-        shards=lambda w: plan.shards(w.benchmark),
-        checkpoints=layout.checkpoints,
     shell:
         "OMP_NUM_THREADS={threads}"
-        " baft edit-shard --spec {params.spec:q} --folder {input.model:q} --benchmark {input.benchmark:q}"
-        " --base {input.base:q} --shard {wildcards.shard} --shards {params.shards}"
-        " --probes {output.probes:q} --edits {output.edits:q} --checkpoints {params.checkpoints:q}"
-        " {input.moments:q}"
+        " baft edit-shard {params.options} --folder {input.model:q} --base {input.base:q} --shard {wildcards.shard}"
+        " --probes {output.probes:q} --edits {output.edits:q} {input.moments:q}"
         " 2> >(tee {log:q} >&2)"
 
 
 rule summarise_cell:
     input:
-        probes=lambda w: [
-            layout.probes.format(shard=i, **w) for i in range(plan.shards(w.benchmark))
-        ],
+        # They stand for the probes of the same jobs too.
         edits=lambda w: [
             layout.edits.format(shard=i, **w) for i in range(plan.shards(w.benchmark))
         ],
