@@ -18,6 +18,7 @@ include: "workflow/rules/edit.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/sequence.smk"
 include: "workflow/rules/sensitivity.smk"
+include: "workflow/rules/ablations.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -55,6 +55,17 @@ def tabulate_forgetting(
 
 
 @app.command()
+def tabulate_ablations(
+    grid: GridOption, out: Annotated[Path, typer.Option(help="Table to write, without suffix.")]
+) -> None:
+    """Write the table of a method and its variants."""
+    from baft.report.ablations import tabulate_ablations as run
+
+    cells = read_spec(Grid, grid)
+    run(cells.records(), cells.methods, out, cells.statistics)
+
+
+@app.command()
 def show_table(
     table: Annotated[Path, typer.Argument(help="Markdown file of a table.")],
     out: Annotated[Path, typer.Option(help="HTML page to write.")],

@@ -50,6 +50,7 @@ def report(
         partial=partial,
         sequences=plan.sequences,
         sensitivity=plan.sensitivity,
+        ablations=plan.ablations,
         analyses=plan.analyses,
         picture=plan.study.analysis.picture,
     )

@@ -22,7 +22,7 @@ from baft.config.methods import FOLDER, check_settings, known_methods, method_se
 from baft.config.sections import Section, SensitivityConfig, StatisticsConfig
 from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
-from baft.config.sweeps import Point, lattice_of, line_of, points_of
+from baft.config.sweeps import Point, lattice_of, line_of, points_of, variants_of
 from baft.errors import UserError
 
 Key = tuple[str, str, str, str, str]
@@ -120,6 +120,8 @@ class Plan:
                 self._merged(model, label, line)
         if self.study.sensitivity.method is not None:
             self._check_lattice(self.study.sensitivity, self._lines[self.study.sensitivity.method])
+        for name, label in zip(self.study.ablations.variants, self.variants, strict=True):
+            self._check_variant(name, label)
 
     def _check_lattice(self, chosen: SensitivityConfig, line: Point) -> None:
         file = read_method(line.method, self.methods_folder)
@@ -131,6 +133,15 @@ class Plan:
                 )
             for value in values:
                 check_settings(file, {setting: value}, "sensitivity")
+
+    def _check_variant(self, name: str, label: str) -> None:
+        chosen, variant = self.study.ablations, self.variants[label]
+        place = f"ablations.variants.{name}"
+        check_settings(read_method(variant.method, self.methods_folder), chosen.variants[name], place)
+        if self._is_line(label, variant):
+            raise UserError(f"{place} has the settings that '{chosen.method}' has anyway.")
+        if (self.points | self.lattice).get(label, variant) != variant:
+            raise UserError(f"{place} has the label of another point, '{label}': give it another.")
 
     @functools.cached_property
     def points(self) -> dict[str, Point]:
@@ -150,9 +161,15 @@ class Plan:
         return {label: self._lines.get(label, point) for label, point in own.items()}
 
     @functools.cached_property
+    def variants(self) -> dict[str, Point]:
+        """The variants of the method that is ablated, by label."""
+        chosen = self.study.ablations
+        return {} if chosen.method is None else variants_of(chosen, chosen.method, self._lines[chosen.method])
+
+    @functools.cached_property
     def methods(self) -> dict[str, Point]:
         """Every method as it is run, lines before swept points, by label."""
-        return self._lines | self.points | self.lattice
+        return self._lines | self.points | self.lattice | self.variants
 
     @functools.cached_property
     def layout(self) -> Layout:
@@ -190,13 +207,29 @@ class Plan:
         if chosen.method is None:
             return None
         protocol = chosen.protocol or next(iter(self.study.protocols))
-        benchmarks = set(self._chosen(chosen.benchmarks))
-        protocols = {protocol: tuple(label for label in self.grid.protocols[protocol] if label in benchmarks)}
-        return self.grid.model_copy(update={"methods": tuple(self.lattice), "points": (), "protocols": protocols})
+        return self._varied(tuple(self.lattice), (protocol,), chosen.benchmarks)
+
+    @functools.cached_property
+    def ablations(self) -> Grid | None:
+        """The cells of a method and its variants, the method first; None if there are none."""
+        chosen = self.study.ablations
+        if chosen.method is None:
+            return None
+        return self._varied((chosen.method, *self.variants), chosen.protocols, chosen.benchmarks)
+
+    def _varied(self, methods: tuple[str, ...], protocols: Sequence[str], benchmarks: Sequence[str]) -> Grid:
+        """The cells of these methods; of all protocols and benchmarks unless some are named."""
+        chosen = self._chosen(benchmarks)
+        run = {
+            label: tuple(benchmark for benchmark in there if benchmark in chosen)
+            for label, there in self.grid.protocols.items()
+            if not protocols or label in protocols
+        }
+        return self.grid.model_copy(update={"methods": methods, "points": (), "protocols": run})
 
     @property
     def _grids(self) -> tuple[Grid, ...]:
-        return (self.grid,) if self.sensitivity is None else (self.grid, self.sensitivity)
+        return tuple(grid for grid in (self.grid, self.sensitivity, self.ablations) if grid is not None)
 
     def edit_spec(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
         """What an edit job is told, as JSON."""

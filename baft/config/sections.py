@@ -295,6 +295,24 @@ class SensitivityConfig(Section):
         return self
 
 
+class AblationsConfig(Section):
+    """One method and variants of it with other settings, for a table of what its parts are worth."""
+
+    method: Label | None = Field(None, description="Label of a method of the study; null for no ablations.")
+    variants: dict[Label, Annotated[dict[str, Any], Field(min_length=1)]] = Field(
+        {}, description="By label, the settings in which a variant differs from the method."
+    )
+    protocols: Listed[Label] = Field((), description="Only these protocols; all of them unless given.")
+    benchmarks: Listed[Label] = Field((), description="Only these benchmarks; all of them unless given.")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if (self.method is None) != (not self.variants):
+            missing = "method" if self.method is None else "variants"
+            raise ValueError(f"ablations need the key {missing}")
+        return self
+
+
 class StatisticsConfig(Section):
     """Intervals of the tables and figures."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from baft.config.messages import sentence, unknown
 from baft.config.sections import (
+    AblationsConfig,
     AnalysisConfig,
     BenchmarkConfig,
     CurvesConfig,
@@ -106,6 +107,9 @@ class Study(Section):
     sensitivity: Annotated[SensitivityConfig, BeforeValidator(_empty_section)] = Field(
         SensitivityConfig(), description="One method over layers and ranks."
     )
+    ablations: Annotated[AblationsConfig, BeforeValidator(_empty_section)] = Field(
+        AblationsConfig(), description="One method and variants of it."
+    )
     statistics: Annotated[StatisticsConfig, BeforeValidator(_empty_section)] = Field(
         StatisticsConfig(), description="Intervals of the tables and figures."
     )
@@ -114,7 +118,6 @@ class Study(Section):
     def _chosen_benchmarks_are_there(self) -> Self:
         chosen = {f"protocols.{label}": protocol.benchmarks for label, protocol in self.protocols.items()}
         chosen |= {"analysis": self.analysis.benchmarks, "curves": self.curves.benchmarks}
-        chosen |= {"sensitivity": self.sensitivity.benchmarks}
         for place, names in chosen.items():
             for name in names:
                 if name not in self.benchmarks:
@@ -132,22 +135,28 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
-    def _map_is_of_what_is_run(self) -> Self:
-        chosen = self.sensitivity
-        for key, value, known in (
-            ("method", chosen.method, self.methods),
-            ("protocol", chosen.protocol, self.protocols),
-        ):
-            if value is not None and value not in known:
-                raise ValueError(f"sensitivity.{key} is {value!r}, but must be one of {', '.join(known)}")
-        protocol = chosen.protocol or next(iter(self.protocols))
-        run = self.protocols[protocol].benchmarks or tuple(self.benchmarks)
-        for name in chosen.benchmarks:
-            if name not in run:
-                raise ValueError(
-                    f"sensitivity.benchmarks has {name!r}, but protocol {protocol!r} is run on {', '.join(run)} only"
-                )
+    def _variations_are_of_what_is_run(self) -> Self:
+        sensitivity, ablations = self.sensitivity, self.ablations
+        mapped = (sensitivity.protocol or next(iter(self.protocols)),)
+        self._refuse_unknown("sensitivity.method", (sensitivity.method,), self.methods)
+        self._refuse_unknown("sensitivity.protocol", mapped, self.protocols)
+        self._refuse_unknown("ablations.method", (ablations.method,), self.methods)
+        self._refuse_unknown("ablations.protocols", ablations.protocols, self.protocols)
+        self._refuse_not_run("sensitivity.benchmarks", sensitivity.benchmarks, mapped)
+        self._refuse_not_run("ablations.benchmarks", ablations.benchmarks, ablations.protocols or tuple(self.protocols))
         return self
+
+    def _refuse_unknown(self, key: str, labels: Sequence[str | None], known: Iterable[str]) -> None:
+        for label in labels:
+            if label is not None and label not in known:
+                raise ValueError(f"{key} is {label!r}, but must be one of {', '.join(known)}")
+
+    def _refuse_not_run(self, key: str, benchmarks: Sequence[str], protocols: Sequence[str]) -> None:
+        run = {name for label in protocols for name in self.protocols[label].benchmarks or self.benchmarks}
+        for name in benchmarks:
+            if name not in run:
+                there = ", ".join(label for label in self.benchmarks if label in run)
+                raise ValueError(f"{key} has {name!r}, but {' and '.join(protocols)} editing is run on {there} only")
 
     def located(self, path: str) -> str:
         """Where a benchmark's file lies: an absolute path is its own, another starts from the folder of the data."""

@@ -1,7 +1,8 @@
 """Sweeps: one line of the comparison at several values of one of its settings, each a method of the study by itself.
 
-The label of a swept point is ``line@setting-value``; one of a lattice over two settings has both. No label in a config
-has an ``@``, so that what belongs together can be told from the labels alone, in paths and tables too.
+The label of a swept point is ``line@setting-value``; one of a lattice over two settings has both, and a variant's is
+``line@variant``. No label in a config has an ``@``, so that what belongs together can be told from the labels alone, in
+paths and tables too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from baft.config.sections import MethodConfig, SensitivityConfig
+from baft.config.sections import AblationsConfig, MethodConfig, SensitivityConfig
 
 _MARK = "@"
 
@@ -41,6 +42,14 @@ def lattice_of(sensitivity: SensitivityConfig, label: str, line: Point) -> dict[
             line.method, {**line.settings, "layer": layer, "rank": rank}
         )
         for layer, rank in product(sensitivity.layer, sensitivity.rank)
+    }
+
+
+def variants_of(ablations: AblationsConfig, label: str, line: Point) -> dict[str, Point]:
+    """The variants of ``line``, of that label, by label."""
+    return {
+        f"{label}{_MARK}{name}": Point(line.method, {**line.settings, **settings})
+        for name, settings in ablations.variants.items()
     }
 
 

@@ -11,6 +11,7 @@ from baft.config import Grid
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.report import estimates
+from baft.report.ablations import tabulate_ablations
 from baft.report.cells import KEYS, read_cells
 from baft.report.figures import (
     plot_basis_weights,
@@ -78,18 +79,20 @@ def write_report(
     partial: bool,
     sequences: Grid | None = None,
     sensitivity: Grid | None = None,
+    ablations: Grid | None = None,
     analyses: Sequence[str] = (),
     picture: str | None = None,
 ) -> Path:
     """Write tables, figures and a page with all of them into the folder ``out``; return the page.
 
     ``sequences`` are the cells in which edits follow one another, ``sensitivity`` those of the map over layer and rank,
-    ``analyses`` the names of the figures of the analysis, ``picture`` the id of the record that one of them is of. With
-    ``partial`` all is made of the cells that are there, what is missing being named on the page. Raises
-    :class:`UserError` if none is there, or without ``partial`` if one is missing.
+    ``ablations`` those of a method and its variants, ``analyses`` the names of the figures of the analysis, ``picture`` the
+    id of the record that one of them is of. With ``partial`` all is made of the cells that are there, what is missing being
+    named on the page. Raises :class:`UserError` if none is there, or without ``partial`` if one is missing.
     """
     chart = sensitivity.records() if sensitivity else []
-    cells = list(dict.fromkeys([*grid.curve_records(), *chart]))
+    parts = ablations.records() if ablations else []
+    cells = list(dict.fromkeys([*grid.curve_records(), *chart, *parts]))
     missing = [path for path in cells if not path.is_file()]
     if missing and not partial:
         raise UserError(
@@ -116,6 +119,9 @@ def write_report(
         ]
     if mapped := _there(chart):
         steps.append(lambda: plot_sensitivity(mapped, out / "figures" / "sensitivity", grid.statistics))
+    if ablations and (compared := _there(parts)):
+        methods, stem = ablations.methods, out / "tables" / "ablations"
+        steps.append(lambda: tabulate_ablations(compared, methods, stem, grid.statistics))
     if bases := _there(grid.bases()):
         draw: dict[str, Callable[[Path], Sequence[Path]]] = {
             "redundant_dimensions": lambda stem: plot_redundant_dimensions(bases, stem),
@@ -125,12 +131,12 @@ def write_report(
         }
         steps += [partial_of(draw[name], out / "figures" / name) for name in analyses]
     written = [path for step in steps for path in step()]
-    parts = [_heading(len(cells), missing)]
-    parts += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
-    parts += [_picture(path) for path in written if path.suffix == ".png"]
+    text = [_heading(len(cells), missing)]
+    text += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
+    text += [_picture(path) for path in written if path.suffix == ".png"]
     made = out / "report.html"
     with replacing(made) as file:
-        file.write(page("report", "\n\n".join(parts)).encode())
+        file.write(page("report", "\n\n".join(text)).encode())
     return made
 
 

@@ -157,7 +157,7 @@ def test_a_map_on_a_benchmark_that_its_protocol_is_not_run_on_is_told() -> None:
         "protocols": {"single": {"benchmarks": ["mini_zsre"]}},
         "sensitivity": {"method": "reft", "layer": [1], "rank": [1], "benchmarks": ["mini_wiki_recent"]},
     }
-    with pytest.raises(UserError, match="'mini_wiki_recent', but protocol 'single' is run on mini_zsre only"):
+    with pytest.raises(UserError, match="'mini_wiki_recent', but single editing is run on mini_zsre only"):
         parse_study(study)
 
 
@@ -176,6 +176,72 @@ def test_a_map_on_a_benchmark_that_its_protocol_is_not_run_on_is_told() -> None:
 def test_a_map_that_cannot_be_is_told(sensitivity: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Plan(parse_study({"methods": ["none", "reft", "lora"], "sensitivity": sensitivity})).check()
+
+
+ABLATED: dict[str, Any] = {
+    "models": {"smollm2-135m": {}},
+    "benchmarks": {"mini_wiki_recent": {}, "mini_zsre": {}},
+    "methods": {"none": None, "reft": {"sweep": {"rank": [8]}}},
+    "protocols": {"single": {}, "long": {"length": 2, "benchmarks": ["mini_zsre"]}},
+}
+
+
+def ablated(**ablations: object) -> Plan:
+    made = Plan(parse_study({**ABLATED, "ablations": ablations}))
+    made.check()
+    return made
+
+
+def test_variants_are_run_where_they_are_wanted_and_stand_in_no_other_table() -> None:
+    variants = {"narrow": {"rank": 2}, "late": {"layer": 28, "rank": 2}}
+    made = ablated(method="reft", variants=variants, benchmarks=["mini_zsre"])
+    assert list(made.variants) == ["reft@narrow", "reft@late"]
+    table = made.ablations
+    assert table is not None and table.methods == ("reft", "reft@narrow", "reft@late")
+    assert len(table.records()) == 3 * 2 and all("benchmark=mini_zsre/" in str(path) for path in table.records())
+    assert not any("@narrow" in str(path) for path in made.grid.curve_records())
+    assert set(table.records()) <= set(made.summaries()) and len(made.summaries()) == 3 * 3 + 2 * 2
+    cell = ("smollm2-135m", "reft@late", "long", "mini_zsre", "0")
+    settings = Cell.from_spec(made.edit_spec(*cell)).method.settings
+    assert (settings["layer"], settings["rank"]) == (28, 2)
+    single = ablated(method="reft", variants=variants, protocols=["single"]).ablations
+    assert single is not None and list(single.protocols) == ["single"] and len(single.records()) == 3 * 2
+    assert Plan(parse_study({"methods": ["reft"]})).ablations is None
+
+
+@pytest.mark.parametrize(
+    ("ablations", "message"),
+    [
+        ({"variants": {"a": {"rank": 2}}}, "ablations need the key method"),
+        ({"method": "reft"}, "ablations need the key variants"),
+        (
+            {"method": "baft", "variants": {"a": {"rank": 2}}},
+            r"ablations\.method is 'baft', but must be one of none, reft",
+        ),
+        ({"method": "reft", "variants": {"a": {}}}, r"ablations\.variants\.a"),
+        ({"method": "reft", "variants": {"a": {"rnk": 2}}}, r"'rnk' is not a known setting in ablations\.variants\.a"),
+        ({"method": "reft", "variants": {"a": {"rank": -2}}}, r"ablations\.variants\.a\.rank is -2"),
+        ({"method": "reft", "variants": {"a@b": {"rank": 2}}}, "a@b"),
+        ({"method": "reft", "variants": {"a": {"rank": 12}}}, "has the settings that 'reft' has anyway"),
+        ({"method": "reft", "variants": {"rank-8": {"rank": 9}}}, "the label of another point, 'reft@rank-8'"),
+        (
+            {"method": "reft", "variants": {"a": {"rank": 2}}, "protocols": ["x"]},
+            r"protocols is 'x', but must be one of",
+        ),
+        (
+            {
+                "method": "reft",
+                "variants": {"a": {"rank": 2}},
+                "protocols": ["long"],
+                "benchmarks": ["mini_wiki_recent"],
+            },
+            "'mini_wiki_recent', but long editing is run on mini_zsre only",
+        ),
+    ],
+)
+def test_ablations_that_cannot_be_are_told(ablations: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ablated(**ablations)
 
 
 def test_the_layout_is_that_of_the_result_files() -> None:

@@ -14,6 +14,7 @@ CONFIG = {
     "seeds": [0, 1],
     "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
     "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
+    "ablations": {"method": "reft", "variants": {"a": {"rank": 2}}},
     "analysis": {"records": 7, "rank": 9, "picture": None},
     "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
     "evaluation": {"max_new_tokens": 12},

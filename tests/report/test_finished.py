@@ -96,13 +96,13 @@ def test_a_report_has_the_figures_of_streams_of_the_map_and_of_the_analysis(tmp_
     whole = Grid(methods=("reft",), **single, **common)
     chart = Grid(methods=("reft", "reft@layer-5@rank-1"), **single, **common)
     streams = Grid(methods=("reft",), protocols={"continual": ("zsre",)}, benchmarks={"zsre": 1}, **common)
-    made = write_report(
-        whole, tmp_path / "out", partial=False, sequences=streams, sensitivity=chart, analyses=tuple(DRAW)
-    )
+    more = {"sequences": streams, "sensitivity": chart, "ablations": chart, "analyses": tuple(DRAW)}
+    made = write_report(whole, tmp_path / "out", partial=False, **more)
     drawn = {path.stem for path in (tmp_path / "out/figures").glob("*.png")}
     assert drawn == {"tradeoff", "parameters", "batched_sequence_length", "sensitivity", *DRAW}
     assert made.read_text().count("data:image/png;base64,") == len(drawn)
     assert (tmp_path / "out/tables/forgetting.csv").is_file()
+    assert "ReFT and variants of it" in made.read_text()
     with pytest.raises(UserError, match="no-such-record"):
         write_report(whole, tmp_path / "other", partial=False, analyses=tuple(DRAW), picture="no-such-record")
     missing = chart.model_copy(update={"methods": ("reft", "reft@layer-5@rank-8")})

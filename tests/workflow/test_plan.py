@@ -35,9 +35,10 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
             "methods": {"none": None, "reft": {"sweep": {"lr": [0.001, 0.01]}}},
             "seeds": [0, 1],
             "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
+            "ablations": {"method": "reft", "variants": {"narrow": {"rank": 2}}},
         },
     )
-    methods = 2 + 2 + 1
+    methods = 2 + 2 + 1 + 1
     cells = 2 * methods * 2 * 2
     assert jobs["prepare_model"] == 2
     assert jobs["prepare_benchmark"] == 2
@@ -45,6 +46,7 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert jobs["edit_shard"] == 2 * methods * (3 + 1) * 2
     assert jobs["summarise_cell"] == cells
     assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == jobs["plot_sensitivity"] == 1
+    assert jobs["tabulate_ablations"] == jobs["show_table_ablations"] == 1
     assert jobs["analyse_subspace"] == 2 * 2
     assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
     assert not {"collect_moments", "plot_basis_weights", "plot_method_picture"} & jobs.keys()

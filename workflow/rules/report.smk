@@ -6,6 +6,7 @@ TABLES = {
     "area": "area under the trade-off",
     "cost": "cost of an edit",
     **({"forgetting": "what is forgotten"} if plan.sequences else {}),
+    **({"ablations": "ablations"} if plan.ablations else {}),
     "loading": "benchmarks as read",
 }
 
