@@ -106,6 +106,8 @@ class Baft(Method):
         alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine))
         prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
         used = start.used
+        # The cross-entropy is a mean over a step's records: beside one of them the term weighs the same in any step.
+        held = settings.retention / torch.tensor([len(batch) for batch in batches], device=used.device)
 
         def delta(now: Mapping[str, Tensor]) -> Subspace:
             if not start.kept:
@@ -126,7 +128,7 @@ class Baft(Method):
                 total = total + settings.balance * imbalance(usage, trained.bases().sum(-1)).to(nll.device)
             if start.earlier is not None:
                 term = disturbance(trained, start.earlier.select(reading.streams))
-                total = total + settings.retention * term.to(nll.device)
+                total = total + (chosen(held, reading.streams) * term).to(nll.device)
             return Losses(total, nll)
 
         rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in start.params}

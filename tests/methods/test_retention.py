@@ -125,6 +125,21 @@ def test_retention_keeps_what_earlier_edits_do(gate: str, grow: int) -> None:
     assert gained[100.0] > 0
 
 
+def test_retention_weighs_beside_each_record_of_a_step() -> None:
+    tiny = engine("llama", torch.float64)
+    plain: dict[str, Any] = {"layer": 1, "rank": 4, "steps": 10, "tolerance": 0, "grow": 0, "locality": 0, "balance": 0}
+    first = create("baft", plain).fit(tiny, [[REQUESTS[0]]], None, Context()).state
+
+    def later(records: int, retention: float) -> torch.Tensor:
+        method = create("baft", {**plain, "retention": retention, "lr": 1e-2})
+        state = method.fit(tiny, [[REQUESTS[1]] * records], first, Context()).state
+        return state.deltas[SITE].tensors()["weight"]
+
+    # The same record twice has the cross-entropy that it has once.
+    torch.testing.assert_close(later(2, 200.0), later(1, 100.0), rtol=1e-8, atol=1e-10)
+    assert not torch.allclose(later(2, 200.0), later(2, 100.0), rtol=1e-4)
+
+
 def probability(tiny: Engine, state: EditState | None, request: Request) -> float:
     """Log-probability, in nats a token, of the target."""
     answer = tuple(tiny.text.answer(request.prompt, request.target))
