@@ -83,7 +83,7 @@ _KNOWN = {
 def marks(labels: Iterable[str]) -> dict[str, Mark]:
     """The mark of each label: a known method's never changes, others get free ones in the order of their names.
 
-    Colours of known methods beside them are the last that they get.
+    They get each colour that no known method beside them has before they get one again, and those of known ones last.
     """
     ordered = ordered_methods(labels)
     beside = {_KNOWN[label].colour for label in ordered if label in _KNOWN}
@@ -94,7 +94,12 @@ def marks(labels: Iterable[str]) -> dict[str, Mark]:
         for place, colour in enumerate(reversed(COLOURS))
     )
     taken = set(_KNOWN.values())
-    free = iter(sorted((mark for mark in pairs if mark not in taken), key=lambda mark: mark.colour in beside))
+    by_colour: dict[str, list[Mark]] = {}
+    for mark in pairs:
+        if mark not in taken:
+            by_colour.setdefault(mark.colour, []).append(mark)
+    turns = ((colour in beside, turn, mark) for colour, own in by_colour.items() for turn, mark in enumerate(own))
+    free = iter(mark for *_, mark in sorted(turns, key=lambda item: item[:2]))
     # More labels than pairs would fill any legend; they share the last resort.
     return {label: _KNOWN.get(label) or next(free, Mark("#000000", "+")) for label in ordered}
 

@@ -22,7 +22,7 @@ def test_a_known_method_looks_the_same_in_every_company(labels: set[str]) -> Non
 
 
 def test_another_label_has_the_colour_of_no_known_method_beside_it() -> None:
-    known = {"none", "baft", "reft", "ft_l", "rome"}
+    known = {"none", "baft", "reft", "ft_l", "lora", "rome"}
     made = style.marks(known | {"baft-constant", "baft-reuse"})
     colours = {made["baft-constant"].colour, made["baft-reuse"].colour}
     assert len(colours) == 2

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from baft.config import StatisticsConfig
 from baft.report import style
-from baft.report.cells import read_cells
+from baft.report.cells import read_cells, rows_of
 from baft.report.labels import UNEDITED, ordered_benchmarks
 from baft.report.sequences import MEASURED, sequence_frame
 
@@ -30,7 +30,8 @@ def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics:
 
     A row a model, protocol and benchmark, a column a metric, a line a method: solid for all records edited so far, scored
     after so many edits, dashed for the same records, each scored right after its own step. Per cent, mean over records;
-    the band is the interval over streams, where there are two or more. The unedited model is left out.
+    the band is the interval over streams, where there are two or more. At a single number of edits methods stand beside each
+    other with bars, a dash being what each had right after its own step. The unedited model is left out.
     """
     frame = sequence_frame(read_cells(records), statistics)
     frame = frame[frame["method"].ne(UNEDITED)].reset_index(drop=True)
@@ -72,7 +73,14 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
     axis.xaxis.set_major_locator(FixedLocator(points))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xticklabels([str(point) for point in points])
-    axis.margins(x=0.08)
+    if len(points) == 1:
+        _draw_side_by_side(axis, shown, given, points[0])
+    else:
+        axis.margins(x=0.08)
+        _draw_lines(axis, shown, given)
+
+
+def _draw_lines(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> None:
     for (method, scored), line in shown.groupby(["method", "scored"]):
         mark = given[str(method)]
         line = line.sort_values("edits")
@@ -91,3 +99,19 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
         if final and not np.isnan(line["low"]).any():
             low, high = 100 * line["low"].to_numpy(), 100 * line["high"].to_numpy()
             axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
+
+
+def _draw_side_by_side(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark], point: float) -> None:
+    """Where all is scored at one number of edits, there are no lines: methods stand beside each other, and a dash is what
+    they had right after each step."""
+    there = [method for method in given if shown["method"].eq(method).any()]
+    for place, method in enumerate(there):
+        mark, x = given[method], point + (place - (len(there) - 1) / 2) / len(there)
+        own = {str(row.scored): row for row in rows_of(shown[shown["method"].eq(method)])}
+        final = own["final"]
+        look: dict[str, Any] = {"color": mark.colour, "clip_on": False}
+        axis.vlines(x, 100 * final.low, 100 * final.high, linewidth=1.1, **look)
+        axis.plot(x, 100 * final.mean, marker=mark.marker, markersize=0.8 * style.marker_size(mark), **look)
+        if "immediate" in own:
+            axis.plot(x, 100 * own["immediate"].mean, marker="_", markersize=6, alpha=0.7, **look)
+    axis.set_xlim(point - 0.6, point + 0.6)
