@@ -20,9 +20,9 @@ from tests.engine.tiny import engine
 ROOT = Path(__file__).parents[2]
 CONFIG = {
     "models": {"tiny": {"source": "folder", "path": "tiny", "streams": 2}},
-    "benchmarks": {"mini_zsre": {"limit": 5}},
+    "benchmarks": {"mini_zsre": {"limit": 8}},
     "methods": {"reft": {"settings": {"layer": 1, "rank": 4, "steps": 500, "tolerance": 0}}},
-    "protocols": {"continual": {"length": 4, "at": [2]}},
+    "protocols": {"continual": {"length": 7, "at": [2]}},
     "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
     "statistics": {"resamples": 50},
     "analysis": {"records": 0},
