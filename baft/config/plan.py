@@ -25,6 +25,7 @@ from baft.config.study import Study
 from baft.config.sweeps import Point, lattice_of, line_of, points_of, variants_of
 from baft.errors import UserError
 
+_CELL = ("model", "method", "protocol", "benchmark", "seed")
 Key = tuple[str, str, str, str, str]
 
 # The figures of the analysis, each with the methods of which it needs one.
@@ -91,10 +92,9 @@ class Grid(Section):
         return [*self._cells(self.methods), *(c for c in self._cells(self.points) if c["benchmark"] in swept)]
 
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
-        names = ("model", "method", "protocol", "benchmark", "seed")
         where = [(protocol, benchmark) for protocol, benchmarks in self.protocols.items() for benchmark in benchmarks]
         axes = product(self.models, methods, where, self.seeds)
-        return [dict(zip(names, (model, method, *pair, seed), strict=True)) for model, method, pair, seed in axes]
+        return [dict(zip(_CELL, (model, method, *pair, seed), strict=True)) for model, method, pair, seed in axes]
 
 
 @dataclass(frozen=True)
@@ -417,7 +417,7 @@ class Plan:
         return {key: self._options_of(key, spec) for key, spec in self._specs.items()}
 
     def _options_of(self, key: Key, spec: str) -> str:
-        cell = dict(zip(("model", "method", "protocol", "benchmark", "seed"), key, strict=True))
+        cell = dict(zip(_CELL, key, strict=True))
         options = {
             "spec": spec,
             "benchmark": at(self.layout.benchmark, **cell),

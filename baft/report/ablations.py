@@ -13,13 +13,11 @@ from baft.config import StatisticsConfig
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.estimates import CELL
-from baft.report.labels import method_name, ordered_benchmarks
+from baft.report.labels import HEADS, method_name, ordered_benchmarks
 from baft.report.notes import record_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
-
-_HEADS = {"edit_success": "Success", "generality": "General.", "portability": "Portab.", "locality": "Locality"}
 
 
 def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> pd.DataFrame:
@@ -29,9 +27,9 @@ def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> p
     they were run. ``p`` and ``p_holm`` are those of :func:`~baft.report.estimates.differences`, corrected across the rows
     of a model and protocol; a row of ``method`` itself has no difference.
     """
-    shown = cells.values["metric"].isin(list(_HEADS)) & cells.values["group"].eq(ALL_GROUPS)
+    shown = cells.values["metric"].isin(list(HEADS)) & cells.values["group"].eq(ALL_GROUPS)
     chosen = Cells(cells.values[shown], cells.facts)
-    means = estimates.means(chosen, **statistics.bootstrap(), metrics=tuple(_HEADS))
+    means = estimates.means(chosen, **statistics.bootstrap(), metrics=tuple(HEADS))
     paired = estimates.differences(chosen, method, **statistics.bootstrap())
     apart = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
     paired = paired.rename(columns=apart)[[*CELL, "metric", *apart.values(), "p", "p_holm"]]
@@ -67,7 +65,7 @@ def tabulate_ablations(
     frame = ablation_frame(cells, methods[0], statistics)
     tables = []
     for model, protocol, setting in settings_of(frame):
-        shown = {metric: head for metric, head in _HEADS.items() if setting["metric"].eq(metric).any()}
+        shown = {metric: head for metric, head in HEADS.items() if setting["metric"].eq(metric).any()}
         blocks = [
             (benchmark, _rows(setting[setting["benchmark"].eq(benchmark)], methods, list(shown), statistics.level))
             for benchmark in ordered_benchmarks(setting["benchmark"])

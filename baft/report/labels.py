@@ -25,6 +25,9 @@ METHODS = {
     "ike": "IKE",
 }
 
+# Heads of tables of teacher-forced scores alone.
+HEADS = {"edit_success": "Success", "generality": "General.", "portability": "Portab.", "locality": "Locality"}
+
 # KnowEdit's order; an embedded benchmark goes where the one it is modelled on goes.
 BENCHMARKS = ("wiki_recent", "wiki_counterfact", "zsre", "counterfact", "wikibio", "convsent", "sanitation")
 

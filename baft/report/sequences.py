@@ -11,14 +11,13 @@ import pandas as pd
 from baft.config import StatisticsConfig
 from baft.report.cells import KEYS, Cells, read_cells, rows_of, settings_of
 from baft.report.estimates import CELL
-from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.labels import HEADS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
 from baft.results import statistics
 from baft.results.schema import ALL_GROUPS
 
 MEASURED = ("edit_success", "generality", "locality", "portability")
-_HEADS = {"edit_success": "Success", "generality": "General.", "portability": "Portab.", "locality": "Locality"}
 
 
 def sequence_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
@@ -83,7 +82,7 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
         blocks = []
         for benchmark in ordered_benchmarks(shown["benchmark"]):
             rows = [
-                [method_name(method), *(_lost(found.get((benchmark, method, metric))) for metric in _HEADS)]
+                [method_name(method), *(_lost(found.get((benchmark, method, metric))) for metric in HEADS)]
                 for method in ordered_methods(shown["method"])
                 if method != UNEDITED
             ]
@@ -97,7 +96,7 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
             f"with the {settings.level:.0%} percentile bootstrap interval over streams (none with one stream). More than 0 "
             f"is forgotten. {streams}."
         ]
-        tables.append(Table(f"{model}, {protocol}", ["Method", *_HEADS.values()], blocks, notes))
+        tables.append(Table(f"{model}, {protocol}", ["Method", *HEADS.values()], blocks, notes))
     return write_table(out, frame, tables)
 
 
