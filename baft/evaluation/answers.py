@@ -6,10 +6,10 @@ import re
 import string
 from collections.abc import Sequence
 
+from baft.words import unspaced
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation + "“”‘’«»、。，！？；：…–—")
-# Scripts written without spaces between words: a word may end anywhere.
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 def normalise(text: str) -> str:
@@ -37,4 +37,5 @@ def _begins(said: str, answer: str) -> bool:
     if not answer or not said.startswith(answer):
         return False
     rest = said[len(answer) :]
-    return not rest or rest[0] == " " or bool(_UNSPACED.match(answer[-1]))
+    # In scripts without spaces a word may end anywhere.
+    return not rest or rest[0] == " " or unspaced(answer[-1])

@@ -16,12 +16,13 @@ from baft.engine.asking import Choose
 from baft.engine.engine import Engine
 from baft.engine.sampling import endless, top_k
 from baft.methods.base import generator
+from baft.words import UNSPACED
 
 CHOICES = 5
 """Most probable tokens that are drawn from."""
 
 # Scripts without spaces between words count by the character, the others by the word; punctuation marks are words.
-_WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u0e00-\u9fff\uf900-\ufaff]+|[^\w\s]")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 
 
 def sampler(engine: Engine, probes: Sequence[tuple[str, str, int]], tokens: int) -> Choose:

@@ -56,3 +56,11 @@ def test_draws_follow_the_probabilities(tiny_llama: Engine) -> None:
     counts = torch.bincount(choose(padded, range(4000), 0), minlength=9)[3:8].numpy()
     shares = torch.tensor([0.5, 0.3, 0.1, 0.06, 0.03]) / 0.99
     assert stats.chisquare(counts, 4000 * shares.double().numpy() / float(shares.double().sum())).pvalue > 1e-3
+
+
+def test_words_of_every_script_count() -> None:
+    # Three different words each: one trigram, two bigrams.
+    for text in ("Việt Nam đẹp", "საქართველო არის აქ", "서울은 큰 도시"):
+        assert n_gram_entropy(text) == pytest.approx(1 / 3)
+    # By the character: five bigrams and four trigrams, all different.
+    assert n_gram_entropy("東京は大きい") == pytest.approx(math.log2(5) / 3 + 2 * math.log2(4) / 3)
