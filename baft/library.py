@@ -17,6 +17,7 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.base import Context, Request, create
+from baft.models.identity import identity_of
 
 
 class EditedModel:
@@ -42,14 +43,20 @@ class EditedModel:
             self.active = before
 
     def save(self, folder: Path | str) -> None:
-        """Writes the edit (not the model) as safetensors and JSON."""
-        self.state.save(Path(folder), self.about)
+        """Writes the edit (not the model) as safetensors and JSON, with the identity of the model it was made for."""
+        own = identity_of(self.engine.model.model, self.engine.text.tokenizer)
+        self.state.save(Path(folder), self.about | {"model": own})
 
     @staticmethod
     def load(folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EditedModel:
-        """A saved edit on the model it was made for. Raises UserError if ``folder`` holds none."""
+        """A saved edit on the model it was made for. Raises UserError if ``folder`` holds none, or one of another model."""
         engine = Engine.of(model, tokenizer)
         state, about = EditState.load(Path(folder), engine.model.device_at)
+        if about.get("model") != identity_of(model, tokenizer):
+            raise UserError(
+                f"The edit in {folder} was made for another model (other weights, number format, config or tokenizer): "
+                "load it with the model and tokenizer that were edited."
+            )
         return EditedModel(engine, state, about)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,18 @@ def test_a_loaded_edit_answers_as_the_saved_one(label: str, edit: Edit, tmp_path
     assert loaded.about["settings"]["steps"] == 40
     with loaded.off(), edited.off():
         assert loaded.generate(PROMPTS) == edited.generate(PROMPTS)
+
+
+def test_an_edit_is_not_put_onto_another_model(edit: Edit, tmp_path: Path) -> None:
+    edit([FRANCE]).save(tmp_path / "edit")
+    tiny, other = engine("llama"), copy.deepcopy(engine("llama").model.model)
+    with torch.no_grad():
+        other.lm_head.weight[7, 7] += 0.1
+    with pytest.raises(UserError, match="made for another model") as caught:
+        EditedModel.load(tmp_path / "edit", other, tiny.text.tokenizer)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="made for another model"):
+        EditedModel.load(tmp_path / "edit", engine("qwen3").model.model, tiny.text.tokenizer)
 
 
 def test_an_error_within_off_leaves_it_switched_on(edit: Edit) -> None:
