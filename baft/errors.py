@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, and what is no error."""
+"""The errors that this package tells apart; any other exception is a fault of the program and shows as a traceback."""
 
 STOPPED = "told to stop; the next attempt goes on from what is done."
 """The last words of a job that was told to stop."""
@@ -6,3 +6,7 @@ STOPPED = "told to stop; the next attempt goes on from what is done."
 
 class UserError(ValueError):
     """A bad input: one sentence that names the key, file or record, and says what to do. Printed without traceback."""
+
+
+class EditError(Exception):
+    """One edit cannot be made, though nothing is wrong with the settings or the program: its row says why."""

@@ -15,7 +15,7 @@ from baft.config.methods import method_settings
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
-from baft.errors import UserError
+from baft.errors import EditError, UserError
 from baft.methods.base import Context, Request, create
 from baft.models.identity import identity_of
 
@@ -80,7 +80,12 @@ def edit(
     if not wanted:
         raise UserError("There is no request: give at least one, with prompt and target.")
     chosen = method_settings(method, model_label, settings)
-    outcome = create(method, chosen).fit(engine, [wanted], None, Context(seed))
+    editor, context = create(method, chosen), Context(seed)
+    editor.check(engine, context)
+    try:
+        outcome = editor.fit(engine, [wanted], None, context)
+    except EditError as fault:
+        raise UserError(f"The edit failed: {fault}.") from fault
     (report,) = outcome.reports
     if (error := next(iter(report.failed.values()), report.error)) is not None:
         raise UserError(f"The edit failed: {error}.")

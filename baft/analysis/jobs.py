@@ -65,6 +65,7 @@ def _edited(
 ) -> Iterator[tuple[Sequence[Record], Outcome]]:
     """Groups of records, each edited in a stream of its own, as many side by side as the token budget allows."""
     method = create(spec.method, spec.settings)
+    method.check(engine, Context(seed))
 
     def work(group: Sequence[Record]) -> tuple[Sequence[Record], Outcome]:
         return group, edit_step(engine, method, [[record] for record in group], None, Context(seed))[0]

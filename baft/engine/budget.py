@@ -17,6 +17,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+class OutOfMemory(UserError):
+    """A single item does not fit in memory: there is nothing left to halve."""
+
+
 class TokenBudget:
     """At most ``tokens`` padded tokens in a batch; ``halvings`` counts how often memory ran out."""
 
@@ -30,7 +34,7 @@ class TokenBudget:
         """``work`` over consecutive groups of ``items``, in order.
 
         A group holds n items of at most c tokens with n·c within the budget, or a single item. When a group does not fit
-        in memory the budget is halved and the group is cut again. Raises UserError if one item alone does not fit.
+        in memory the budget is halved and the group is cut again. Raises OutOfMemory if one item alone does not fit.
         """
         start = 0
         while start < len(items):
@@ -38,11 +42,11 @@ class TokenBudget:
             failed = False
             try:
                 result = work(group)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError, OutOfMemory) as error:
                 if not out_of_memory(error):
                     raise
                 if len(group) == 1:
-                    raise UserError(
+                    raise OutOfMemory(
                         "Out of memory with a single item in the batch: use a smaller model, bfloat16, or a larger device."
                     ) from error
                 failed = True
@@ -65,14 +69,20 @@ class TokenBudget:
         self.halvings += 1
         self.tokens = max(1, min(self.tokens, count * widest) // 2)
         log.warning("Out of memory: token budget halved to %d", self.tokens)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release()
+
+
+def release() -> None:
+    """Gives back the memory of what nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that host or device memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError | OutOfMemory):
         return True
-    text = str(error)
+    # Only what torch raises is told by its text: a user's sentence may quote anything.
+    text = str(error) if isinstance(error, RuntimeError) else ""
     return "can't allocate memory" in text or "out of memory" in text.lower()

@@ -1,4 +1,8 @@
-"""One step of editing: a batch of records for each of several streams, so that one bad edit never costs another."""
+"""One step of editing: a batch of records for each of several streams, so that one bad edit never costs another.
+
+A user's mistake and a fault of the program end the job; only what one edit cannot help (:class:`~baft.errors.EditError`,
+or memory that does not suffice for it alone) is reported in its place.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,13 @@ from dataclasses import dataclass
 import torch
 
 from baft.benchmarks.records import Record
-from baft.engine.budget import out_of_memory
+from baft.engine.budget import out_of_memory, release
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
-from baft.errors import UserError
+from baft.errors import EditError, UserError
 from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, digest
+
+NO_MEMORY = "out of memory, with no other edit beside it"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ def edit_step(
 ) -> tuple[Outcome, Cost]:
     """Edits stream s with ``records[s]``, going on from ``state``.
 
-    A record that cannot be used fails alone; a stream that cannot be edited stays as it was.
+    A record that cannot be used fails alone; a stream that cannot be edited stays as it was. Where memory runs out for
+    several streams together the error is passed on, for the caller to try fewer at once.
     """
     if engine.model.device.type == "cuda":
         for gpu in range(torch.cuda.device_count()):
@@ -61,11 +68,16 @@ def weight_of(engine: Engine, method: Method, batch: Sequence[Record]) -> int:
 def _fit(engine: Engine, method: Method, batches: Batches, state: EditState | None, context: Context) -> Outcome:
     try:
         return method.fit(engine, batches, state, context)
-    except (UserError, RuntimeError, ValueError) as error:
-        if out_of_memory(error):
+    except EditError as error:
+        why = str(error)
+    except Exception as error:
+        if len(batches) > 1 or not out_of_memory(error):
             raise
-        if len(batches) == 1:
-            return Outcome(state or EditState(1), (Report(error=f"{type(error).__name__}: {error}"),))
+        why = NO_MEMORY
+    if len(batches) == 1:
+        # Outside the handler, whose traceback would keep the failed edit's tensors alive.
+        release()
+        return Outcome(state or EditState(1), (Report(error=why),))
     alone = [
         _fit(engine, method, [batch], None if state is None else state.select([s]), context)
         for s, batch in enumerate(batches)

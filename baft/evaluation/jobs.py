@@ -117,7 +117,11 @@ def edit_shard(
     data = read_benchmark(benchmark)
     engine = load_engine(cell.model, folder)
     loading = _running()
-    method = create(cell.method.method, cell.method.settings)
+    method, context = (
+        create(cell.method.method, cell.method.settings),
+        Context(cell.seed, read_moments(engine, moments)),
+    )
+    method.check(engine, context)
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
     before = _read_base(base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
@@ -130,7 +134,7 @@ def edit_shard(
         engine,
         method,
         cell.protocol,
-        Context(cell.seed, read_moments(engine, moments)),
+        context,
         lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
         lambda state, ids: perplexity_ratios(engine, state, ids, nlls, cell.evaluation.drift_tokens),
         Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device_at),

@@ -22,6 +22,7 @@ from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, register
+from baft.methods.checks import check_rank
 from baft.methods.irrelevant import (
     Activations,
     IrrelevantSettings,
@@ -30,7 +31,17 @@ from baft.methods.irrelevant import (
     irrelevant_activations,
 )
 from baft.methods.retention import Earlier, disturbance, earlier_edits, remembered
-from baft.methods.subspace import KEPT, SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
+from baft.methods.subspace import (
+    KEPT,
+    SubspaceSettings,
+    check_subspace,
+    fit_subspace,
+    initial,
+    orthonormal,
+    outcome,
+    site_of,
+    where_of,
+)
 
 USAGE = "usage"
 """Memory of a stream: per basis, the sum over its edits of the mean weight at the edit's prompt (S, r)."""
@@ -83,6 +94,10 @@ class Baft(Method):
         super().__init__(settings)
         # Of the engine that this method was last used with: the same for every batch of edits.
         self._general: tuple[Engine, Tensor] | None = None
+
+    def check(self, engine: Engine, context: Context) -> None:
+        check_subspace(engine, self.settings)
+        check_rank("grow", self.settings.grow, engine.model.hidden_size)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         earlier = deltas_of(state).get(site_of(engine, self.settings))

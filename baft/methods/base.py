@@ -98,11 +98,18 @@ class Method(ABC):
     def __init__(self, settings: Any):
         self.settings = settings
 
+    def check(self, engine: Engine, context: Context) -> None:  # noqa: B027
+        """Raises UserError where the settings or the ``context`` do not fit the engine's model.
+
+        Called once, before any edit: what is wrong for every edit is the user's to mend, and no edit's failure. See
+        :mod:`baft.methods.checks`.
+        """
+
     def fit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         """Edits stream s with the requests of ``batches[s]``, going on from ``state`` (None: the unedited model).
 
         All batches are edited side by side, and each gives what it would give alone. A request that this method cannot use
-        fails alone. A stream whose report has an error is left as it was.
+        fails alone. A stream whose report has an error, or whose edit is not finite, is left as it was, with an error.
         """
         refused = [
             {request.id: why for request in batch if (why := self.refusal(engine, request)) is not None}
@@ -118,7 +125,10 @@ class Method(ABC):
         whole = len(part) == len(batches)
         earlier = state if whole or state is None else state.select(part)
         outcome = self.edit(engine, [usable[s] for s in part], earlier, context)
-        for s, report in zip(part, outcome.reports, strict=True):
+        spoilt = _not_finite(outcome.state)
+        for i, (s, report) in enumerate(zip(part, outcome.reports, strict=True)):
+            if report.error is None and i in spoilt:
+                report = replace(report, error=NOT_FINITE)
             reports[s] = replace(report, failed={**refused[s], **report.failed})
         # Any stream will do in the place of one that is put back.
         place = [part.index(s) if s in part else 0 for s in range(len(batches))]
@@ -131,7 +141,8 @@ class Method(ABC):
         """What :meth:`fit` does, but for the streams with an error: what is in their deltas does not matter.
 
         No batch is empty, and none has a request that is refused. A stream whose delta in ``state`` is blank
-        (all zeros) is an unedited one.
+        (all zeros) is an unedited one. A stream that cannot be edited has a report with an error; where it cannot be told
+        which one it is, :class:`~baft.errors.EditError` makes the caller try each alone.
         """
 
     def refusal(self, engine: Engine, request: Request) -> str | None:
@@ -145,6 +156,19 @@ class Method(ABC):
     def weight(self, engine: Engine, request: Request) -> int:
         """Tokens that one request puts into a training batch: what the token budget counts."""
         return len(engine.text.prompt(request.prompt)) + len(engine.text.answer(request.prompt, request.target))
+
+
+NOT_FINITE = "the edit's numbers are not finite"
+
+
+def _not_finite(state: EditState) -> set[int]:
+    """The streams that have a delta with a number that is none."""
+    found: set[int] = set()
+    for delta in state.deltas.values():
+        for tensor in delta.tensors().values():
+            bad = ~tensor.isfinite().flatten(1).all(1)
+            found.update(torch.nonzero(bad)[:, 0].tolist())
+    return found
 
 
 _REGISTRY: dict[str, type[Method]] = {}

@@ -20,6 +20,7 @@ from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, Settings, deltas_of, register
+from baft.methods.checks import check_linear
 from baft.methods.rows import forced_row
 
 
@@ -55,9 +56,15 @@ class FtL(Method):
     Settings = FtLSettings
     settings: FtLSettings
 
+    def site(self, engine: Engine) -> Site:
+        """The tuned layer."""
+        return Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
+
+    def check(self, engine: Engine, context: Context) -> None:
+        check_linear(engine, self.site(engine))
+
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        settings = self.settings
-        site = Site(engine.model.layer(settings.layer), engine.model.architecture.mlp_down)
+        settings, site = self.settings, self.site(engine)
         width_in, width_out = engine.model.widths(site)
         row = _ROWS[settings.objective]
         where = Everywhere()

@@ -14,6 +14,7 @@ from baft.engine.fitting import Params, Schedule, minimise
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Report, Settings, deltas_of, per_stream, register
+from baft.methods.checks import check_linear, check_rank
 from baft.methods.rows import edit_rows
 
 
@@ -43,6 +44,11 @@ class Lora(Method):
         first = engine.model.layer(self.settings.first)
         names = engine.model.architecture.attention
         return [Site(layer, name) for layer in range(first, len(engine.model.blocks)) for name in names]
+
+    def check(self, engine: Engine, context: Context) -> None:
+        check_rank("rank", self.settings.rank, engine.model.hidden_size)
+        for site in self.sites(engine):
+            check_linear(engine, site)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, sites, where = self.settings, self.sites(engine), Everywhere()

@@ -11,7 +11,16 @@ from baft.engine.engine import Engine
 from baft.engine.fitting import cross_entropy
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, register
-from baft.methods.subspace import SubspaceSettings, fit_subspace, initial, orthonormal, outcome, site_of, where_of
+from baft.methods.subspace import (
+    SubspaceSettings,
+    check_subspace,
+    fit_subspace,
+    initial,
+    orthonormal,
+    outcome,
+    site_of,
+    where_of,
+)
 
 
 @register
@@ -21,6 +30,9 @@ class Reft(Method):
     name = "reft"
     Settings = SubspaceSettings
     settings: SubspaceSettings
+
+    def check(self, engine: Engine, context: Context) -> None:
+        check_subspace(engine, self.settings)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site = self.settings, site_of(engine, self.settings)

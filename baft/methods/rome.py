@@ -23,7 +23,6 @@ from baft.engine.rows import Grouping, Row, chosen, collate
 from baft.engine.sampling import top_k
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.errors import UserError
 from baft.methods.base import (
     Batches,
     Context,
@@ -36,6 +35,9 @@ from baft.methods.base import (
     generator,
     register,
 )
+from baft.methods.checks import check_linear, check_moment, moment_at
+
+NO_DIRECTION = "the key at the subject's last token has no direction that an update could act on"
 
 STARTS = ("The", "Therefore", "Because", "I", "You")
 
@@ -80,6 +82,11 @@ class Rome(Method):
         """The edited linear layer."""
         return Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
 
+    def check(self, engine: Engine, context: Context) -> None:
+        width, _ = check_linear(engine, self.site(engine))
+        if self.settings.second_moment:
+            check_moment(context.moments, self.site(engine), width)
+
     def weight(self, engine: Engine, request: Request) -> int:
         return super().weight(engine, request) * (2 + self.settings.prefixes)
 
@@ -119,12 +126,11 @@ class Rome(Method):
         target = _look_up(engine, requests, texts, site, standing)
         fit = self._find_value(engine, requests, texts, site, standing, target)
         value = target.clean + fit.params["change"]
-        moment = None
-        if self.settings.second_moment:
-            if site not in context.moments:
-                raise UserError(f"rome with second_moment needs the key moment of {site}, which was not collected.")
-            moment = context.moments[site]
-        return rank_one(target.key, target.value, value, moment), fit
+        moment = moment_at(context.moments, site) if self.settings.second_moment else None
+        update = rank_one(target.key, target.value, value, moment)
+        for i, finite in enumerate((update.down.isfinite().flatten(1).all(1)).tolist()):
+            fit.errors[i] = fit.errors[i] or (None if finite else NO_DIRECTION)
+        return update, fit
 
     def _find_value(
         self,

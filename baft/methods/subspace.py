@@ -15,6 +15,7 @@ from baft.engine.fitting import Fit, Objective, Params, Schedule, minimise
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Outcome, Report, Settings, deltas_of, per_stream
+from baft.methods.checks import check_rank
 from baft.methods.rows import edit_rows
 
 KEPT = "kept "
@@ -47,6 +48,12 @@ class SubspaceSettings(Settings):
 def site_of(engine: Engine, settings: SubspaceSettings) -> Site:
     """The block output that is edited."""
     return Site(engine.model.layer(settings.layer))
+
+
+def check_subspace(engine: Engine, settings: SubspaceSettings) -> None:
+    """Raises UserError if the model has no such block, or not as many dimensions."""
+    site_of(engine, settings)
+    check_rank("rank", settings.rank, engine.model.hidden_size)
 
 
 def where_of(settings: SubspaceSettings) -> PromptEnds:
