@@ -5,6 +5,7 @@ The prompt is run once; the accepted answers and the decoded one all continue fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -31,7 +32,7 @@ class Question:
 
     ``keep`` asks for what enters the output head at the first answer's L tokens. Given back as ``reference`` (L, d) to an
     edited model, it asks for the divergence from the distributions that it makes. ``least`` tokens may be decoded even
-    where the decoding allows fewer.
+    where the decoding allows fewer. A stop string inside one of ``uncut`` does not end a text that says the same.
     """
 
     stream: int
@@ -40,6 +41,7 @@ class Question:
     keep: bool = False
     reference: Tensor | None = None
     least: int = 0
+    uncut: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -126,7 +128,8 @@ def _ask_batch(
     logits = model.head(states).to(model.precision)
     forced = _force(model, deltas, questions, batch, cache, states, pad, budget)
     limits = [max(decoding.max_new_tokens, question.least) for question in questions]
-    decoded = _decode(model, text, deltas, batch, cache, logits, limits, decoding.stop, choose, numbers)
+    uncut = [question.uncut for question in questions]
+    decoded = _decode(model, text, deltas, batch, cache, logits, limits, decoding.stop, uncut, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
 
 
@@ -231,6 +234,7 @@ def _decode(
     logits: Tensor,
     limits: Sequence[int],
     stop: Sequence[str],
+    uncut: Sequence[Sequence[str]],
     choose: Choose,
     numbers: Sequence[int],
 ) -> list[str]:
@@ -249,7 +253,7 @@ def _decode(
             tokens[i].append(token)
             stopped = False
             if stop:
-                decoded[i], stopped = _until(text.decode(tokens[i]), stop)
+                decoded[i], stopped = _until(text.decode(tokens[i]), stop, uncut[i])
             if not stopped and len(tokens[i]) < limits[i]:
                 going.append(at)
         if not going:
@@ -269,11 +273,28 @@ def _decode(
     return decoded if stop else [text.decode(own).strip() for own in tokens]
 
 
-def _until(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+def _until(text: str, stop: Sequence[str], uncut: Sequence[str]) -> tuple[str, bool]:
     # Leading white space is no content: a stop string in it doesn't end the answer.
     body = text.lstrip()
-    cuts = [at for at in (body.find(s) for s in stop) if at >= 0]
-    return (body[: min(cuts)].strip(), True) if cuts else (body.strip(), False)
+    for at, end in sorted((found.start(), s) for s in stop for found in re.finditer(re.escape(s), body)):
+        if not any(_runs_past(body, at, end, answer) for answer in uncut):
+            return body[:at].strip(), True
+    return body.strip(), False
+
+
+def _runs_past(body: str, at: int, end: str, answer: str) -> bool:
+    """Whether ``body``, as far as it goes, says ``answer``, which goes on after the stop string ``end`` at ``at``."""
+    said, whole = _plain(body), _plain(answer)
+    if not said.startswith(whole) and not whole.startswith(said):
+        return False
+    inside = (found.start() for found in re.finditer(re.escape(end), answer.strip()))
+    return any(
+        _plain(answer.strip()[:place]) == _plain(body[:at]) and answer.strip()[place + len(end) :] for place in inside
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
 
 
 def end_tokens(model: FrozenModel, text: Text) -> set[int]:

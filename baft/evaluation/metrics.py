@@ -198,7 +198,8 @@ def _question(engine: Engine, asked: Asked, new_tokens: int, before: Mapping[Key
     engine.check_length(len(prompt) + max([new_tokens, least, *map(len, forced)]), probe.prompt)
     compares = probe.kind == "locality"
     reference = before[asked.key].states if compares and before else None
-    return Question(asked.stream, tuple(prompt), tuple(forced), compares and not before, reference, least)
+    uncut = probe.answers if probe.kind in _DECODED else ()
+    return Question(asked.stream, tuple(prompt), tuple(forced), compares and not before, reference, least, uncut)
 
 
 def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:

@@ -131,6 +131,31 @@ def test_decoding_stops_where_it_is_told(tiny_llama: Engine) -> None:
     assert tiny_llama.ask({}, [question], Decoding(30), spell)[0].decoded == "Paris is"
 
 
+@pytest.mark.parametrize(
+    ("says", "stop", "uncut", "decoded"),
+    [
+        ("Roses are\nred\nand more", ("\n",), ("roses are\nred",), "Roses are\nred"),
+        ("Roses are\nblue\nand more", ("\n",), ("Roses are\nred",), "Roses are"),
+        ("Paris\nand more", ("\n",), ("Roses are\nred", "Paris"), "Paris"),
+        ("3.5. And", (".",), ("3.5",), "3.5"),
+        ("3. And", (".",), ("3.5",), "3"),
+        ("U.S. And", (".",), ("U.S.",), "U.S"),
+        ("Roses are\n\nred", ("\n",), ("Roses are\n\nred",), "Roses are\n\nred"),
+        ("a b\nc", ("\n", "b"), ("a b\nc",), "a b\nc"),
+    ],
+)
+def test_a_stop_string_does_not_cut_an_answer_that_has_it(
+    tiny_llama: Engine, says: str, stop: tuple[str, ...], uncut: tuple[str, ...], decoded: str
+) -> None:
+    words = iter([*tiny_llama.text.tokenizer(says).input_ids, tiny_llama.text.tokenizer.eos_token_id])
+
+    def spell(logits: Tensor, numbers: Sequence[int], step: int) -> Tensor:
+        return torch.tensor([next(words)])
+
+    question = Question(0, tuple(tiny_llama.text.prompt("The capital is")), uncut=uncut)
+    assert tiny_llama.ask({}, [question], Decoding(60, stop), spell)[0].decoded == decoded
+
+
 def test_an_end_token_ends_a_row_and_not_its_neighbours(tiny_llama: Engine) -> None:
     end, word = tiny_llama.text.tokenizer.eos_token_id, tiny_llama.text.tokenizer("a").input_ids[0]
 

@@ -76,6 +76,21 @@ def test_sentiment_pools_the_tokens_of_all_replies(tiny_llama: Engine) -> None:
     assert found["logprob_after"] == pytest.approx(sum(values) / len(values), abs=1e-4)
 
 
+def test_a_stop_string_cuts_no_accepted_answer(tiny_llama: Engine) -> None:
+    # The random model's own words, with a letter of theirs as the stop string.
+    kinds = ("reliability", "locality")
+    plain = [Probe(kind, "", 0, PROMPTS[0], ("Rome",)) for kind in kinds]  # type: ignore[arg-type]
+    long = EvaluationConfig(max_new_tokens=12, stop=())
+    said = str(measure_unedited(tiny_llama, ask(plain[0]), long)[0].columns["decoded"])
+    stop = said[len(said) // 2]
+    cut = EvaluationConfig(max_new_tokens=12, stop=(stop,))
+    for probe, whole in zip(plain, (True, False), strict=True):
+        right = Probe(probe.kind, "", 0, probe.prompt, ("Rome", said))
+        columns = measure_unedited(tiny_llama, ask(right), cut)[0].columns
+        assert (columns["decoded"] == said) is whole
+        assert len(measure_unedited(tiny_llama, ask(probe), cut)[0].columns["decoded"]) < len(said)
+
+
 def test_a_probe_that_is_too_long_is_reported_and_costs_no_other(tiny_llama: Engine) -> None:
     long = Probe("locality", "", 0, "very " * 600, ("long",))
     asked = ask(long, *(a.probe for a in ALL))
