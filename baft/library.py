@@ -14,6 +14,8 @@ from baft.config import ModelConfig
 from baft.config.methods import method_settings
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
+from baft.engine.preambles import Query
+from baft.engine.saved import load_state, read_about, save_state
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
 from baft.methods.base import Context, Request, create
@@ -29,9 +31,13 @@ class EditedModel:
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int = 12, stop: Sequence[str] = ("\n",)) -> list[str]:
         """Greedy continuations of ``prompts``, edited unless switched off."""
-        questions = [Question(0, tuple(self.engine.text.prompt(prompt))) for prompt in prompts]
-        deltas = self.state.deltas if self.active else {}
-        return [r.decoded for r in self.engine.ask(deltas, questions, Decoding(max_new_tokens, tuple(stop)))]
+        state = self.state if self.active else None
+        openings = self.engine.openings(state, [Query(0, prompt) for prompt in prompts])
+        questions = [
+            Question(0, tuple(self.engine.text.prompt(opening + prompt)))
+            for opening, prompt in zip(openings, prompts, strict=True)
+        ]
+        return [r.decoded for r in self.engine.ask(state, questions, Decoding(max_new_tokens, tuple(stop)))]
 
     @contextmanager
     def off(self) -> Iterator[None]:
@@ -45,18 +51,18 @@ class EditedModel:
     def save(self, folder: Path | str) -> None:
         """Writes the edit (not the model) as safetensors and JSON, with the identity of the model it was made for."""
         own = identity_of(self.engine.model.model, self.engine.text.tokenizer)
-        self.state.save(Path(folder), self.about | {"model": own})
+        save_state(self.state, Path(folder), self.about | {"model": own})
 
     @staticmethod
     def load(folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EditedModel:
         """A saved edit on the model it was made for. Raises UserError if ``folder`` holds none, or one of another model."""
         engine = Engine.of(model, tokenizer)
-        state, about = EditState.load(Path(folder), engine.model.device_at)
-        if about.get("model") != identity_of(model, tokenizer):
+        if read_about(Path(folder)).get("model") != identity_of(model, tokenizer):
             raise UserError(
                 f"The edit in {folder} was made for another model (other weights, number format, config or tokenizer): "
                 "load it with the model and tokenizer that were edited."
             )
+        state, about = load_state(Path(folder), engine.model)
         return EditedModel(engine, state, about)
 
 

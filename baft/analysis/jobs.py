@@ -15,8 +15,9 @@ from baft.analysis.inputs import Input, inputs_of, pictured
 from baft.benchmarks.records import Record
 from baft.benchmarks.store import read_benchmark
 from baft.config import AnalysisSpec, MethodSpec
-from baft.engine.deltas import PromptEnds, Subspace
+from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.evaluation.editing import edit_step, weight_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, islice
 
 import torch
@@ -17,10 +17,27 @@ from transformers import DynamicCache
 from baft.engine.budget import TokenBudget
 from baft.engine.cutting import cut, pass_tokens
 from baft.engine.deltas import Delta
-from baft.engine.frozen import FrozenModel, Reads, held_in
+from baft.engine.frozen import Decisions, Edits, FrozenModel, Reads, held_in
 from baft.engine.rows import Batch, Row, chosen, collate
 from baft.engine.sites import Site
 from baft.engine.text import Text
+
+
+@dataclass(frozen=True)
+class _Acting:
+    """The deltas that act on a batch of questions, and what they decided for its rows at the prompts."""
+
+    deltas: Mapping[Site, Delta]
+    decisions: Decisions = field(default_factory=dict)
+
+    @property
+    def edits(self) -> Edits:
+        return self.deltas.items()
+
+    def rows(self, index: Tensor) -> _Acting:
+        """The same for some of the rows."""
+        return _Acting(self.deltas, {site: chosen(decision, index) for site, decision in self.decisions.items()})
+
 
 Choose = Callable[[Tensor, Sequence[int], int], Tensor]
 """From logits (n, V) of the questions numbered (n,) and how many tokens they have so far, the next tokens (n,)."""
@@ -124,18 +141,19 @@ def _ask_batch(
     cache = DynamicCache()
     column = torch.full((len(rows),), width - 1, device=model.device)
     reads = Reads(torch.arange(len(rows), device=model.device), column)
-    states = model.states(batch, reads, deltas.items(), cache=cache)
+    acting = _Acting(deltas)
+    states = model.states(batch, reads, acting.edits, cache=cache, decisions=acting.decisions)
     logits = model.head(states).to(model.precision)
-    forced = _force(model, deltas, questions, batch, cache, states, pad, budget)
+    forced = _force(model, acting, questions, batch, cache, states, pad, budget)
     limits = [max(decoding.max_new_tokens, question.least) for question in questions]
     uncut = [question.uncut for question in questions]
-    decoded = _decode(model, text, deltas, batch, cache, logits, limits, decoding.stop, uncut, choose, numbers)
+    decoded = _decode(model, text, acting, batch, cache, logits, limits, decoding.stop, uncut, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
 
 
 def _force(
     model: FrozenModel,
-    deltas: Mapping[Site, Delta],
+    acting: _Acting,
     questions: Sequence[Question],
     batch: Batch,
     cache: DynamicCache,
@@ -157,7 +175,7 @@ def _force(
         for start in range(0, len(part), most):
             here = [longer[n] for n in part[start : start + most]]
             answers = [questions[i].forced[j] for i, j in here]
-            further = _continue(model, deltas, batch, cache, [i for i, _ in here], answers, pad)
+            further = _continue(model, acting, batch, cache, [i for i, _ in here], answers, pad)
             ends = accumulate(len(answer) - 1 for answer in answers)
             spans = [(end - len(answer) + 1, 1, len(answer)) for end, answer in zip(ends, answers, strict=True)]
             _record(model, questions, results, here, spans, further)
@@ -202,7 +220,7 @@ def _record(
 
 def _continue(
     model: FrozenModel,
-    deltas: Mapping[Site, Delta],
+    acting: _Acting,
     batch: Batch,
     cache: DynamicCache,
     source: Sequence[int],
@@ -222,13 +240,14 @@ def _continue(
     lengths = prompt + torch.tensor([len(a) - 1 for a in answers], device=model.device)
     more = Batch(ids.to(model.device), prompt, prompt, batch.mark[index], lengths, batch.stream[index])
     pairs = torch.tensor([(r, c) for r, a in enumerate(answers) for c in range(len(a) - 1)], device=model.device)
-    return model.states(more, Reads(pairs[:, 0], pairs[:, 1]), deltas.items(), cache=own, cached=batch.real[index])
+    reads, there = Reads(pairs[:, 0], pairs[:, 1]), acting.rows(index)
+    return model.states(more, reads, there.edits, cache=own, cached=batch.real[index], decisions=there.decisions)
 
 
 def _decode(
     model: FrozenModel,
     text: Text,
-    deltas: Mapping[Site, Delta],
+    acting: _Acting,
     batch: Batch,
     cache: DynamicCache,
     logits: Tensor,
@@ -263,11 +282,13 @@ def _decode(
             for layer in cache.layers:
                 layer.batch_select_indices(index.to(layer.keys.device))  # type: ignore[union-attr]
             real, length, prompt, stream = real[index], length[index], prompt[index], stream[index]
+            acting = acting.rows(index)
             alive = [alive[at] for at in going]
         ids = torch.tensor([[tokens[i][-1]] for i in alive], device=model.device)
         one = Batch(ids, length, prompt, torch.full_like(prompt, -1), length + 1, stream)
         reads = Reads(torch.arange(len(alive), device=model.device), torch.zeros_like(prompt))
-        logits = model.logits(one, reads, deltas.items(), cache=cache, cached=real).to(model.precision)
+        states = model.states(one, reads, acting.edits, cache=cache, cached=real, decisions=acting.decisions)
+        logits = model.head(states).to(model.precision)
         real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
         length = length + 1
     return decoded if stop else [text.decode(own).strip() for own in tokens]

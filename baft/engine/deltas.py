@@ -8,106 +8,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from baft.engine.rows import Batch, Grouping, Row, chosen
+from baft.engine.parts import Part
+from baft.engine.positions import Where
+from baft.engine.rows import Batch, Grouping
+from baft.engine.sites import Site
 
 
 @dataclass(frozen=True)
-class Everywhere:
-    """At every token: how a change of the weights acts."""
-
-    def mask(self, batch: Batch) -> Tensor | None:
-        """(B, T) bool, or None for all of them."""
-        return None
-
-    def first(self, row: Row) -> int:
-        """The first position of ``row`` that the delta may change."""
-        return 0
-
-
-@dataclass(frozen=True)
-class PromptEnds:
-    """The first ``head`` and the last ``tail`` tokens of the prompt, each clipped to half of it (pyreft's f+l).
-
-    With ``head`` 0 the tail may take the whole prompt. Tokens after the prompt are never touched.
-    """
-
-    head: int = 0
-    tail: int = 1
-
-    def _counts(self, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        half = prompt // 2 if self.head and self.tail else prompt
-        return half.clamp(max=self.head), half.clamp(max=self.tail)
-
-    def mask(self, batch: Batch) -> Tensor:
-        """(B, T) bool."""
-        head, tail = self._counts(batch.prompt)
-        positions = batch.positions
-        prompt = batch.prompt[:, None]
-        at_head = (positions >= 0) & (positions < head[:, None])
-        return at_head | ((positions >= prompt - tail[:, None]) & (positions < prompt))
-
-    def first(self, row: Row) -> int:
-        """The first position of ``row`` that the delta may change."""
-        if self.head:
-            return 0
-        return row.prompt - int(self._counts(torch.tensor(row.prompt))[1])
-
-
-@dataclass(frozen=True)
-class AtMark:
-    """The row's marked token; rows without one are left alone."""
-
-    def mask(self, batch: Batch) -> Tensor:
-        """(B, T) bool."""
-        return (batch.positions == batch.mark[:, None]) & (batch.mark[:, None] >= 0)
-
-    def first(self, row: Row) -> int:
-        """The first position of ``row`` that the delta may change; its length if there is no mark."""
-        return row.mark if row.mark >= 0 else len(row.ids) - 1
-
-
-Where = Everywhere | PromptEnds | AtMark
-_WHERE: Mapping[str, type[Where]] = {c.__name__: c for c in (Everywhere, PromptEnds, AtMark)}
-
-
-def describe_where(where: Where) -> dict[str, object]:
-    """JSON-able form of a position rule."""
-    return {"rule": type(where).__name__, **where.__dict__}
-
-
-def parse_where(data: Mapping[str, object]) -> Where:
-    """The inverse of :func:`describe_where`."""
-    return _WHERE[str(data["rule"])](**{k: v for k, v in data.items() if k != "rule"})  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Delta(ABC):
+class Delta(Part, ABC):
     """Base of all deltas; a subclass adds one tensor field per parameter, streams first."""
 
     where: Where
-    registry: ClassVar[dict[str, type[Delta]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        Delta.registry[cls.__name__] = cls
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The parameters by name, each (S, …)."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "where"}
-
-    def with_tensors(self, tensors: Mapping[str, Tensor]) -> Self:
-        """The same kind of delta with other parameters."""
-        return replace(self, **tensors)  # type: ignore[arg-type]
-
-    def select(self, streams: Tensor) -> Self:
-        """The deltas of some streams, in the order given."""
-        return self.with_tensors({name: chosen(t, streams) for name, t in self.tensors().items()})
 
     def deal(self, groups: Sequence[Sequence[int]]) -> list[Self]:
         """The deltas of several groups of streams, all taken at once: backwards, that is one sum and not one a group."""
@@ -120,38 +38,83 @@ class Delta(ABC):
         split = {name: torch.split(t, sizes) for name, t in tensors.items()}
         return [self.with_tensors({name: parts[n] for name, parts in split.items()}) for n in range(len(sizes))]
 
-    def blank(self) -> Tensor:
-        """(S,) bool: the streams without an edit. Zeros throughout stand for that, and update nothing."""
-        return torch.stack([(t == 0).flatten(1).all(1) for t in self.tensors().values()]).all(0)
-
-    def filled(self, fresh: Mapping[str, Tensor]) -> Self:
-        """With ``fresh`` parameters, by name and (S, …), for the blank streams."""
-        blank = self.blank()
+    def filled(self, fresh: Mapping[str, Tensor], blank: Tensor) -> Self:
+        """With ``fresh`` parameters, by name and (S, …), for the streams ``blank`` (S,) bool, which have no edit yet."""
         now = self.tensors()
         return self.with_tensors(
-            {n: torch.where(blank.reshape(-1, *[1] * (t.dim() - 1)), t, now[n]) for n, t in fresh.items()}
+            {n: torch.where(blank.to(t.device).reshape(-1, *[1] * (t.dim() - 1)), t, now[n]) for n, t in fresh.items()}
         )
 
-    def size(self) -> int:
-        """Numbers stored for one stream."""
-        return sum(t[0].numel() for t in self.tensors().values())
+    def apply(self, x: Tensor, y: Tensor, batch: Batch, grouping: Grouping, decision: Tensor | None = None) -> Tensor:
+        """y (B, T, d_out) with each row's own delta added, given the site's input x (B, T, d_in).
 
-    def apply(self, x: Tensor, y: Tensor, batch: Batch, grouping: Grouping) -> Tensor:
-        """y (B, T, d_out) with each row's own delta added, given the site's input x (B, T, d_in)."""
+        ``decision`` (B, …) is what a :class:`Deciding` delta decided for each row; None for any other.
+        """
         mask = self.where.mask(batch)
         if mask is not None and not bool(mask.any()):
             return y
-        update = grouping.scatter(self.update(grouping.gather(x), grouping.present), x.shape[1])
-        if mask is not None:
-            update = torch.where(mask[..., None], update, 0.0)
-        return (y + update).to(y.dtype)
+        inputs = grouping.gather(x)
+        outputs = inputs if y is x else grouping.gather(y)
+        update = grouping.scatter(self.update(inputs, outputs, grouping.present), x.shape[1])
+        edited = (y + update).to(y.dtype)
+        return edited if mask is None else torch.where(mask[..., None], edited, y)
 
     @abstractmethod
-    def update(self, x: Tensor, present: Tensor) -> Tensor:
-        """What is added for inputs x (S', N, d_in) of the streams ``present`` (S',): (S', N, d_out)."""
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
+        """What is added to outputs y (S', N, d_out) at inputs x (S', N, d_in) of the streams ``present`` (S',).
+
+        (S', N, d_out). At a block's output x and y are the same.
+        """
 
     def _of(self, tensor: Tensor, present: Tensor) -> Tensor:
         return tensor if len(present) == len(tensor) else tensor[present]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a deciding delta reads at a site: its module's input ``x`` (B, T, d_in) and output ``y`` (B, T, d_out)."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Deciding(Delta):
+    """A delta that takes one decision a row, at the prompt, and keeps it for all that continues the prompt.
+
+    ``decide`` may read all of the prompt's tokens, at the delta's own site and at earlier ones. It must depend on nothing
+    else: not on the answer that is forced, nor on the other rows. The engine asks it once a prompt and hands the decision
+    to forced answers, decoding and sampled text. Rows on which nothing acts come out bit-equal.
+    """
+
+    def looks(self, site: Site) -> tuple[Site, ...]:
+        """The sites that ``decide`` reads, given the delta's own: none that the model computes after it."""
+        return (site,)
+
+    @abstractmethod
+    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        """One decision a row (B, …), given what is at :meth:`looks`; ``batch.prompts`` tells the prompt's tokens."""
+
+    @abstractmethod
+    def acts(self, decision: Tensor) -> Tensor:
+        """(B,) bool: the rows on which something acts."""
+
+    @abstractmethod
+    def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
+        """New outputs (B, T, d_out) of rows on which something acts, given each one's decision."""
+
+    def apply(self, x: Tensor, y: Tensor, batch: Batch, grouping: Grouping, decision: Tensor | None = None) -> Tensor:
+        assert decision is not None
+        rows = torch.nonzero(self.acts(decision))[:, 0]
+        if not len(rows):
+            return y
+        own, before = batch.select(rows), y[rows]
+        new = self.edited(x[rows], before, own, decision[rows]).to(y.dtype)
+        mask = self.where.mask(own)
+        return y.index_copy(0, rows, new if mask is None else torch.where(mask[..., None], new, before))
+
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} decides row by row; what it adds to a stream as a whole is not defined")
 
 
 @dataclass(frozen=True)
@@ -162,6 +125,8 @@ class Subspace(Delta):
     orthonormal among themselves alone: the update is the sum of theirs. Where streams have different numbers of bases, rows
     of zeros in R are bases that are not there.
     """
+
+    shapes: ClassVar[Mapping[str, str]] = {"rotation": "S r o", "weight": "S r o", "bias": "S r"}
 
     rotation: Tensor
     weight: Tensor
@@ -182,7 +147,7 @@ class Subspace(Delta):
         there = self._of(self.bases(), present).to(self.weight.dtype)
         return there[:, None].expand(-1, h.shape[1], -1)
 
-    def update(self, x: Tensor, present: Tensor) -> Tensor:
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         return self.moves(x, present) @ self._of(self.rotation, present)
 
 
@@ -192,6 +157,8 @@ class GatedSubspace(Subspace):
 
     ``gate_weight`` U (S, r, d), ``gate_bias`` c (S, r). The weight function is this project's choice; see docs/methods.md.
     """
+
+    shapes: ClassVar[Mapping[str, str]] = {**Subspace.shapes, "gate_weight": "S r o", "gate_bias": "S r"}
 
     gate_weight: Tensor
     gate_bias: Tensor
@@ -206,7 +173,7 @@ class GatedSubspace(Subspace):
         """Weight of each basis at h (S', N, d): (S', N, r) in [0, 1]."""
         return torch.sigmoid(self.scores(h, present))
 
-    def update(self, x: Tensor, present: Tensor) -> Tensor:
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         return (self.gates(x, present) * self.moves(x, present)) @ self._of(self.rotation, present)
 
 
@@ -223,10 +190,12 @@ class SoftmaxSubspace(GatedSubspace):
 class LowRank(Delta):
     """A low-rank change of a linear layer's weights: (x Vᵀ) U with ``down`` V (S, k, d_in) and ``up`` U (S, k, d_out)."""
 
+    shapes: ClassVar[Mapping[str, str]] = {"down": "S k i", "up": "S k o"}
+
     down: Tensor
     up: Tensor
 
-    def update(self, x: Tensor, present: Tensor) -> Tensor:
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         down = self._of(self.down, present)
         return (x.to(down.dtype) @ down.mT) @ self._of(self.up, present)
 
@@ -235,9 +204,11 @@ class LowRank(Delta):
 class Dense(Delta):
     """A full change of a linear layer's weights: x Δᵀ with ``change`` Δ (S, d_out, d_in)."""
 
+    shapes: ClassVar[Mapping[str, str]] = {"change": "S o i"}
+
     change: Tensor
 
-    def update(self, x: Tensor, present: Tensor) -> Tensor:
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         change = self._of(self.change, present)
         return x.to(change.dtype) @ change.mT
 
@@ -246,9 +217,11 @@ class Dense(Delta):
 class Offset(Delta):
     """A constant vector: ``value`` (S, d)."""
 
+    shapes: ClassVar[Mapping[str, str]] = {"value": "S o"}
+
     value: Tensor
 
-    def update(self, x: Tensor, present: Tensor) -> Tensor:
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         return self._of(self.value, present)[:, None].expand(-1, x.shape[1], -1)
 
 

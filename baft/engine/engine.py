@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baft.engine.asking import Choose, Decoding, Question, Reply, ask, greedy
 from baft.engine.budget import TokenBudget
-from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
-from baft.engine.sites import Site
+from baft.engine.preambles import Query
+from baft.engine.state import EditState
 from baft.engine.text import PromptFormat, Text
 from baft.errors import UserError
 from baft.models.architectures import Architecture, architecture_of
@@ -50,8 +50,20 @@ class Engine:
         if most is not None and tokens > most:
             raise UserError(f"The prompt {prompt[:40]!r}… takes {tokens} tokens, and the model reads at most {most}.")
 
+    def openings(self, state: EditState | None, queries: Sequence[Query]) -> list[str]:
+        """The text that the edits of ``state`` put before each prompt; empty where they put none."""
+        if state is None or state.preamble is None:
+            return [""] * len(queries)
+        edited = [bool(state.edited[query.stream]) for query in queries]
+        found = iter(state.preamble.choose(self, [q for q, there in zip(queries, edited, strict=True) if there]))
+        return [next(found) if there else "" for there in edited]
+
     def ask(
-        self, deltas: Mapping[Site, Delta], questions: Sequence[Question], decoding: Decoding, choose: Choose = greedy
+        self, state: EditState | None, questions: Sequence[Question], decoding: Decoding, choose: Choose = greedy
     ) -> list[Reply]:
-        """See :func:`baft.engine.asking.ask`."""
+        """Asks the edited models of ``state``, or the unedited model if it is None: see :func:`baft.engine.asking.ask`.
+
+        What a state puts before the prompts (:meth:`openings`) must be part of the questions already.
+        """
+        deltas = {} if state is None else state.deltas
         return ask(self.model, self.text, self.budget, deltas, questions, decoding, choose)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-from baft.engine.deltas import Delta
+from baft.engine.deltas import Deciding, Delta, Seen
 from baft.engine.likelihood import Judged, forced_nll, judge
 from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
@@ -20,6 +21,9 @@ from baft.models.architectures import Architecture, blocks_of
 
 Edits = Iterable[tuple[Site, Delta]]
 """Deltas with their sites; of several at one site the earlier is added first."""
+
+Decisions = dict[Site, Tensor]
+"""By site what its deciding delta decided for each row (B, …); there is one such delta a site at most."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ class FrozenModel:
         block = self.blocks[site.layer]
         return block.get_submodule(site.module) if site.module else block
 
+    def has(self, site: Site) -> bool:
+        """Whether the model has a module there whose output can be edited."""
+        if not 0 <= site.layer < len(self.blocks):
+            return False
+        try:
+            module = self.module(site)
+        except AttributeError:
+            return False
+        return not site.module or getattr(module, "weight", torch.empty(0)).dim() == 2
+
     def device_at(self, site: Site) -> torch.device:
         """Where the module of ``site`` lies."""
         return next(self.module(site).parameters()).device
@@ -89,16 +103,19 @@ class FrozenModel:
         entry: int = -1,
         cache: DynamicCache | None = None,
         cached: Tensor | None = None,
+        decisions: Decisions | None = None,
     ) -> Tensor:
         """What enters the output head (N, d) at ``reads``, in the model's dtype.
 
         ``hidden`` (B, T, d) replaces the output of block ``entry``, and the blocks up to it are skipped. ``cache`` holds
         earlier tokens' keys and values, of which ``cached`` (B, K) bool tells the real ones; it is extended in place.
+        ``decisions`` are used where they are there; a pass over whole prompts takes the others and adds them.
         """
         with ExitStack() as stack:
             if hidden is not None:
                 stack.enter_context(self._entered(entry, hidden))
-            stack.enter_context(self._edited(edits, batch))
+            whole = hidden is None and cached is None
+            stack.enter_context(self._edited(edits, batch, {} if decisions is None else decisions, whole))
             states: Tensor = self._call(self.model.base_model, batch, cache, cached).last_hidden_state
             place = states.device
             return states[reads.row.to(place), reads.column.to(place)].to(self.device)
@@ -109,20 +126,6 @@ class FrozenModel:
         with _replaced({self.model.base_model: lambda *args, **kwargs: given}):
             logits: Tensor = self.model(input_ids=self._token, use_cache=False).logits[0]
             return logits
-
-    def logits(
-        self,
-        batch: Batch,
-        reads: Reads,
-        edits: Edits = (),
-        *,
-        hidden: Tensor | None = None,
-        entry: int = -1,
-        cache: DynamicCache | None = None,
-        cached: Tensor | None = None,
-    ) -> Tensor:
-        """Logits (N, V) at ``reads``, in the model's dtype; the arguments are those of :meth:`states`."""
-        return self.head(self.states(batch, reads, edits, hidden=hidden, entry=entry, cache=cache, cached=cached))
 
     def nll(self, states: Tensor, position: Tensor, targets: Tensor) -> Tensor:
         """(P,): at each of ``states`` (P, d) the sum of −log p (nats) of the ``targets`` (N,) read at ``position`` (N,)."""
@@ -148,14 +151,16 @@ class FrozenModel:
         with ExitStack() as stack:
             handle = self.module(site).register_forward_hook(keep)
             stack.callback(handle.remove)
-            stack.enter_context(self._edited(edits, batch))
+            stack.enter_context(self._edited(edits, batch, {}, True))
             stack.enter_context(self._passing(range(site.layer + 1, len(self.blocks))))
             self._call(self.model.base_model, batch, cache, None)
         return kept[0]
 
-    def run(self, batch: Batch, cache: DynamicCache, edits: Edits = ()) -> None:
-        """Runs all blocks over ``batch`` and fills ``cache``; no logits."""
-        with self._edited(edits, batch):
+    def run(
+        self, batch: Batch, cache: DynamicCache | None, edits: Edits = (), decisions: Decisions | None = None
+    ) -> None:
+        """Runs all blocks over ``batch`` from its first token on, fills ``cache`` and adds to ``decisions``; no logits."""
+        with self._edited(edits, batch, {} if decisions is None else decisions, True):
             self._call(self.model.base_model, batch, cache, None)
 
     def _call(self, module: nn.Module, batch: Batch, cache: DynamicCache | None, cached: Tensor | None) -> Any:
@@ -170,26 +175,52 @@ class FrozenModel:
         return module(input_ids=batch.ids, **arguments)
 
     @contextmanager
-    def _edited(self, edits: Edits, batch: Batch) -> Iterator[None]:
+    def _edited(self, edits: Edits, batch: Batch, decisions: Decisions, whole: bool) -> Iterator[None]:
+        """Deltas act within the block. ``whole``: the batch holds whole prompts, at which decisions can be taken."""
         edits = tuple(edits)
         laid: dict[torch.device, tuple[Batch, Grouping]] = {}
-        handles = []
-        for site, delta in edits:
+        seen: dict[Site, Seen] = {}
 
-            def hook(module: nn.Module, args: tuple[Any, ...], output: Any, site: Site = site, d: Delta = delta) -> Any:
-                y = _first(output)
-                if y.device not in laid:
-                    own = batch.to(y.device)
-                    laid[y.device] = own, Grouping(own.stream)
-                edited = d.apply(args[0] if site.module else y, y, *laid[y.device])
-                return (edited, *output[1:]) if isinstance(output, tuple) else edited
+        def act(site: Site, delta: Delta, x: Tensor, y: Tensor) -> Tensor:
+            if y.device not in laid:
+                own = batch.to(y.device)
+                laid[y.device] = own, Grouping(own.stream)
+            rows, grouping = laid[y.device]
+            if isinstance(delta, Deciding) and site not in decisions:
+                if not whole:
+                    raise RuntimeError(
+                        f"the delta at {site} has not decided, and this pass does not hold whole prompts"
+                    )
+                there = {at: Seen(seen[at].x.to(y.device), seen[at].y.to(y.device)) for at in delta.looks(site)}
+                decisions[site] = delta.decide(there, rows)
+            decision = decisions[site].to(y.device) if isinstance(delta, Deciding) else None
+            return delta.apply(x, y, rows, grouping, decision)
 
-            handles.append(self.module(site).register_forward_hook(hook))
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any, site: Site, delta: Delta) -> Any:
+            y = _first(output)
+            edited = act(site, delta, args[0] if site.module else y, y)
+            return (edited, *output[1:]) if isinstance(output, tuple) else edited
+
+        with ExitStack() as stack:
+            # Before any delta's, so that what is seen at a site is what enters its deltas.
+            for site in dict.fromkeys(at for s, d in edits if isinstance(d, Deciding) for at in d.looks(s)):
+                stack.enter_context(self._watched(site, seen))
+            for site, delta in edits:
+                handle = self.module(site).register_forward_hook(partial(hook, site=site, delta=delta))
+                stack.callback(handle.remove)
+            yield
+
+    @contextmanager
+    def _watched(self, site: Site, seen: dict[Site, Seen]) -> Iterator[None]:
+        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            y = _first(output)
+            seen[site] = Seen(args[0] if site.module else y, y)
+
+        handle = self.module(site).register_forward_hook(keep)
         try:
             yield
         finally:
-            for handle in handles:
-                handle.remove()
+            handle.remove()
 
     @contextmanager
     def _passing(self, layers: range) -> Iterator[None]:

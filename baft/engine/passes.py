@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from baft.engine.cutting import cut, pass_tokens
-from baft.engine.deltas import Delta, Where
+from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
+from baft.engine.positions import Where
 from baft.engine.prepared import Prepared, first_needed, prepare
 from baft.engine.rows import Row
 from baft.engine.sites import Site

@@ -8,15 +8,16 @@ touched one on; the rest is held as hidden states and as cached keys and values.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from baft.engine.deltas import Delta, Where
-from baft.engine.frozen import Edits, FrozenModel, Reads, held_in
+from baft.engine.deltas import Deciding, Delta
+from baft.engine.frozen import Decisions, Edits, FrozenModel, Reads, held_in
+from baft.engine.positions import Where
 from baft.engine.rows import Batch, Row, chosen, collate
 from baft.engine.sites import Site
 
@@ -27,7 +28,8 @@ class Prepared:
 
     ``hidden`` (B, T, d) is the output of block ``entry`` for the columns of ``batch``, None if entry is -1. ``keys`` and
     ``values`` hold, per block, the K tokens before them, of which ``cached`` (B, K) tells the real ones; None if K is 0.
-    ``standing`` are the constant deltas that act in the passes; those below are part of ``hidden`` already.
+    ``standing`` are the constant deltas that act in the passes, and ``decisions`` what they decided; those below are part of
+    ``hidden`` already.
     """
 
     model: FrozenModel
@@ -39,6 +41,7 @@ class Prepared:
     values: tuple[Tensor, ...]
     cached: Tensor | None
     standing: Mapping[Site, Delta]
+    decisions: Decisions
 
     @cached_property
     def places(self) -> tuple[tuple[int, int], ...]:
@@ -54,7 +57,14 @@ class Prepared:
                 cache.update(key, value, layer)
         edits = (*self.standing.items(), *deltas.items())
         return self.model.states(
-            self.batch, self._reads, edits, hidden=self.hidden, entry=self.entry, cache=cache, cached=self.cached
+            self.batch,
+            self._reads,
+            edits,
+            hidden=self.hidden,
+            entry=self.entry,
+            cache=cache,
+            cached=self.cached,
+            decisions=self.decisions,
         )
 
     @cached_property
@@ -71,18 +81,18 @@ class Prepared:
         rows = tuple(
             Row(streams[row.stream], row.ids, row.prompt, row.mark, row.reads) for row in (self.rows[j] for j in index)
         )
-        b = self.batch
         renumbered = torch.tensor([row.stream for row in rows], dtype=torch.int64, device=i.device)
         return Prepared(
             self.model,
             rows,
-            Batch(b.ids[i], b.base[i], b.prompt[i], b.mark[i], b.length[i], renumbered),
+            replace(self.batch.select(i), stream=renumbered),
             self.entry,
             None if self.hidden is None else chosen(self.hidden, i),
             tuple(k if len(k) == 1 else chosen(k, i) for k in self.keys),
             tuple(v if len(v) == 1 else chosen(v, i) for v in self.values),
             None if self.cached is None else self.cached[i],
             {site: delta.select(kept) for site, delta in self.standing.items()},
+            {site: chosen(decision, i) for site, decision in self.decisions.items()},
         )
 
 
@@ -103,9 +113,12 @@ def prepare(
     starts = [first_needed(row, where) for row in rows]
     width = max(starts)
     batch = collate(rows, model.device, pad, starts)
+    decisions: Decisions = {}
     if width == 0:
         hidden = None if entry < 0 else model.activations(batch, Site(entry), edits=fixed)[1]
-        return Prepared(model, tuple(rows), batch, entry, hidden, (), (), None, _from(entry, fixed))
+        if any(isinstance(delta, Deciding) for _, delta in fixed):
+            model.run(batch, None, fixed, decisions)
+        return Prepared(model, tuple(rows), batch, entry, hidden, (), (), None, _from(entry, fixed), decisions)
     whole = collate(rows, model.device, pad, [start - width for start in starts])
     cache = DynamicCache()
     # The blocks above the site run too: their keys and values are what the later passes attend to.
@@ -116,7 +129,7 @@ def prepare(
             lambda module, args, output: kept.append(output[0] if isinstance(output, tuple) else output)
         )
     try:
-        model.run(whole, cache, fixed)
+        model.run(whole, cache, fixed, decisions)
     finally:
         if handle is not None:
             handle.remove()
@@ -128,7 +141,9 @@ def prepare(
         values.append(value[:1, :1, :width, :1] if short else value[:, :, :width])
     hidden = kept[0][:, width:] if kept else None
     cached = whole.real[:, :width]
-    return Prepared(model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), cached, _from(entry, fixed))
+    return Prepared(
+        model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), cached, _from(entry, fixed), decisions
+    )
 
 
 def _from(entry: int, edits: Edits) -> Mapping[Site, Delta]:

@@ -59,9 +59,19 @@ class Batch:
         positions = self.positions
         return (positions >= 0) & (positions < self.length[:, None])
 
+    @property
+    def prompts(self) -> Tensor:
+        """(B, T) bool: columns that hold a token of the prompt."""
+        positions = self.positions
+        return (positions >= 0) & (positions < self.prompt[:, None])
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def select(self, rows: Tensor) -> Batch:
+        """Some of the rows, in the order given."""
+        return Batch(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def collate(rows: Sequence[Row], device: torch.device, pad: int, base: Sequence[int] | None = None) -> Batch:

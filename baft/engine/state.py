@@ -1,32 +1,37 @@
-"""The edits of several streams: their deltas, and what a method carries along a stream."""
+"""The edits of several streams: all that an edited model has and the unedited one has not."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from baft.engine.deltas import Delta, describe_where, parse_where
+from baft.engine.deltas import Delta
+from baft.engine.preambles import Preamble
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
-from baft.errors import UserError
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
 class EditState:
-    """``deltas`` by site and ``memory`` by name, every tensor (S, …) for ``streams`` = S streams."""
+    """``deltas`` by site and ``memory`` by name, every tensor (S, …) for ``streams`` = S streams.
+
+    ``preamble`` is the text put before prompts, ``memory`` what a method carries along a stream. ``edited`` (S,) bool, in
+    main memory, says which streams are edited at all; unless given, all are if there is anything to edit them with.
+    """
 
     streams: int
     deltas: Mapping[Site, Delta] = field(default_factory=dict)
     memory: Mapping[str, Tensor] = field(default_factory=dict)
+    preamble: Preamble | None = None
+    edited: Tensor = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.edited is None:
+            there = bool(self.deltas) or self.preamble is not None
+            object.__setattr__(self, "edited", torch.full((self.streams,), there))
 
     def select(self, streams: Sequence[int] | Tensor) -> EditState:
         """The state of some streams, renumbered 0 … in the order given."""
@@ -35,90 +40,59 @@ class EditState:
             len(index),
             {site: delta.select(index) for site, delta in self.deltas.items()},
             {name: chosen(t, index) for name, t in self.memory.items()},
+            None if self.preamble is None else self.preamble.select(index),
+            self.edited[index],
         )
 
     def put_back(self, streams: Sequence[int], earlier: EditState | None) -> EditState:
-        """With ``streams`` as they were in ``earlier``, blank where that has nothing of them.
-
-        A tensor may have grown since: what was appended to it is then 0.
-        """
+        """With ``streams`` as they were in ``earlier``, unedited where that has nothing of them."""
         before = earlier or EditState(self.streams)
-        deltas = {}
-        for site, delta in self.deltas.items():
-            old = before.deltas.get(site)
-            known = old.tensors() if type(old) is type(delta) else {}
-            put = {name: _put_back(t, known.get(name), streams) for name, t in delta.tensors().items()}
-            deltas[site] = delta.with_tensors(put)
-        memory = {name: _put_back(t, before.memory.get(name), streams) for name, t in self.memory.items()}
-        return EditState(self.streams, deltas, memory)
+        others = [s for s in range(self.streams) if s not in streams]
+        whole = EditState.join([self.select(others), before.select(streams)])
+        return whole.select([[*others, *streams].index(s) for s in range(self.streams)])
 
     @staticmethod
     def join(states: Sequence[EditState]) -> EditState:
-        """States of different streams as one; all must have the same sites and kinds of delta.
+        """States of different streams as one. All deltas at a site must be of one kind.
 
-        Where tensors have grown to different sizes, the smaller ones have zeros appended.
+        Where tensors have grown to different sizes, the smaller ones have zeros appended; where a state has no delta at a
+        site, its streams get one of zeros.
         """
-        first = states[0]
+        counts = [state.streams for state in states]
+        sites = dict.fromkeys(site for state in states for site in state.deltas)
+        names = dict.fromkeys(name for state in states for name in state.memory)
         deltas = {}
-        for site, delta in first.deltas.items():
-            parts = [state.deltas[site].tensors() for state in states]
-            deltas[site] = delta.with_tensors({name: _stacked([p[name] for p in parts]) for name in parts[0]})
-        memory = {name: _stacked([state.memory[name] for state in states]) for name in first.memory}
-        return EditState(sum(state.streams for state in states), deltas, memory)
-
-    def save(self, folder: Path, about: Mapping[str, object]) -> None:
-        """Writes ``edit.safetensors`` and ``edit.json`` (kinds of delta, position rules, and ``about``)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"memory/{name}": t.contiguous() for name, t in self.memory.items()}
-        kinds = {}
-        for site, delta in self.deltas.items():
-            kinds[str(site)] = {"kind": type(delta).__name__, "where": describe_where(delta.where)}
-            tensors |= {f"{site}/{name}": t.detach().contiguous() for name, t in delta.tensors().items()}
-        save_file(tensors, folder / "edit.safetensors")
-        text = json.dumps({"format": FORMAT, "streams": self.streams, "deltas": kinds, "about": dict(about)}, indent=2)
-        (folder / "edit.json").write_text(text + "\n", encoding="utf-8")
-
-    @staticmethod
-    def load(folder: Path, place: Callable[[Site], torch.device]) -> tuple[EditState, dict[str, object]]:
-        """What :meth:`save` wrote: the state, its deltas where ``place`` says and the rest in main memory; and ``about``.
-
-        Raises UserError if the folder holds no edit.
-        """
-        try:
-            about = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
-            tensors = load_file(folder / "edit.safetensors")
-        except (OSError, ValueError, SafetensorError) as error:
-            raise UserError(f"{folder} holds no saved edit (edit.json and edit.safetensors): {error}.") from error
-        if about["format"] != FORMAT:
-            raise UserError(f"{folder} was saved in format {about['format']}, and this version reads {FORMAT}.")
-        deltas = {}
-        for name, kind in about["deltas"].items():
-            site = Site.parse(name)
-            mine = {key.rpartition("/")[2]: t for key, t in tensors.items() if key.rpartition("/")[0] == name}
-            own = {key: t.to(place(site)) for key, t in mine.items()}
-            deltas[site] = Delta.registry[kind["kind"]](parse_where(kind["where"]), **own)
-        memory = {key.removeprefix("memory/"): t for key, t in tensors.items() if key.startswith("memory/")}
-        return EditState(about["streams"], deltas, memory), about["about"]
+        for site in sites:
+            (kind,) = {type(state.deltas[site]) for state in states if site in state.deltas}
+            model = next(state.deltas[site] for state in states if site in state.deltas)
+            assert type(model) is kind
+            parts = [state.deltas[site].tensors() if site in state.deltas else {} for state in states]
+            deltas[site] = model.with_tensors(
+                {name: _stacked([part.get(name) for part in parts], counts) for name in model.tensors()}
+            )
+        memory = {name: _stacked([state.memory.get(name) for state in states], counts) for name in names}
+        preamble = _joined([state.preamble for state in states], counts)
+        return EditState(sum(counts), deltas, memory, preamble, torch.cat([state.edited for state in states]))
 
 
-def _put_back(now: Tensor, before: Tensor | None, streams: Sequence[int]) -> Tensor:
-    now, index = now.clone(), torch.as_tensor(streams, dtype=torch.int64, device=now.device)
-    now[index] = 0
-    if before is not None:
-        _corner(now, before.shape[1:])[index] = before[index]
-    return now
+def _joined(preambles: Sequence[Preamble | None], counts: Sequence[int]) -> Preamble | None:
+    model = next((own for own in preambles if own is not None), None)
+    if model is None:
+        return None
+    tensors = [{} if own is None else own.tensors() for own in preambles]
+    facts = [((),) * count if own is None else own.facts for own, count in zip(preambles, counts, strict=True)]
+    whole = {name: _stacked([part.get(name) for part in tensors], counts) for name in model.tensors()}
+    return replace(model, facts=tuple(own for part in facts for own in part), **whole)
 
 
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    widest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
-    whole = [part.new_zeros(len(part), *widest) for part in parts]
-    for place, part in zip(whole, parts, strict=True):
-        _corner(place, part.shape[1:]).copy_(part)
-    return torch.cat(whole)
-
-
-def _corner(tensor: Tensor, shape: Sequence[int]) -> Tensor:
-    """The part of each stream's tensor that one of ``shape`` fills: a view."""
-    for dim, width in enumerate(shape, 1):
-        tensor = tensor.narrow(dim, 0, width)
-    return tensor
+def _stacked(parts: Sequence[Tensor | None], counts: Sequence[int]) -> Tensor:
+    """Tensors (n, …) of n streams each, one below the other, padded with zeros; zeros throughout for None."""
+    there = [part for part in parts if part is not None]
+    widest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in there), strict=True)]
+    whole = there[0].new_zeros(sum(counts), *widest)
+    for place, part in zip(torch.split(whole, list(counts)), parts, strict=True):
+        if part is not None:
+            for dim, width in enumerate(part.shape[1:], 1):
+                place = place.narrow(dim, 0, width)
+            place.copy_(part)
+    return whole

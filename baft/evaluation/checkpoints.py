@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import torch
 
-from baft.engine.sites import Site
+from baft.engine.frozen import FrozenModel
+from baft.engine.saved import load_state, save_state
 from baft.engine.state import EditState
 from baft.evaluation.metrics import Row
 from baft.results.schema import EDITS, PROBES
@@ -37,12 +37,12 @@ class Reached:
 class Checkpoints:
     """Of one job, under ``folder``. ``digest`` is of all that its rows depend on: what another job left is not used.
 
-    ``place`` tells where the deltas of a site lie.
+    ``model`` is the one that is edited.
     """
 
     folder: Path
     digest: str
-    place: Callable[[Site], torch.device]
+    model: FrozenModel
 
     def reached(self, group: str, streams: Sequence[str]) -> Reached:
         """How far ``group`` is; nowhere if it is unknown, of other streams, damaged, or of a job told something else."""
@@ -57,7 +57,7 @@ class Checkpoints:
             if marker["digest"] != self.digest or marker["streams"] != list(streams):
                 return None
             steps = marker["step"]
-            state = EditState.load(folder / f"state-{steps}", self.place)[0] if marker["state"] else None
+            state = load_state(folder / f"state-{steps}", self.model)[0] if marker["state"] else None
         except (OSError, ValueError, KeyError):
             return None
         parts = [folder / f"{kind}-{step}.parquet" for kind in _PARTS for step in range(1, steps + 1)]
@@ -76,7 +76,7 @@ class Checkpoints:
         for kind, rows in (("probes", probes), ("edits", edits)):
             write_rows(rows, _PARTS[kind], folder / f"{kind}-{number}.parquet", {})
         if reached.state is not None:
-            reached.state.save(folder / f"state-{number}", {})
+            save_state(reached.state, folder / f"state-{number}", {})
         marker = {
             "digest": self.digest,
             "streams": list(streams),

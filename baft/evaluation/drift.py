@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from baft.benchmarks.text import load_passages
 from baft.engine.asking import Decoding, Forced, Question
-from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
-from baft.engine.sites import Site
+from baft.engine.preambles import Query
 from baft.engine.state import EditState
 from baft.methods.base import seed_of
 
@@ -32,7 +31,7 @@ _MOST = 50.0
 
 def unedited_nlls(engine: Engine) -> list[float]:
     """Negative log-probability (nats a token) of each piece under the unedited model."""
-    return [-sum(own.logprob) / len(own.logprob) for own in _read(engine, {}, [(0, piece) for piece in range(POOL)])]
+    return [-sum(own.logprob) / len(own.logprob) for own in _read(engine, None, [(0, piece) for piece in range(POOL)])]
 
 
 def perplexity_ratios(
@@ -45,14 +44,15 @@ def perplexity_ratios(
     """
     if unedited is None or not tokens:
         return [None] * len(streams)
-    if not state.deltas:
-        return [1.0] * len(streams)
-    whole = sum(len(prompt) + len(answer) for prompt, answer in _tokens(engine))
-    count = min(POOL, max(1, round(tokens * POOL / whole)))
+    count = min(POOL, max(1, round(tokens * POOL / _tokens(engine))))
     drawn = [random.Random(seed_of("drift", stream)).sample(range(POOL), count) for stream in streams]
-    asked = [(s, piece) for s, own in enumerate(drawn) for piece in own]
-    found = iter(_read(engine, state.deltas, asked))
-    return [_ratio([next(found) for _ in own], [unedited[piece] for piece in own]) for own in drawn]
+    edited = state.edited.tolist()
+    asked = [(s, piece) for s, own in enumerate(drawn) if edited[s] for piece in own]
+    found = iter(_read(engine, state, asked))
+    return [
+        _ratio([next(found) for _ in own], [unedited[piece] for piece in own]) if edited[s] else 1.0
+        for s, own in enumerate(drawn)
+    ]
 
 
 def _ratio(after: Sequence[Forced], before: Sequence[float]) -> float | None:
@@ -62,16 +62,26 @@ def _ratio(after: Sequence[Forced], before: Sequence[float]) -> float | None:
     return None if math.isnan(change) else math.exp(min(change, _MOST))
 
 
-def _read(engine: Engine, deltas: Mapping[Site, Delta], asked: Sequence[tuple[int, int]]) -> list[Forced]:
+def _read(engine: Engine, state: EditState | None, asked: Sequence[tuple[int, int]]) -> list[Forced]:
     """Of the pairs (stream, piece): what the stream's model makes of the piece."""
-    pieces = _tokens(engine)
-    questions = [Question(stream, pieces[piece][0], (pieces[piece][1],)) for stream, piece in asked]
-    return [reply.forced[0] for reply in engine.ask(deltas, questions, Decoding(0))]
-
-
-def _tokens(engine: Engine) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    pieces = pool()
+    openings = engine.openings(state, [Query(stream, pieces[piece][0], about="") for stream, piece in asked])
     text = engine.text
-    return [(tuple(text.prompt(opening)), tuple(text.answer(opening, rest))) for opening, rest in pool()]
+    questions = [
+        Question(
+            stream,
+            tuple(text.prompt(opening + pieces[piece][0])),
+            (tuple(text.answer(pieces[piece][0], pieces[piece][1])),),
+        )
+        for (stream, piece), opening in zip(asked, openings, strict=True)
+    ]
+    return [reply.forced[0] for reply in engine.ask(state, questions, Decoding(0))]
+
+
+def _tokens(engine: Engine) -> int:
+    """Tokens of all pieces."""
+    text = engine.text
+    return sum(len(text.prompt(opening)) + len(text.answer(opening, rest)) for opening, rest in pool())
 
 
 @lru_cache

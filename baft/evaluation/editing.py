@@ -88,12 +88,8 @@ def _fit(engine: Engine, method: Method, batches: Batches, state: EditState | No
 def _joined(outcomes: Sequence[Outcome]) -> Outcome:
     """Outcomes of single streams as one."""
     reports = tuple(report for outcome in outcomes for report in outcome.reports)
-    edited = [outcome.state for outcome in outcomes if outcome.state.deltas]
-    # A stream without any edit has no deltas to be joined with the others'.
-    blank = edited[0].put_back([0], None) if edited else EditState(1)
-    state = EditState.join([outcome.state if outcome.state.deltas else blank for outcome in outcomes])
     trained, changed = (max(getattr(o, name) for o in outcomes) for name in ("trained", "changed"))
-    return Outcome(state, reports, trained, changed)
+    return Outcome(EditState.join([outcome.state for outcome in outcomes]), reports, trained, changed)
 
 
 def _peak_memory(engine: Engine) -> int:

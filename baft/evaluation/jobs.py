@@ -137,7 +137,7 @@ def edit_shard(
         context,
         lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
         lambda state, ids: perplexity_ratios(engine, state, ids, nlls, cell.evaluation.drift_tokens),
-        Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model.device_at),
+        Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model),
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
     groups = runner.run(streams, cell.model.streams)
@@ -195,7 +195,7 @@ def score(
     ]
     # Moments that fall on one state share its answers.
     asked = {(this.stream, this.key): this for one, record, this in probes if record.id not in one.failed}
-    answers = measure(engine, state.deltas, list(asked.values()), evaluation, before)
+    answers = measure(engine, state, list(asked.values()), evaluation, before)
     after = dict(zip(asked, answers, strict=True))
     for one, record, this in probes:
         error = one.failed.get(record.id)

@@ -16,9 +16,9 @@ from torch import Tensor
 from baft.benchmarks.records import Probe, Record
 from baft.config import EvaluationConfig
 from baft.engine.asking import Decoding, Forced, Question, Reply
-from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
-from baft.engine.sites import Site
+from baft.engine.preambles import Query
+from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.answers import exact_match, starts_with
 from baft.evaluation.fluency import n_gram_entropy, sampler
@@ -85,24 +85,27 @@ def describe(asked: Asked) -> Row:
 
 def measure_unedited(engine: Engine, asked: Sequence[Asked], evaluation: EvaluationConfig) -> list[Measured]:
     """Asks the unedited model every probe; a probe that cannot be asked gets an ``error``."""
-    return _measure(engine, {}, asked, evaluation, {})
+    return _measure(engine, None, asked, evaluation, {})
 
 
 def measure(
     engine: Engine,
-    deltas: Mapping[Site, Delta],
+    state: EditState,
     asked: Sequence[Asked],
     evaluation: EvaluationConfig,
     before: Mapping[Key, Measured],
 ) -> list[Row]:
     """Asks the edited models every probe and compares the replies with the unedited model's, ``before``.
 
-    A probe that cannot be asked gets an ``error``. Without deltas the model is the unedited one, and nothing is asked.
+    A probe that cannot be asked gets an ``error``. A stream that is not edited is not asked: its replies are the unedited
+    model's.
     """
-    if not deltas:
-        return [_unchanged(one, before[one.key]) for one in asked]
-    now = _measure(engine, deltas, asked, evaluation, before)
-    return [compared(one, reply, before[one.key]) for one, reply in zip(asked, now, strict=True)]
+    edited = [one for one in asked if state.edited[one.stream]]
+    replies = iter(_measure(engine, state, edited, evaluation, before))
+    return [
+        compared(one, next(replies), before[one.key]) if state.edited[one.stream] else _unchanged(one, before[one.key])
+        for one in asked
+    ]
 
 
 def compared(asked: Asked, now: Measured, before: Measured) -> Row:
@@ -158,7 +161,7 @@ def _mean(forced: Sequence[Forced]) -> float:
 
 def _measure(
     engine: Engine,
-    deltas: Mapping[Site, Delta],
+    state: EditState | None,
     asked: Sequence[Asked],
     evaluation: EvaluationConfig,
     before: Mapping[Key, Measured],
@@ -166,32 +169,37 @@ def _measure(
     found = [Measured({})] * len(asked)
     sampled: dict[int, Question] = {}
     answered: dict[int, Question] = {}
-    for number, one in enumerate(asked):
+    openings = engine.openings(state, [_query(one) for one in asked])
+    for number, (one, opening) in enumerate(zip(asked, openings, strict=True)):
         samples = one.probe.kind == "fluency"
         try:
-            question = _question(
-                engine, one, evaluation.fluency_tokens if samples else evaluation.max_new_tokens, before
-            )
+            most = evaluation.fluency_tokens if samples else evaluation.max_new_tokens
+            question = _question(engine, one, opening, most, before)
         except UserError as error:
             found[number] = Measured({"error": str(error)})
         else:
             (sampled if samples else answered)[number] = question
     decoding = Decoding(evaluation.max_new_tokens, tuple(evaluation.stop))
-    replies = engine.ask(deltas, list(answered.values()), decoding)
+    replies = engine.ask(state, list(answered.values()), decoding)
     for (number, question), reply in zip(answered.items(), replies, strict=True):
         found[number] = _measured(asked[number], question, reply)
     if evaluation.fluency_tokens:
         probes = [(asked[n].record.id, asked[n].probe.group, asked[n].probe.index) for n in sampled]
         choose = sampler(engine, probes, evaluation.fluency_tokens)
-        texts = engine.ask(deltas, list(sampled.values()), Decoding(evaluation.fluency_tokens, ()), choose)
+        texts = engine.ask(state, list(sampled.values()), Decoding(evaluation.fluency_tokens, ()), choose)
         for number, text in zip(sampled, texts, strict=True):
             found[number] = Measured({"decoded": text.decoded, "fluency": n_gram_entropy(text.decoded)})
     return found
 
 
-def _question(engine: Engine, asked: Asked, new_tokens: int, before: Mapping[Key, Measured]) -> Question:
+def _query(asked: Asked) -> Query:
+    return Query(asked.stream, asked.probe.prompt, "" if asked.probe.kind == "locality" else asked.record.id)
+
+
+def _question(engine: Engine, asked: Asked, opening: str, new_tokens: int, before: Mapping[Key, Measured]) -> Question:
+    """The answers' tokens are those that follow the probe's own prompt: the same with and without an opening."""
     text, probe = engine.text, asked.probe
-    prompt = text.prompt(probe.prompt)
+    prompt = text.prompt(opening + probe.prompt)
     contrast = probe.contrast if probe.kind == "sentiment" else probe.contrast[:1]
     forced = [tuple(text.answer(probe.prompt, answer)) for answer in (*probe.answers, *contrast)]
     least = _SPARE + min(map(len, forced[: len(probe.answers)])) if probe.kind in _DECODED and probe.answers else 0

@@ -104,8 +104,7 @@ class Baft(Method):
         if not self.settings.grow or state is None or not isinstance(earlier, Subspace):
             return self._train(engine, batches, self._reused(engine, batches, state, context), context)
         # A stream without bases, its edits having failed so far, begins with as many as a new one.
-        blank = earlier.blank()
-        parts = [torch.nonzero(chosen)[:, 0].tolist() for chosen in (blank, ~blank)]
+        parts = [torch.nonzero(chosen)[:, 0].tolist() for chosen in (~state.edited, state.edited)]
         outcomes = []
         for part, begun in zip(parts, (False, True), strict=True):
             own = [batches[s] for s in part]
@@ -191,7 +190,9 @@ class Baft(Method):
         bias = torch.full_like(params["bias"], start)
         fresh = {"gate_weight": torch.zeros_like(params["weight"]), "gate_bias": bias}
         previous = deltas_of(state).get(site)
-        known = previous.filled(fresh).tensors() if isinstance(previous, GatedSubspace) else fresh
+        known = fresh
+        if state is not None and isinstance(previous, GatedSubspace):
+            known = {**fresh, **previous.filled(fresh, ~state.edited).tensors()}
         return {name: known[name] for name in fresh}
 
 
@@ -199,7 +200,7 @@ def displacement(delta: Subspace, alone: Activations) -> Tensor:
     """The locality term (S,): mean of ‖Φ(h) − h‖² / ‖h‖² over the irrelevant positions of each stream."""
     h = alone.hidden
     present = torch.arange(len(h), device=h.device)
-    moved = delta.update(h, present).square().sum(-1) / h.square().sum(-1).clamp(min=1e-12)
+    moved = delta.update(h, h, present).square().sum(-1) / h.square().sum(-1).clamp(min=1e-12)
     return alone.average(moved)
 
 

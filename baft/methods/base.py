@@ -94,6 +94,8 @@ class Method(ABC):
 
     name: ClassVar[str]
     Settings: ClassVar[type[Settings]]
+    edits: ClassVar[bool] = True
+    """Whether the streams that this method was given are edited afterwards; only the reference row's are not."""
 
     def __init__(self, settings: Any):
         self.settings = settings
@@ -132,17 +134,19 @@ class Method(ABC):
             reports[s] = replace(report, failed={**refused[s], **report.failed})
         # Any stream will do in the place of one that is put back.
         place = [part.index(s) if s in part else 0 for s in range(len(batches))]
-        edited = outcome.state if whole else outcome.state.select(place)
+        after = outcome.state if whole else outcome.state.select(place)
         errors = [s for s, report in enumerate(reports) if report.error is not None]
-        return replace(outcome, state=edited.put_back(errors, state) if errors else edited, reports=tuple(reports))
+        after = replace(after, edited=torch.full((len(batches),), self.edits))
+        return replace(outcome, state=after.put_back(errors, state) if errors else after, reports=tuple(reports))
 
     @abstractmethod
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        """What :meth:`fit` does, but for the streams with an error: what is in their deltas does not matter.
+        """What :meth:`fit` does, but for the streams with an error: what the state has of them does not matter.
 
-        No batch is empty, and none has a request that is refused. A stream whose delta in ``state`` is blank
-        (all zeros) is an unedited one. A stream that cannot be edited has a report with an error; where it cannot be told
-        which one it is, :class:`~baft.errors.EditError` makes the caller try each alone.
+        No batch is empty, and none has a request that is refused. A stream that is not ``edited`` in ``state`` has zeros in
+        its tensors, and begins like one without a state; ``edited`` of the outcome's state is set by :meth:`fit`. A stream
+        that cannot be edited has a report with an error; where it cannot be told which one it is,
+        :class:`~baft.errors.EditError` makes the caller try each alone.
         """
 
     def refusal(self, engine: Engine, request: Request) -> str | None:

@@ -13,9 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baft.engine.deltas import Dense, Everywhere
+from baft.engine.deltas import Dense
 from baft.engine.engine import Engine
 from baft.engine.fitting import Params, Schedule, minimise
+from baft.engine.positions import Everywhere
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState

@@ -15,8 +15,8 @@ from pydantic import Field
 from torch import Tensor
 
 from baft.benchmarks.irrelevant import load_pool
-from baft.engine.deltas import PromptEnds
 from baft.engine.engine import Engine
+from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, chosen, collate
 from baft.engine.sites import Site
 from baft.methods.base import Batches, Context, Request, Settings, digest, seed_of

@@ -8,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baft.engine.deltas import Delta, Everywhere, LowRank
+from baft.engine.deltas import Delta, LowRank
 from baft.engine.engine import Engine
 from baft.engine.fitting import Params, Schedule, minimise
+from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Report, Settings, deltas_of, per_stream, register
@@ -86,7 +87,7 @@ class Lora(Method):
             down = part.to(engine.model.device_at(site), engine.model.precision).contiguous()
             previous = deltas_of(state).get(site)
             known = LowRank(Everywhere(), down, down.new_zeros(len(batches), rank, width))
-            if isinstance(previous, LowRank):
-                known = previous.filled(known.tensors())
+            if state is not None and isinstance(previous, LowRank):
+                known = previous.filled(known.tensors(), ~state.edited)
             params[f"down {site}"], params[f"up {site}"] = known.down, known.up / scale
         return params

@@ -12,6 +12,7 @@ class Unedited(Method):
     """Does nothing."""
 
     name = "none"
+    edits = False
     Settings = Settings
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:

@@ -62,4 +62,4 @@ def disturbance(delta: Delta, earlier: Earlier) -> Tensor:
 
 
 def _updates(delta: Delta, hidden: Tensor) -> Tensor:
-    return delta.update(hidden, torch.arange(len(hidden), device=hidden.device))
+    return delta.update(hidden, hidden, torch.arange(len(hidden), device=hidden.device))

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from baft.engine.asking import Decoding, Question
-from baft.engine.deltas import AtMark, Delta, Everywhere, LowRank, Offset
+from baft.engine.deltas import Delta, LowRank, Offset
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
+from baft.engine.positions import AtMark, Everywhere
 from baft.engine.rows import Grouping, Row, chosen, collate
 from baft.engine.sampling import top_k
 from baft.engine.sites import Site
@@ -183,7 +184,7 @@ class Rome(Method):
             draws = generator("rome prefixes", seed)
             noise = torch.rand(count, self.settings.prefix_tokens, 5, generator=draws)
             questions = [Question(0, tuple(engine.text.prompt(STARTS[i % len(STARTS)]))) for i in range(count)]
-            replies = engine.ask({}, questions, Decoding(self.settings.prefix_tokens, ()), top_k(noise))
+            replies = engine.ask(None, questions, Decoding(self.settings.prefix_tokens, ()), top_k(noise))
             self._prefixes = tuple(
                 f"{STARTS[i % len(STARTS)]} {' '.join(r.decoded.split())}. " for i, r in enumerate(replies)
             )

@@ -9,9 +9,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from baft.engine.deltas import PromptEnds, Subspace
+from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Objective, Params, Schedule, minimise
+from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Outcome, Report, Settings, deltas_of, per_stream
@@ -90,7 +91,9 @@ def initial(
         "bias": drawn[..., -1].contiguous(),
     }
     previous = deltas_of(state).get(site)
-    known = previous.filled(fresh).tensors() if isinstance(previous, Subspace) else fresh
+    known = fresh
+    if state is not None and isinstance(previous, Subspace):
+        known = previous.filled(fresh, ~state.edited).tensors()
     return {"basis": known["rotation"], "weight": known["weight"], "bias": known["bias"]}
 
 

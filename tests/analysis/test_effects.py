@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baft.analysis.effects import Effects, effects_of
-from baft.engine.deltas import GatedSubspace, PromptEnds, Subspace
+from baft.engine.deltas import GatedSubspace, Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import PromptEnds
 from baft.methods.base import Context, Request, create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 
@@ -109,7 +110,7 @@ def test_terms_of_trained_edits(tiny_llama: Engine, method: str) -> None:
     for stream in range(3):
         one = delta.select(torch.tensor([stream]))
         found = effects_of(one, hidden, 0)
-        update = one.update(hidden[None].float(), torch.tensor([0]))[0]
+        update = one.update(hidden[None].float(), hidden[None].float(), torch.tensor([0]))[0]
         torch.testing.assert_close(found.displacement.float(), update.norm(dim=-1), rtol=1e-4, atol=1e-5)
         # R has orthonormal rows up to float32, so that lengths in the space and in the subspace agree to that.
         within = (found.weights * found.moves).norm(dim=-1)

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from baft.engine.asking import Decoding, Question, greedy
 from baft.engine.budget import TokenBudget
-from baft.engine.deltas import Dense, Everywhere, PromptEnds, Subspace
+from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.sites import Site
+from baft.engine.state import EditState
 from tests.engine.tiny import PROMPTS, TARGETS
 
 DECODING = Decoding(6, ())
@@ -53,7 +55,7 @@ def compare(replies: Sequence, models: Sequence[torch.nn.Module], asked: Sequenc
 @pytest.mark.parametrize("budget", [4096, 40, 1], ids=["one batch", "small batches", "one by one"])
 def test_forced_answers_are_those_of_plain_forwards(tiny: Engine, budget: int) -> None:
     asked = questions(tiny)
-    replies = replace(tiny, budget=TokenBudget(budget)).ask({}, asked, DECODING)
+    replies = replace(tiny, budget=TokenBudget(budget)).ask(None, asked, DECODING)
     compare(replies, [tiny.model.model] * 3, asked)
 
 
@@ -67,7 +69,7 @@ def test_greedy_decoding_is_that_of_generate(tiny: Engine) -> None:
             chosen[number].append(token)
         return tokens
 
-    replies = tiny.ask({}, asked, DECODING, record)
+    replies = tiny.ask(None, asked, DECODING, record)
     for question, tokens, reply in zip(asked, chosen, replies, strict=True):
         ids = torch.tensor([question.prompt])
         expected = tiny.model.model.generate(
@@ -88,7 +90,7 @@ def test_a_stream_is_a_model_with_its_own_weights(tiny: Engine) -> None:
         weight.data += own if weight.shape == own.shape else own.T
         models.append(model)
     asked = questions(tiny)
-    replies = tiny.ask({site: Dense(Everywhere(), change)}, asked, DECODING)
+    replies = tiny.ask(EditState(len(change), {site: Dense(Everywhere(), change)}), asked, DECODING)
     compare(replies, models, asked)
     for question, reply in zip(asked, replies, strict=True):
         ids = torch.tensor([question.prompt])
@@ -104,7 +106,9 @@ def test_an_edit_of_the_prompt_reaches_answers_through_the_cache(tiny: Engine) -
     rotation = torch.linalg.qr(torch.randn(3, 32, 4, generator=draw))[0].mT
     weight, bias = torch.randn(3, 4, 32, generator=draw), torch.randn(3, 4, generator=draw)
     asked = questions(tiny)
-    replies = tiny.ask({Site(1): Subspace(PromptEnds(0, 1), rotation, weight, bias)}, asked, DECODING)
+    replies = tiny.ask(
+        EditState(len(bias), {Site(1): Subspace(PromptEnds(0, 1), rotation, weight, bias)}), asked, DECODING
+    )
     for question, reply in zip(asked, replies, strict=True):
         s, at = question.stream, len(question.prompt) - 1
 
@@ -128,7 +132,7 @@ def test_decoding_stops_where_it_is_told(tiny_llama: Engine) -> None:
         return torch.tensor([next(words)])
 
     question = Question(0, tuple(tiny_llama.text.prompt("The capital is")))
-    assert tiny_llama.ask({}, [question], Decoding(30), spell)[0].decoded == "Paris is"
+    assert tiny_llama.ask(None, [question], Decoding(30), spell)[0].decoded == "Paris is"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def test_an_end_token_ends_a_row_and_not_its_neighbours(tiny_llama: Engine) -> N
         return torch.tensor([end if n == 0 else word for n in numbers])
 
     asked = [Question(0, tuple(tiny_llama.text.prompt(p))) for p in PROMPTS[:2]]
-    replies = tiny_llama.ask({}, asked, Decoding(4), choose)
+    replies = tiny_llama.ask(None, asked, Decoding(4), choose)
     assert [r.decoded for r in replies] == ["", "aaaa"]
 
 
@@ -175,7 +179,7 @@ def test_a_question_may_be_decoded_for_longer_than_others(tiny_llama: Engine) ->
 
     prompts = [tuple(tiny_llama.text.prompt(p)) for p in PROMPTS[:3]]
     asked = [Question(0, prompt, least=least) for prompt, least in zip(prompts, (0, 5, 1), strict=True)]
-    assert [r.decoded for r in tiny_llama.ask({}, asked, Decoding(2), choose)] == ["aa", "aaaaa", "aa"]
+    assert [r.decoded for r in tiny_llama.ask(None, asked, Decoding(2), choose)] == ["aa", "aaaaa", "aa"]
 
 
 def test_states_put_through_the_head_again_are_the_models_own_logits(
@@ -184,7 +188,7 @@ def test_states_put_through_the_head_again_are_the_models_own_logits(
     if tiny.model.model.config.model_type == "gemma2":
         monkeypatch.setattr(tiny.model.model.config, "final_logit_softcapping", 2.0)
     asked = [replace(question, keep=True) for question in questions(tiny) if question.forced]
-    for question, reply in zip(asked, tiny.ask({}, asked, DECODING), strict=True):
+    for question, reply in zip(asked, tiny.ask(None, asked, DECODING), strict=True):
         states = reply.forced[0].states
         assert states is not None
         assert states.shape == (len(question.forced[0]), 32)
@@ -202,13 +206,13 @@ def test_the_divergence_is_that_of_whole_distributions(tiny: Engine, budget: int
     wide, tall = tiny.model.widths(site)
     change = 0.3 * torch.randn(3, tall, wide, generator=torch.Generator().manual_seed(2))
     asked = questions(tiny)
-    before = engine.ask({}, [replace(q, keep=True) for q in asked], Decoding(0))
+    before = engine.ask(None, [replace(q, keep=True) for q in asked], Decoding(0))
     # Every other question has a reference.
     given = [
         replace(q, reference=r.forced[0].states) if n % 2 and q.forced else q
         for n, (q, r) in enumerate(zip(asked, before, strict=True))
     ]
-    replies = engine.ask({site: Dense(Everywhere(), change)}, given, Decoding(0))
+    replies = engine.ask(EditState(len(change), {site: Dense(Everywhere(), change)}), given, Decoding(0))
     pre = copy.deepcopy(tiny.model.model).double()
     for question, reply in zip(given, replies, strict=True):
         if question.reference is None:

@@ -3,17 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baft.engine.deltas import (
-    AtMark,
-    Everywhere,
-    GatedSubspace,
-    LowRank,
-    PromptEnds,
-    SoftmaxSubspace,
-    Subspace,
-    describe_where,
-    parse_where,
-)
+from baft.engine.deltas import GatedSubspace, LowRank, SoftmaxSubspace, Subspace
+from baft.engine.positions import AtMark, Everywhere, PromptEnds, describe_where, parse_where
 from baft.engine.rows import Row, collate
 
 CPU = torch.device("cpu")
@@ -60,8 +51,8 @@ def test_open_gates_are_no_gates() -> None:
     opened = GatedSubspace(Everywhere(), rotation, weight, bias, torch.zeros_like(weight), torch.full_like(bias, 40.0))
     shut = opened.with_tensors({"gate_bias": torch.full_like(bias, -200.0)})
     h, present = torch.randn(2, 5, 16, generator=draw), torch.arange(2)
-    torch.testing.assert_close(opened.update(h, present), plain.update(h, present))
-    assert shut.update(h, present).abs().max() == 0
+    torch.testing.assert_close(opened.update(h, h, present), plain.update(h, h, present))
+    assert shut.update(h, h, present).abs().max() == 0
 
 
 def test_softmax_weights_compete_and_nothing_else_differs() -> None:
@@ -78,7 +69,7 @@ def test_softmax_weights_compete_and_nothing_else_differs() -> None:
     odds = odds / (1 - odds)
     torch.testing.assert_close(gates, odds / odds.sum(-1, keepdim=True))
     torch.testing.assert_close(made.moves(h, present), sigmoid.moves(h, present), rtol=0, atol=0)
-    torch.testing.assert_close(made.update(h, present), (gates * made.moves(h, present)) @ rotation)
+    torch.testing.assert_close(made.update(h, h, present), (gates * made.moves(h, present)) @ rotation)
     assert (Subspace(Everywhere(), rotation, weight, bias).gates(h, present) == 1).all()
 
 

@@ -10,6 +10,7 @@ from accelerate import dispatch_model
 
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
+from baft.engine.saved import load_state, save_state
 from baft.engine.state import EditState
 from baft.methods.base import Context, create
 from tests.engine.devices import FIRST, SECOND, Devices, Mixed, lies, put, spread
@@ -29,15 +30,15 @@ def edited(tiny: Engine, name: str, tolerance: float, folder: Path) -> tuple[Edi
         outcome = method.fit(tiny, batches, state, Context(0))
         assert [report.error for report in outcome.reports] == [None, None]
         taken.append([report.steps for report in outcome.reports])
-        outcome.state.save(folder, {})
-        state, _ = EditState.load(folder, tiny.model.device_at)
+        save_state(outcome.state, folder, {})
+        state, _ = load_state(folder, tiny.model)
     assert state is not None
     # One stream leaves the batch before the other.
     assert len(set(taken[0])) == 2
     prompts = [tuple(tiny.text.prompt(request.prompt)) for request in REQUESTS[:4]]
     answers = tuple(tuple(tiny.text.answer(request.prompt, request.target)) for request in REQUESTS[:2])
     questions = [Question(s % 2, prompt, answers) for s, prompt in enumerate(prompts)]
-    return state, list(tiny.ask(state.deltas, questions, Decoding(5)))
+    return state, list(tiny.ask(state, questions, Decoding(5)))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])

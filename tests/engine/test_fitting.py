@@ -79,7 +79,7 @@ def test_streams_fitted_together_are_those_fitted_alone(label: str, kind: str, d
             for name, tensor in delta.tensors().items():
                 distance = (part.deltas[site].tensors()[name] - tensor).norm() / tensor.norm().clamp(min=1e-9)
                 assert distance < LARGEST[dtype], (s, site, name, float(distance))
-        first, second = (tiny.ask(state.deltas, asked, Decoding(4, ())) for state in (part, alone.state))
+        first, second = (tiny.ask(state, asked, Decoding(4, ())) for state in (part, alone.state))
         assert [r.decoded for r in first] == [r.decoded for r in second]
         for a, b in zip(first, second, strict=True):
             assert a.forced[0].logprob == pytest.approx(b.forced[0].logprob, abs=1e-3)
@@ -92,8 +92,8 @@ def test_edits_make_their_targets_likelier(label: str, tiny_llama: Engine) -> No
         Question(s, tuple(tiny_llama.text.prompt(r.prompt)), (tuple(tiny_llama.text.answer(r.prompt, r.target)),))
         for s, r in enumerate(REQUESTS)
     ]
-    after = tiny_llama.ask(outcome.state.deltas, asked, Decoding(1, ()))
-    before = tiny_llama.ask({}, asked, Decoding(1, ()))
+    after = tiny_llama.ask(outcome.state, asked, Decoding(1, ()))
+    before = tiny_llama.ask(None, asked, Decoding(1, ()))
     # What prompt_last trains is, at the answer's own positions, its first token only.
     tokens = slice(0, 1) if label == "ft_l" else slice(None)
     gains = [

@@ -5,8 +5,9 @@ import torch
 from torch.nn import functional
 
 from baft.engine import cutting
-from baft.engine.deltas import AtMark, Offset
+from baft.engine.deltas import Offset
 from baft.engine.passes import prepare_passes
+from baft.engine.positions import AtMark
 from baft.engine.prepared import prepare
 from baft.engine.rows import Row
 from baft.engine.sites import Site

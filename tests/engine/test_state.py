@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import torch
 
-from baft.engine.deltas import AtMark, Dense, Everywhere, LowRank, Offset, PromptEnds, Subspace
+from baft.engine.deltas import Dense, LowRank, Offset, Subspace
+from baft.engine.positions import AtMark, Everywhere, PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.errors import UserError
 
 
 def state(streams: int = 3) -> EditState:
@@ -23,7 +20,8 @@ def state(streams: int = 3) -> EditState:
         Site(0, "mlp.down_proj"): LowRank(Everywhere(), r(1, 12), r(1, 8)),
         Site(2, "mlp.down_proj"): Dense(Everywhere(), r(8, 12)),
     }
-    return EditState(streams, deltas, {"usage": r(2)})
+    edited = torch.arange(streams) != 1
+    return EditState(streams, deltas, {"usage": r(2)}, edited=edited)
 
 
 def same(a: EditState, b: EditState) -> bool:
@@ -36,16 +34,10 @@ def same(a: EditState, b: EditState) -> bool:
             and all(torch.equal(t, b.deltas[site].tensors()[name]) for name, t in d.tensors().items())
             for site, d in a.deltas.items()
         )
+        and torch.equal(a.edited, b.edited)
         and a.memory.keys() == b.memory.keys()
         and all(torch.equal(t, b.memory[name]) for name, t in a.memory.items())
     )
-
-
-def test_a_state_is_saved_and_loaded(tmp_path: Path) -> None:
-    state().save(tmp_path / "edit", {"method": "toy"})
-    loaded, about = EditState.load(tmp_path / "edit", lambda site: torch.device("cpu"))
-    assert same(loaded, state())
-    assert about == {"method": "toy"}
 
 
 def test_streams_taken_apart_are_joined_again() -> None:
@@ -66,11 +58,6 @@ def test_streams_that_have_grown_differently_are_joined_with_zeros() -> None:
     assert joined.memory["usage"].tolist() == [[1, 0, 0], [1, 0, 0], [1, 1, 1]]
 
 
-def test_a_folder_without_an_edit_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no saved edit"):
-        EditState.load(tmp_path, lambda site: torch.device("cpu"))
-
-
 def test_streams_put_back_are_as_they_were() -> None:
     now, before = state(), state()
     before = EditState(
@@ -88,9 +75,9 @@ def test_streams_put_back_are_as_they_were() -> None:
 def test_streams_put_back_to_nothing_are_blank_and_can_be_filled() -> None:
     now = state()
     put = now.put_back([1], None)
+    assert put.edited.tolist() == [True, False, True]
     for site, delta in put.deltas.items():
-        assert delta.blank().tolist() == [False, True, False]
-        filled = delta.filled({n: t + 1 for n, t in now.deltas[site].tensors().items()}).tensors()
+        filled = delta.filled({n: t + 1 for n, t in now.deltas[site].tensors().items()}, ~put.edited).tensors()
         for name, tensor in now.deltas[site].tensors().items():
             assert torch.equal(filled[name], torch.stack([tensor[0], tensor[1] + 1, tensor[2]]))
 

@@ -8,6 +8,7 @@ import torch
 
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints, Reached
+from tests.engine.tiny import engine
 
 STREAMS = ["a"]
 EDIT = {"record_id": "a", "stream_id": "a"}
@@ -15,7 +16,7 @@ STATE = EditState(1, {}, {"x": torch.ones(1, 2)})
 
 
 def kept(folder: Path) -> Checkpoints:
-    checkpoints = Checkpoints(folder, "digest", lambda site: torch.device("cpu"))
+    checkpoints = Checkpoints(folder, "digest", engine("llama").model)
     for step in (0, 1):
         checkpoints.keep("0", STREAMS, Reached(step + 1, STATE, {}), [], [EDIT | {"step": step}])
     return checkpoints

@@ -10,8 +10,9 @@ import torch
 from baft.benchmarks.irrelevant import load_pool
 from baft.benchmarks.text import load_passages
 from baft.config import MomentsConfig
-from baft.engine.deltas import Dense, Everywhere, PromptEnds, Subspace
+from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.evaluation.drift import POOL, perplexity_ratios, pool, unedited_nlls

@@ -98,8 +98,8 @@ def test_a_stream_alone_that_fails_later_stays_as_it_was(method: Method, tiny_ll
     for site, delta in after.deltas.items():
         before, streams = first.deltas[site], torch.arange(2)
         h = h[..., : input_width(before)]
-        torch.testing.assert_close(delta.update(h, streams)[:1], before.update(h[:1], torch.arange(1)))
-        assert not torch.equal(delta.update(h, streams)[1:], before.update(h[1:], torch.arange(1)))
+        torch.testing.assert_close(delta.update(h, h, streams)[:1], before.update(h[:1], h[:1], torch.arange(1)))
+        assert not torch.equal(delta.update(h, h, streams)[1:], before.update(h[1:], h[1:], torch.arange(1)))
 
 
 def input_width(delta: Delta) -> int:

@@ -44,7 +44,7 @@ def test_sampled_texts_are_equally_long_and_drawn_from_the_five_most_probable(ti
             ranks.append(int((logits[row] > logits[row, token]).sum()))
         return tokens
 
-    tiny_llama.ask({}, questions, Decoding(10, ()), record)
+    tiny_llama.ask(None, questions, Decoding(10, ()), record)
     assert {len(tokens) for tokens in drawn} == {10}
     assert set(ranks) == {1, 2, 3, 4, 5}, "the first place is the end token's"
 

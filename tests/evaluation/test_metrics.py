@@ -7,9 +7,11 @@ import torch
 
 from baft.benchmarks.records import Probe, Record
 from baft.config import EvaluationConfig
-from baft.engine.deltas import Dense, Everywhere
+from baft.engine.deltas import Dense
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
+from baft.engine.state import EditState
 from baft.evaluation.metrics import MEASURED, Asked, failed, measure, measure_unedited, sentiment
 from baft.results.schema import PROBES
 from tests.engine.tiny import PROMPTS
@@ -22,11 +24,14 @@ def ask(*probes: Probe) -> list[Asked]:
     return [Asked(0, record, probe) for probe in probes]
 
 
-def change(engine: Engine, fill: float | None = None) -> dict[Site, Dense]:
+UNEDITED = EditState(1)
+
+
+def change(engine: Engine, fill: float | None = None) -> EditState:
     site = Site(1, engine.model.architecture.mlp_down)
     wide, tall = engine.model.widths(site)
     noise = torch.randn(1, tall, wide, generator=torch.Generator().manual_seed(1))
-    return {site: Dense(Everywhere(), noise if fill is None else torch.full_like(noise, fill))}
+    return EditState(1, {site: Dense(Everywhere(), noise if fill is None else torch.full_like(noise, fill))})
 
 
 ALL = ask(
@@ -41,8 +46,8 @@ ALL = ask(
 def test_every_column_is_one_of_the_schema(tiny_llama: Engine) -> None:
     before = measure_unedited(tiny_llama, ALL, EVALUATION)
     stored = {a.key: m for a, m in zip(ALL, before, strict=True)}
-    for deltas in ({}, change(tiny_llama)):
-        for row in measure(tiny_llama, deltas, ALL, EVALUATION, stored):
+    for state in (UNEDITED, change(tiny_llama)):
+        for row in measure(tiny_llama, state, ALL, EVALUATION, stored):
             assert set(row) <= set(PROBES.names)
     assert all(set(m.columns) <= set(MEASURED) for m in before)
     assert [m.states is not None for m in before] == [False, True, True, False, False]
@@ -98,7 +103,7 @@ def test_a_probe_that_is_too_long_is_reported_and_costs_no_other(tiny_llama: Eng
     stored = {a.key: m for a, m in zip(asked, before, strict=True)}
     rows = measure(tiny_llama, change(tiny_llama), asked, EVALUATION, stored)
     assert "reads at most" in rows[0]["error"]
-    assert measure(tiny_llama, {}, asked, EVALUATION, stored)[0] == rows[0]
+    assert measure(tiny_llama, UNEDITED, asked, EVALUATION, stored)[0] == rows[0]
     assert rows[1:] == measure(tiny_llama, change(tiny_llama), asked[1:], EVALUATION, stored)
 
 

@@ -16,9 +16,11 @@ from baft.benchmarks.embedded import EMBEDDED, build
 from baft.benchmarks.loading import load
 from baft.benchmarks.records import Probe, Record
 from baft.config import EvaluationConfig
-from baft.engine.deltas import Dense, Everywhere
+from baft.engine.deltas import Dense
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
+from baft.engine.state import EditState
 from baft.evaluation.metrics import Asked, Row, measure, measure_unedited
 from tests.evaluation import styles
 from tests.evaluation.plain import Plain
@@ -77,7 +79,7 @@ def both(style: str, records: Sequence[Record]) -> list[tuple[Probe, Row, Row]]:
     changes = 0.2 * torch.randn(STREAMS, tall, wide, generator=torch.Generator().manual_seed(5))
     asked = [Asked(n % STREAMS, record, probe) for n, record in enumerate(records) for probe in record.probes]
     before = {a.key: m for a, m in zip(asked, measure_unedited(engine, asked, EVALUATION), strict=True)}
-    rows = measure(engine, {site: Dense(Everywhere(), changes)}, asked, EVALUATION, before)
+    rows = measure(engine, EditState(len(changes), {site: Dense(Everywhere(), changes)}), asked, EVALUATION, before)
     pre = copy.deepcopy(engine.model.model).double()
     plain = []
     for change in changes:

@@ -54,7 +54,7 @@ class Job:
     def __init__(self, folder: Path, tiny: Engine, name: str, protocol: ProtocolConfig, records: Sequence[Record]):
         self.engine, self.protocol, self.records = tiny, protocol, records
         self.method: Method = create(*METHODS[name])
-        self.checkpoints = Checkpoints(folder, "digest", lambda site: torch.device("cpu"))
+        self.checkpoints = Checkpoints(folder, "digest", tiny.model)
         asked = [Asked(0, record, probe) for record in records for probe in record.probes]
         self.before = {a.key: m for a, m in zip(asked, measure_unedited(tiny, asked, EVALUATION), strict=True)}
         self.steps = 0
@@ -168,7 +168,7 @@ def test_what_another_job_left_is_not_used(tmp_path: Path) -> None:
     tiny, protocol = engine("llama"), ProtocolConfig()
     Job(tmp_path, tiny, "reft", protocol, RECORDS).run()
     other = Job(tmp_path, tiny, "reft", protocol, RECORDS)
-    other.checkpoints = Checkpoints(tmp_path, "another digest", lambda site: torch.device("cpu"))
+    other.checkpoints = Checkpoints(tmp_path, "another digest", tiny.model)
     other.run()
     assert other.steps == 1
     fewer = Job(tmp_path, tiny, "reft", protocol, RECORDS[:3])
@@ -179,9 +179,9 @@ def test_what_another_job_left_is_not_used(tmp_path: Path) -> None:
 def test_moments_that_fall_on_one_state_share_its_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def counted(engine: Engine, deltas: Any, questions: Sequence[Asked], *more: Any) -> Any:
+    def counted(engine: Engine, state: Any, questions: Sequence[Asked], *more: Any) -> Any:
         asked.append(len(questions))
-        return metrics.measure(engine, deltas, questions, *more)
+        return metrics.measure(engine, state, questions, *more)
 
     monkeypatch.setattr(jobs, "measure", counted)
     protocol = ProtocolConfig(length=3, at=(2,))

@@ -16,8 +16,9 @@ from baft.benchmarks.records import KINDS, Probe, Record
 from baft.config import EvaluationConfig, ProtocolConfig, StatisticsConfig
 from baft.engine.asking import Forced, Reply
 from baft.engine.budget import TokenBudget
-from baft.engine.deltas import Delta, Dense, Everywhere, LowRank
+from baft.engine.deltas import Dense, LowRank
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.engine.text import Text
@@ -43,12 +44,12 @@ def ask(prompt: str, *answers: str, kind: Any = "reliability", contrast: tuple[s
     return Asked(0, Record(prompt, "", prompt, "x", (found,)), found)
 
 
-def edited(engine: Engine, size: float = 0.5) -> dict[Site, Delta]:
+def edited(engine: Engine, size: float = 0.5) -> EditState:
     """One stream whose weights differ by random numbers."""
     site = Site(1, engine.model.architecture.mlp_down)
     wide, tall = engine.model.widths(site)
     change = size * torch.randn(1, tall, wide, generator=torch.Generator().manual_seed(1))
-    return {site: Dense(Everywhere(), change)}
+    return EditState(1, {site: Dense(Everywhere(), change)})
 
 
 def unedited(engine: Engine, asked: Sequence[Asked]) -> dict[Key, Measured]:
@@ -58,7 +59,7 @@ def unedited(engine: Engine, asked: Sequence[Asked]) -> dict[Key, Measured]:
 def test_1_teacher_forcing_is_never_shown_without_decoding(tiny_llama: Engine, tmp_path: Path) -> None:
     # The answer's first token would not have been said, and gives the others away once it is forced.
     one = ask("The capital of France is", "Paris the beautiful")
-    question = metrics._question(tiny_llama, one, 5, {})
+    question = metrics._question(tiny_llama, one, "", 5, {})
     own = [-1, *question.forced[0][1:]]
     row = metrics._measured(one, question, Reply("Rome", [Forced(own, [-1.0] * len(own))])).columns
     assert row["token_accuracy"] == 1 - 1 / len(own) > 0.6
@@ -119,20 +120,20 @@ def test_3_every_method_is_scored_by_the_same_function(tiny_llama: Engine) -> No
 
 def test_4_an_edited_model_is_not_compared_with_itself(tiny_llama: Engine) -> None:
     asked = [ask(p, t, kind="locality") for p, t in zip(PROMPTS, TARGETS, strict=True)]
-    deltas, before = edited(tiny_llama), unedited(tiny_llama, asked)
-    rows = measure(tiny_llama, deltas, asked, EVALUATION, before)
+    state, before = edited(tiny_llama), unedited(tiny_llama, asked)
+    rows = measure(tiny_llama, state, asked, EVALUATION, before)
     assert all(row["kl"] > 1e-3 for row in rows)
     assert sum(row["agreement"] for row in rows) < len(rows) - 1
     assert not all(row["same_string"] for row in rows)
     assert all(
         row["logprob_before"] == before[a.key].columns["logprob_after"] for a, row in zip(asked, rows, strict=True)
     )
-    again = measure(tiny_llama, deltas, asked, EVALUATION, before)
+    again = measure(tiny_llama, state, asked, EVALUATION, before)
     assert again == rows, "asking the edited model changed what is stored of the unedited one"
-    for row in measure(tiny_llama, {}, asked, EVALUATION, before):
+    for row in measure(tiny_llama, EditState(1), asked, EVALUATION, before):
         assert (row["kl"], row["agreement"], row["same_string"]) == (0.0, 1.0, True), "the unedited model itself"
     with pytest.raises(KeyError):
-        measure(tiny_llama, deltas, asked, EVALUATION, {})
+        measure(tiny_llama, state, asked, EVALUATION, {})
 
 
 @pytest.mark.parametrize("style", styles.STYLES)
@@ -157,7 +158,7 @@ def test_5_answers_are_scored_at_their_own_tokens(style: str) -> None:
 
 def test_6_every_alias_is_accepted_and_the_first_is_kept_apart(tiny_llama: Engine) -> None:
     one = ask("The capital of Italy is", "Paris", "Rome", "Roma")
-    question = metrics._question(tiny_llama, one, 5, {})
+    question = metrics._question(tiny_llama, one, "", 5, {})
     # The model says the second alias, forced and decoded.
     forced = [
         Forced(list(question.forced[1]) if n == 1 else [-1] * len(a), [-1.0] * len(a))
@@ -175,7 +176,7 @@ def test_7_one_prompt_format_for_every_kind_of_probe(tiny_llama: Engine, tmp_pat
     chat = replace(tiny_llama, text=Text(tokenizer, "chat"))
     for kind in KINDS:
         one = ask("Paris is", "big", kind=kind, contrast=("small",))
-        question = metrics._question(chat, one, 5, {})
+        question = metrics._question(chat, one, "", 5, {})
         assert tokenizer.decode(question.prompt) == "Q: Paris is\nA:", kind
     for name, other in (("plain", "chat"), ("chat", "plain")):
         write_cell(tmp_path / name, [probe("a", "reliability", token_accuracy=1.0)], {}, prompt_format=other)
@@ -186,13 +187,13 @@ def test_7_one_prompt_format_for_every_kind_of_probe(tiny_llama: Engine, tmp_pat
 
 def test_8_sampled_text_does_not_depend_on_the_order_of_the_run(tiny_llama: Engine) -> None:
     asked = [ask(prompt, kind="fluency") for prompt in PROMPTS]
-    deltas, before = edited(tiny_llama), unedited(tiny_llama, asked)
-    rows = measure(tiny_llama, deltas, asked, EVALUATION, before)
+    state, before = edited(tiny_llama), unedited(tiny_llama, asked)
+    rows = measure(tiny_llama, state, asked, EVALUATION, before)
     texts = {a.key: row["decoded"] for a, row in zip(asked, rows, strict=True)}
     assert len(set(texts.values())) == len(texts)
 
     def texts_of(order: Sequence[Asked], engine: Engine) -> dict[Key, str]:
-        found: list[Row] = measure(engine, deltas, order, EVALUATION, before)
+        found: list[Row] = measure(engine, state, order, EVALUATION, before)
         return {a.key: row["decoded"] for a, row in zip(order, found, strict=True)}
 
     shuffled = random.Random(0).sample(asked, len(asked))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from baft.engine.deltas import Everywhere, GatedSubspace, PromptEnds, Subspace
+from baft.engine.deltas import GatedSubspace, Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.state import EditState
 from baft.methods.baft import USAGE, displacement, imbalance, mean_gates
 from baft.methods.base import Context, Request, create
@@ -52,7 +53,7 @@ def states(*shape: int, seed: int) -> torch.Tensor:
 
 def test_the_update_is_the_formula() -> None:
     made, h = delta(), 5 * states(S, 7, D, seed=1)
-    updates = made.update(h, torch.arange(S))
+    updates = made.update(h, h, torch.arange(S))
     for s in range(S):
         for n in range(7):
             np.testing.assert_allclose(updates[s, n], update_of(own_of(made, s), h[s, n].double().numpy()), atol=1e-4)
@@ -106,7 +107,7 @@ def test_constant_weights_scale_refts_update() -> None:
     )
     plain = Subspace(Everywhere(), made.rotation, made.weight, made.bias)
     present = torch.arange(S)
-    torch.testing.assert_close(constant.update(h, present), 0.3 * plain.update(h, present))
+    torch.testing.assert_close(constant.update(h, h, present), 0.3 * plain.update(h, h, present))
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0])
@@ -155,7 +156,8 @@ def test_the_locality_term_holds_for_every_weight_function(gate: str, tiny_llama
     for locality in (0.0, 100.0):
         method = create(name, {**settings, "gate": gate, "locality": locality})
         (made,) = method.fit(tiny_llama, [[request]], None, Context()).state.deltas.values()
-        moved.append(float(made.update(last_state(tiny_llama, "Paris is")[None, None], torch.arange(1)).norm()))
+        h = last_state(tiny_llama, "Paris is")[None, None]
+        moved.append(float(made.update(h, h, torch.arange(1)).norm()))
     assert moved[1] < 0.7 * moved[0]
 
 
@@ -168,7 +170,7 @@ def test_a_stronger_locality_term_moves_irrelevant_prompts_less(tiny_llama: Engi
         method = create(name, {**settings, "general": 0, "relations": 0, "subjects": 0, "locality": locality})
         (made,) = method.fit(tiny_llama, [[request]], None, Context()).state.deltas.values()
         h = torch.stack([last_state(tiny_llama, prompt) for prompt in prompts])
-        moved.append(float(made.update(h[None], torch.arange(1)).norm()))
+        moved.append(float(made.update(h[None], h[None], torch.arange(1)).norm()))
     assert moved[1] < 0.5 * moved[0]
 
 
@@ -283,7 +285,7 @@ def test_growing_streams_with_different_failures_are_those_run_alone(gate: str) 
         assert torch.equal(remembered[remembered.any(-1)], alone.memory[PROMPTS][0])
         h = states(1, 3, 32, seed=6).double()
         torch.testing.assert_close(
-            one.update(h, torch.arange(1)), other.update(h, torch.arange(1)), atol=1e-8, rtol=1e-8
+            one.update(h, h, torch.arange(1)), other.update(h, h, torch.arange(1)), atol=1e-8, rtol=1e-8
         )
 
 
@@ -299,5 +301,5 @@ def test_a_grown_update_is_the_sum_of_what_each_step_added(tiny_llama: Engine) -
         (made,) = state.deltas.values()
         assert isinstance(made, GatedSubspace) and made.rotation.shape == (1, count, 32)
         added = made.with_tensors({key: tensor[:, had:] for key, tensor in made.tensors().items()})
-        total, had = total + added.update(h, torch.arange(1)), count
-        torch.testing.assert_close(made.update(h, torch.arange(1)), total)
+        total, had = total + added.update(h, h, torch.arange(1)), count
+        torch.testing.assert_close(made.update(h, h, torch.arange(1)), total)

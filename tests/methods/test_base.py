@@ -55,7 +55,7 @@ def answers(engine: Engine, state: EditState, streams: list[int]) -> torch.Tenso
         for s in streams
         for p in PROMPTS
     ]
-    return torch.tensor([r.forced[0].logprob for r in engine.ask(state.deltas, rows, Decoding(1, ()))])
+    return torch.tensor([r.forced[0].logprob for r in engine.ask(state, rows, Decoding(1, ()))])
 
 
 def there(memory: torch.Tensor) -> torch.Tensor:
@@ -131,7 +131,8 @@ def test_training_that_diverges_fails_and_leaves_no_edit(label: str) -> None:
     tiny = engine("llama")
     outcome = create(name, {**settings, "lr": 1e36, "tolerance": 0}).fit(tiny, BATCHES, None, Context())
     assert all("not finite" in (report.error or "") for report in outcome.reports)
-    assert all(bool(delta.blank().all()) for delta in outcome.state.deltas.values())
+    assert not outcome.state.edited.any()
+    assert all(not t.any() for delta in outcome.state.deltas.values() for t in delta.tensors().values())
 
 
 def complaint(name: str, settings: dict[str, Any]) -> str:
@@ -192,7 +193,8 @@ TOY = '''
 import torch
 from pydantic import Field
 
-from baft.engine.deltas import Offset, PromptEnds
+from baft.engine.deltas import Offset
+from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Method, Outcome, Report, Settings, register

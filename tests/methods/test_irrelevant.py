@@ -5,8 +5,8 @@ import torch
 
 from baft.benchmarks.embedded import EMBEDDED, build
 from baft.benchmarks.irrelevant import load_pool
-from baft.engine.deltas import PromptEnds
 from baft.engine.engine import Engine
+from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.methods.base import Context, Request
 from baft.methods.irrelevant import (

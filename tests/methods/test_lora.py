@@ -12,6 +12,7 @@ from baft.engine.asking import Decoding, Question
 from baft.engine.deltas import LowRank
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
+from baft.engine.state import EditState
 from baft.methods.base import Context, Request, create
 from tests.engine.test_fitting import REQUESTS
 from tests.engine.tiny import PROMPTS, engine
@@ -35,7 +36,7 @@ def test_at_the_start_the_model_is_the_unedited_one(tiny: Engine) -> None:
         assert delta.down.flatten(1).any(1).all()
         assert not delta.up.any()
     asked = [Question(s, tuple(tiny.text.prompt(p)), ((5,),)) for s, p in enumerate(PROMPTS)]
-    edited, plain = (tiny.ask(deltas, asked, Decoding(3, ())) for deltas in (begun, {}))
+    edited, plain = (tiny.ask(state, asked, Decoding(3, ())) for state in (EditState(len(PROMPTS), begun), None))
     assert edited == plain
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baft.engine.deltas import PromptEnds, Subspace
+from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import PromptEnds
 from baft.engine.rows import Grouping, Row, collate
 from baft.methods.base import Context, create
 from tests.engine.test_fitting import REQUESTS

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from baft.engine.asking import Decoding, Question
-from baft.engine.deltas import Everywhere, Subspace
+from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
+from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Context, Request, create
@@ -144,5 +145,5 @@ def probability(tiny: Engine, state: EditState | None, request: Request) -> floa
     """Log-probability, in nats a token, of the target."""
     answer = tuple(tiny.text.answer(request.prompt, request.target))
     question = Question(0, tuple(tiny.text.prompt(request.prompt)), (answer,))
-    (reply,) = tiny.ask(state.deltas if state is not None else {}, [question], Decoding(0))
+    (reply,) = tiny.ask(state, [question], Decoding(0))
     return float(np.mean(reply.forced[0].logprob))

@@ -72,7 +72,7 @@ def test_an_unknown_architecture_asks_for_the_names_that_are_missing(
 def test_an_unknown_architecture_runs_with_its_names(unknown: hf.PreTrainedModel) -> None:
     made = Engine.of(unknown, tokenizer(), architecture=architecture_of(unknown, OPT))
     question = Question(0, tuple(made.text.prompt("Paris is")))
-    assert len(made.ask({}, [question], Decoding(2, ()))) == 1
+    assert len(made.ask(None, [question], Decoding(2, ()))) == 1
     assert made.model.widths(Site(1, "fc2")) == (48, 32)
 
 
