@@ -3,6 +3,7 @@
 # make test-slurm   the workflow on a SLURM of one node with two stand-in GPUs; needs root on Debian
 # make lint     install and run the static checks
 # make bench    edits per second: a script's way, the engine's, many side by side; and of streams side by side
+# make lock     state the versions in requirements.lock anew; UPGRADE=package takes the newest release of one
 # make clean    remove what the study produced (not the installation, nor the converted models)
 #
 # CONFIG=config/paper.yaml   another study          PYTHON=python3.12   another interpreter, 3.11 or later
@@ -12,15 +13,19 @@ PYTHON ?= python3
 CORES ?= all
 CONFIG ?=
 TORCH_INDEX ?=
+UPGRADE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCKED := $(PIP) install --no-deps --require-hashes
+# A CPU-only build of torch asks for none of NVIDIA's libraries.
+WITHOUT_CUDA := from importlib.metadata import requires; raise SystemExit(any("nvidia" in name for name in requires("torch")))
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 
 .DELETE_ON_ERROR:
-.PHONY: report test test-slurm bench lint lint-code lint-types lint-workflow lint-schema schema format install clean
+.PHONY: report test test-slurm bench lint lint-code lint-types lint-workflow lint-schema schema format lock install clean
 
 report: $(INSTALLED)
 	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
@@ -62,6 +67,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# With TORCH_INDEX, an index or a folder of wheels, the hashes of its builds of torch are allowed too.
+lock: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
+	.ci/lock $(VENV)/lock/bin/uv --torch-index "$(TORCH_INDEX)" --upgrade "$(UPGRADE)"
+
 install: $(INSTALLED)
 
 $(BIN)/python:
@@ -72,14 +83,16 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # The stamps are written last, so that an interrupted installation is taken up again.
-$(INSTALLED): requirements.lock requirements-nodeps.lock pyproject.toml | $(BIN)/python
-	$(PIP) install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
-	$(PIP) install --no-deps --require-hashes -r requirements-nodeps.lock
-	$(PIP) install --no-deps --editable .
+# The locks name all that is needed, so no dependency is looked up; the package itself is built by the locked setuptools.
+$(INSTALLED): requirements.lock requirements-cuda.lock requirements-nodeps.lock pyproject.toml | $(BIN)/python
+	$(LOCKED) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
+	@$(BIN)/python -c '$(WITHOUT_CUDA)' || { echo $(LOCKED) -r requirements-cuda.lock; $(LOCKED) -r requirements-cuda.lock; }
+	$(LOCKED) -r requirements-nodeps.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(PEERS): requirements-peers.lock | $(INSTALLED)
-	$(PIP) install --no-deps --require-hashes -r requirements-peers.lock
+	$(LOCKED) -r requirements-peers.lock
 	@touch $@
 
 clean:
