@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from baft.config.reading import read_value
 from baft.errors import UserError
 
 app = typer.Typer()
@@ -43,4 +43,4 @@ def _setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise UserError(f"--set is {text!r}, but must be key=value.")
-    return key, yaml.safe_load(value)
+    return key, read_value(value, f"--set {key}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from baft.config import Plan, Study, check_sources, parse_study
+from baft.config.reading import read_config
 from baft.errors import UserError
 
 DEFAULT_CONFIG = Path("config/config.yaml")
@@ -23,12 +22,6 @@ def read_plan(config: Path) -> Plan:
     """The plan of a config file's study, whether or not the files it reads are there."""
     if not config.is_file():
         raise UserError(f"--config is {str(config)!r}, but must be a file that exists.")
-    try:
-        content = yaml.safe_load(config.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{config} is not YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{config} must hold a mapping from keys to values.")
-    plan = Plan(parse_study(content))
+    plan = Plan(parse_study(read_config(config)))
     plan.check()
     return plan

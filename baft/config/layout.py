@@ -84,4 +84,5 @@ def at(pattern: str, **wildcards: object) -> Path:
 
 
 def _name(wildcards: tuple[str, ...]) -> str:
-    return "_".join(f"{{{wildcard}}}" for wildcard in wildcards) or "all"
+    # A folder a label: any other separator may be part of one, and two jobs would share a file.
+    return "/".join(f"{{{wildcard}}}" for wildcard in wildcards) or "all"

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+_LONGEST = 80
+
 
 def sentence(error: ValidationError, model: type[BaseModel]) -> str:
     """The first error of a validation of ``model``, unknown keys before others."""
@@ -24,6 +26,7 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "") -> str:
     """The sentence on a name that is none of ``known``, with the nearest of them where one is near."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
+    name = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…"
     guess = f"; did you mean {near[0]!r}?" if near else "."
     where = f" in {place}" if place else ""
     return f"{name!r} is not a known {kind}{where}{guess} Allowed: {', '.join(names) or 'none at all'}."
@@ -31,7 +34,8 @@ def unknown(kind: str, name: str, known: Iterable[str], place: str = "") -> str:
 
 def dotted(location: Sequence[str | int]) -> str:
     """A key's place in the config, as in ``models.smollm2-135m.dtype``."""
-    return ".".join(str(part) for part in location if part != "[key]")
+    parts = (str(part) for part in location if part != "[key]")
+    return ".".join(part if part.isprintable() and len(part) <= _LONGEST else shown(part) for part in parts)
 
 
 def _described(error: ErrorDetails) -> str:
@@ -44,7 +48,13 @@ def _described(error: ErrorDetails) -> str:
         return f"{place} is empty, but must have at least one entry."
     allowed = error["msg"].replace("Input should be", "must be").replace("String should", "must")
     allowed = allowed.replace("an object", "a mapping").replace("a valid array", "a list")
-    return f"{place} is {error['input']!r}, but {allowed}."
+    return f"{place} is {shown(error['input'])}, but {allowed}."
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 10]}…"
 
 
 def _keys(schema: dict[str, Any], section: Sequence[str | int]) -> list[str]:

@@ -22,10 +22,12 @@ from pydantic import (
     model_validator,
 )
 
+from baft.config.paths import Given
+
 PINNED = re.compile(r"[0-9a-f]{40}")
 
 # Labels become directory names of the hive-partitioned results, so nothing that a path or a partition gives meaning to.
-Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
 _WORD = re.compile(r"[A-Za-z0-9._-]+")
 
 T = TypeVar("T")
@@ -98,7 +100,7 @@ class ModelConfig(Section):
     allow_unpinned: bool = Field(
         False, description="Accept a branch or tag as revision; the commit it resolves to is then recorded."
     )
-    path: str | None = Field(None, description="Local folder of the model (source: folder).")
+    path: Given | None = Field(None, description="Local folder of the model (source: folder).")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format the model runs in.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="'auto' takes a GPU where there is one.")
     device_map: Literal["auto", "balanced", "sequential"] | None = Field(
@@ -148,7 +150,7 @@ class BenchmarkConfig(Section):
         description="'embedded': one of the project's own; 'file': a local file; 'hub': a file of a hub data set.",
     )
     name: str | None = Field(None, description="Which embedded benchmark; the section's label unless given.")
-    path: str | None = Field(None, description="Local file (source: file).")
+    path: Given | None = Field(None, description="Local file (source: file).")
     format: str = Field("auto", description="Format of the file; 'auto' recognises it from the content.")
     split: Literal["tune", "test"] = Field(
         "tune", description="What the records may be used for; test splits are for the final word only."
@@ -238,7 +240,7 @@ class MomentsConfig(Section):
     source: Literal["embedded", "file", "hub"] = Field(
         "embedded", description="'embedded': text that needs no network; 'file': path; 'hub': a file of a hub data set."
     )
-    path: str | None = Field(None, description="A text file, or a folder of them (source: file).")
+    path: Given | None = Field(None, description="A text file, or a folder of them (source: file).")
     hub_id: str | None = Field(None, description="Hub id of the data set (source: hub).")
     filename: str | None = Field(None, description="File inside the data set (source: hub).")
     revision: str | None = Field(None, description="Commit of the data set, 40 hex digits (source: hub).")

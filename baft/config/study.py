@@ -11,6 +11,8 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from baft.config.messages import sentence, unknown
+from baft.config.paths import Folder, Given
+from baft.config.reading import plain
 from baft.config.sections import (
     AblationsConfig,
     AnalysisConfig,
@@ -58,13 +60,10 @@ class Study(Section):
     """The whole config."""
 
     study: Label = Field("embedded", description="Name of the study, for headings.")
-    results: str = Field("results", min_length=1, description="Folder of everything that the study produces.")
-    cache: str = Field(
-        "cache", min_length=1, description="Folder of converted models and moments, which studies may share."
-    )
-    data: str = Field(
+    results: Folder = Field("results", description="Folder of everything that the study produces.")
+    cache: Folder = Field("cache", description="Folder of converted models and moments, which studies may share.")
+    data: Given = Field(
         ".",
-        min_length=1,
         description="Folder that relative paths of benchmark files start from; the environment variable BAFT_DATA wins.",
     )
     threads: int = Field(1, gt=0, description="CPU threads of a job; several jobs run side by side.")
@@ -164,7 +163,7 @@ class Study(Section):
 
     @property
     def _data(self) -> str:
-        return os.environ.get(DATA_VARIABLE) or self.data
+        return os.path.expanduser(os.environ.get(DATA_VARIABLE) or self.data)
 
     @property
     def reference(self) -> str | None:
@@ -181,7 +180,7 @@ def parse_study(config: Mapping[str, Any]) -> Study:
     """
     try:
         # Through JSON: what YAML reads as a list may be a tuple here, and nothing else is converted.
-        return Study.model_validate_json(json.dumps(config, default=str))
+        return Study.model_validate_json(json.dumps(plain(config)))
     except ValidationError as error:
         raise UserError(sentence(error, Study)) from None
 

@@ -128,11 +128,13 @@ def _others(plan: Plan) -> Iterator[Job]:
             seconds = _seconds(at(layout.timing(rule, "model", *values), model=model, **values))
             if seconds is not None:
                 yield Job(rule, {"model": model}, "done", seconds=seconds)
-    for log in sorted((Path(study.results) / "logs").glob("*/*.log")):
-        timing = Path(study.results, "timings", log.parent.name, f"{log.stem}.jsonl")
+    logs = Path(study.results) / "logs"
+    for log in sorted(logs.glob("**/*.log")):
+        rule, *labels = log.relative_to(logs).with_suffix("").parts
+        timing = Path(study.results, "timings", rule, *labels).with_name(f"{log.stem}.jsonl")
         finished = timing.is_file() and timing.stat().st_mtime >= log.stat().st_mtime
-        if log.parent.name != "edit_shard" and not finished and (said := _last_words(log.read_text(errors="replace"))):
-            yield Job(f"{log.parent.name} {log.stem}", {}, "failed", said=said)
+        if rule != "edit_shard" and not finished and (said := _last_words(log.read_text(errors="replace"))):
+            yield Job(" ".join((rule, *labels)), {}, "failed", said=said)
 
 
 def _last_words(text: str) -> str:

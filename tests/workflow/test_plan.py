@@ -112,3 +112,28 @@ def test_every_caption_a_rule_names_is_there() -> None:
     assert len(names) >= 6
     for name in names:
         assert (ROOT / f"workflow/report/{name}.rst").is_file(), name
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("benchmarks:\n  mine: {name: mini_zsre}\n  mine: {name: mini_wikibio}\n", [], "'mine' twice"),
+        ("methods: [none]\n", ["--config", "seeds=[0]", "methods={none: , none: }"], "'none' twice"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, arguments: list[str], message: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    done = snakemake(tmp_path, "-n", "--configfile", str(path), *arguments)
+    assert done.returncode == 1
+    assert (done.stdout + done.stderr).strip().count("\n") == 0 and message in done.stderr
+
+
+def test_slashes_and_lists_on_the_command_line_are_read_as_meant(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("results: ./res/\ncache: cache//x/\nmethods: {rome: {settings: {second_moment: true}}}\n")
+    given = ["--config", "seeds=[0, 1]", "benchmarks={mini_zsre: {limit: 2}}", "analysis={records: 0}"]
+    done = snakemake(tmp_path, "-n", "--quiet", "rules", "--configfile", str(path), *given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    assert jobs["edit_shard"] == "2" and jobs["collect_moments"] == "1"

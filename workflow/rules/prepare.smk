@@ -71,7 +71,8 @@ rule measure_base:
 rule collect_moments:
     input:
         model=layout.model,
-        text=plan.moments_text(),
+        # A function, for braces in a path are no wildcards.
+        text=lambda w: plan.moments_text(),
     output:
         layout.moments,
     log:

@@ -3,10 +3,15 @@ import os
 import sys
 
 from baft.config import Plan, check_sources, parse_study
+from baft.config.reading import read_configs
 from baft.errors import UserError
 
 try:
-    study = parse_study(config)
+    # Read again, for Snakemake takes the last of two equal keys without a word, and numbers in lists on its command line
+    # as text.
+    study = parse_study(
+        read_configs(workflow.configfiles, workflow.config_settings.config_args or [])
+    )
     plan = Plan(study)
     plan.check()
     check_sources(study)
