@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from baft.benchmarks.loading import load
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.store import write_benchmark
 from baft.config import BenchmarkConfig
+from baft.files import replacing
 
 # Records that cannot be used which are named on the terminal.
 _SAID = 5
@@ -23,11 +23,14 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
     """Build, read or download the benchmark that ``config`` describes, call it ``name`` and write it to ``out``.
 
     Beside it goes :func:`report_path`: a row a record that cannot be used, and a row a remark on one that is.
-    Raises :class:`~baft.errors.UserError` if it cannot be had or read.
+    Raises :class:`~baft.errors.UserError` if it cannot be had, read or written.
     """
     benchmark = _SOURCES[config.source](config, name)
-    write_load_report(benchmark, report_path(out))
-    write_benchmark(benchmark, out)
+    # Neither without the other, should the disk be full.
+    with replacing(report_path(out)) as report:
+        report.write(load_report(benchmark).encode())
+        report.flush()
+        write_benchmark(benchmark, out)
     print(
         f"{name}: format {benchmark.format}, revision {benchmark.revision}, split {benchmark.split}; "
         f"{len(benchmark.records)} records, {len(benchmark.rejected)} that cannot be used"
@@ -43,17 +46,14 @@ def report_path(out: Path) -> Path:
     return out.with_suffix(".loading.csv")
 
 
-def write_load_report(benchmark: Benchmark, path: Path) -> None:
-    """Write what is to be known about the records, columns ``id``, ``used`` and ``note``; only the heading if nothing."""
+def load_report(benchmark: Benchmark) -> str:
+    """As CSV, what is to be known about the records, columns ``id``, ``used`` and ``note``; only the heading if nothing."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["id", "used", "note"])
     rows.writerows([item.id, "no", item.reason] for item in benchmark.rejected)
     rows.writerows([item.id, "yes", item.text] for item in benchmark.remarks)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    temporary.replace(path)
+    return text.getvalue()
 
 
 def _embedded(config: BenchmarkConfig, name: str) -> Benchmark:

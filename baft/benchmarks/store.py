@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from baft.benchmarks.records import Benchmark, Probe, Record, Rejected, Remark
 from baft.errors import UserError
+from baft.files import replacing
 
 METADATA_KEY = b"baft_benchmark"
 # Raised whenever a reader of the older form would misread the file.
@@ -44,7 +44,10 @@ SCHEMA = pa.schema(
 
 
 def write_benchmark(benchmark: Benchmark, path: Path) -> None:
-    """Write ``benchmark`` to the parquet file ``path``; a reader sees the old file or the new one, never half of it."""
+    """Write ``benchmark`` to the parquet file ``path``; a reader sees the old file or the new one, never half of it.
+
+    Raises UserError if the disk is full.
+    """
     facts = {
         "version": VERSION,
         "name": benchmark.name,
@@ -57,13 +60,8 @@ def write_benchmark(benchmark: Benchmark, path: Path) -> None:
     }
     schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(facts, ensure_ascii=False).encode("utf-8")})
     table = pa.Table.from_pylist([asdict(record) for record in benchmark.records], schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_benchmark(path: Path) -> Benchmark:

@@ -13,6 +13,7 @@ import typer
 from baft import __version__
 from baft.cli import benchmarks, edit, jobs, reports, results, run, status
 from baft.errors import STOPPED, UserError
+from baft.files import is_full
 
 commands = typer.Typer(
     help="Benchmark knowledge editing of language models.",
@@ -48,6 +49,12 @@ def app() -> None:
         commands()
     except UserError as error:
         print(f"baft: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        # Of what is written by a library, by print, or by the system for a process: each writer of results says more.
+        if not is_full(error):
+            raise
+        print(f"baft: No space left{f' for {error.filename}' if error.filename else ''}: free some.", file=sys.stderr)
         sys.exit(2)
 
 

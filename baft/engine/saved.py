@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from baft.engine.deltas import Deciding, Delta
@@ -19,6 +19,7 @@ from baft.engine.preambles import Preamble
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
+from baft.files import replacing
 
 FORMAT = 2
 """Version of what is written; no other one is read."""
@@ -27,8 +28,10 @@ TEXT, TENSORS = "edit.json", "edit.safetensors"
 
 
 def save_state(state: EditState, folder: Path, about: Mapping[str, object]) -> None:
-    """Writes ``edit.safetensors`` and ``edit.json``: the tensors, and all else with ``about`` (JSON-able)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes ``edit.safetensors`` and ``edit.json``: the tensors, and all else with ``about`` (JSON-able).
+
+    Both or neither; raises UserError if the disk is full.
+    """
     tensors = {f"memory/{name}": t for name, t in state.memory.items()}
     for site, delta in state.deltas.items():
         tensors |= {f"deltas/{site}/{name}": t for name, t in delta.tensors().items()}
@@ -43,8 +46,10 @@ def save_state(state: EditState, folder: Path, about: Mapping[str, object]) -> N
         "about": dict(about),
     }
     # Clones: tensors that share memory, as views of one another do, cannot be written.
-    save_file({name: t.detach().clone().contiguous() for name, t in tensors.items()}, folder / TENSORS)
-    (folder / TEXT).write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    own = {name: t.detach().clone().contiguous() for name, t in tensors.items()}
+    with replacing(folder / TENSORS) as weights, replacing(folder / TEXT) as words:
+        weights.write(save(own))
+        words.write((json.dumps(text, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def load_state(folder: Path, model: FrozenModel) -> tuple[EditState, dict[str, Any]]:

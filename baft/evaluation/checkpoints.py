@@ -18,8 +18,9 @@ from baft.engine.frozen import FrozenModel
 from baft.engine.saved import load_state, save_state
 from baft.engine.state import EditState
 from baft.evaluation.metrics import Row
+from baft.files import replacing
 from baft.results.schema import EDITS, PROBES
-from baft.results.store import is_whole, read_table, replacing, write_rows
+from baft.results.store import is_whole, read_table, write_rows
 
 _PARTS: Mapping[str, pa.Schema] = {"probes": PROBES, "edits": EDITS}
 

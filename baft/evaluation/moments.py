@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from baft.config import MomentsConfig
@@ -18,6 +18,7 @@ from baft.engine.engine import Engine
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.errors import UserError
+from baft.files import replacing
 
 WINDOW = 128
 """Tokens of one piece of text."""
@@ -69,10 +70,8 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
 
 def write_moment(moment: Tensor, tokens: int, path: Path) -> None:
     """Writes a moment, float32, all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.tmp")
-    save_file({"moment": moment.float().cpu().contiguous()}, part, {"tokens": str(tokens)})
-    part.replace(path)
+    with replacing(path) as file:
+        file.write(save({"moment": moment.float().cpu().contiguous()}, {"tokens": str(tokens)}))
 
 
 def read_moments(engine: Engine, paths: Sequence[Path]) -> Mapping[Site, Tensor]:

@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 
 from baft.config import ModelConfig
 from baft.errors import UserError
+from baft.files import filling, write_text
 from baft.models.embedded import read_embedded
 
 CARD = "baft_model.json"
@@ -23,13 +24,14 @@ _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
 def prepare_model(config: ModelConfig, folder: Path) -> None:
     """Fills ``folder`` with a model, or with a card that points to where the hub's cache or the user keeps it.
 
-    Raises UserError if the model cannot be found.
+    Raises UserError if the model cannot be found, or if the disk is full.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    place, about = _fetch(config, folder)
-    card = {"folder": "." if place == folder else str(place.absolute()), "fingerprint": fingerprint(place), **about}
-    (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    with filling(folder):
+        folder.mkdir(parents=True)
+        place, about = _fetch(config, folder)
+        card = {"folder": "." if place == folder else str(place.absolute()), "fingerprint": fingerprint(place), **about}
+        write_text(folder / CARD, json.dumps(card, indent=2) + "\n")
 
 
 def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:

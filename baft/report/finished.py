@@ -10,6 +10,7 @@ from pathlib import Path
 from baft.config import Grid
 from baft.config.sweeps import line_of
 from baft.errors import UserError
+from baft.files import replacing
 from baft.report import estimates
 from baft.report.ablations import tabulate_ablations
 from baft.report.cells import KEYS, read_cells
@@ -29,7 +30,7 @@ from baft.report.rendering import HOLE
 from baft.report.sequences import tabulate_forgetting
 from baft.report.tables import summary_of, tabulate
 from baft.report.tradeoff import tabulate_area
-from baft.results.store import PART, read_partition_values, replacing
+from baft.results.store import PART, read_partition_values
 
 # Missing cells that are named in a page.
 _NAMED = 20

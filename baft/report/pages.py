@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from baft.results.store import replacing
+from baft.files import replacing
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -15,8 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from baft.files import replacing
 from baft.report.labels import UNEDITED, method_name, ordered_methods
-from baft.results.store import replacing
 
 # Widths of one and of two columns of a paper, inches.
 COLUMN = 3.3

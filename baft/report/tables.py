@@ -15,12 +15,13 @@ import pandas as pd
 
 from baft.config import StatisticsConfig
 from baft.errors import UserError
+from baft.files import write_text
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import record_notes
 from baft.report.rendering import HOLE, Table, estimate, number, plain, quantity
-from baft.report.writing import write_table, write_text
+from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
 from baft.results.summaries import METRICS, SCORES, STREAM, Metric, measure_of
 

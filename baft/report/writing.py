@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from baft.files import write_text
 from baft.report.rendering import Table, latex, markdown
-from baft.results.store import replacing
 
 
 def write_table(out: Path, frame: pd.DataFrame, tables: Sequence[Table]) -> list[Path]:
@@ -18,10 +18,3 @@ def write_table(out: Path, frame: pd.DataFrame, tables: Sequence[Table]) -> list
         write_text(out.with_name(f"{out.name}.md"), markdown(tables)),
         write_text(out.with_name(f"{out.name}.tex"), latex(tables)),
     ]
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write ``text`` to ``path``, all or nothing."""
-    with replacing(path) as file:
-        file.write(text.encode())
-    return path

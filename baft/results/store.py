@@ -7,25 +7,23 @@ whole dataset included, which skips hidden names) never meets half of one.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from baft.errors import UserError
+from baft.files import replacing
 from baft.results.schema import PARTITIONS
 
 METADATA_KEY = b"baft"
 PART = "part.parquet"
 _ROWS_A_GROUP = 65_536
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What survives a folder name, a Snakemake wildcard and a hive reader's URI decoding unchanged.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
 
@@ -87,43 +85,6 @@ def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path | str
             writer.write_table(table.cast(described), row_group_size=_ROWS_A_GROUP)
             written += table.num_rows
     return written
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that becomes ``path`` when the block ends well, and vanishes when it does not.
-
-    Raises :class:`UserError` if the disk or quota is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in _FULL:
-            raise UserError(
-                f"No space left for {path}: free some, or set `results` to another disk, and start again "
-                "(what is finished is kept)."
-            ) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without it a crash may lose the rename although the file's own bytes are on disk. Some network file systems
-    # cannot sync a folder; the rename is then as durable as they make it.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _tables(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -10,7 +10,7 @@ import sys, time
 from pathlib import Path
 import typer
 from baft.cli import app, commands
-from baft.results.store import replacing
+from baft.files import replacing
 
 @commands.command()
 def write(path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from baft import files
 from baft.errors import UserError
 from baft.results import store
 from baft.results.schema import EDITS, PROBES
@@ -110,17 +111,18 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(store.os, call, full)
+    monkeypatch.setattr(files.os, call, full)
     with pytest.raises(UserError, match="No space left"):
         store.write_rows([EDIT], EDITS, tmp_path / "part.parquet", {})
     assert names(tmp_path) == []
 
 
-def test_a_disk_that_fills_while_writing_is_one_sentence(tmp_path: Path) -> None:
+def test_a_disk_that_fills_while_writing_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # /dev/full takes an open and refuses each write, as a full disk does.
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    (tmp_path / f".part.parquet.{os.getpid()}.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "0")
+    (tmp_path / f".part.parquet.{os.getpid()}.0.tmp").symlink_to("/dev/full")
     with pytest.raises(UserError, match="No space left"):
         store.write_rows([EDIT], EDITS, tmp_path / "part.parquet", {})
     assert names(tmp_path) == []
