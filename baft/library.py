@@ -20,6 +20,7 @@ from baft.engine.state import EditState
 from baft.errors import EditError, UserError
 from baft.methods.base import Context, Request, create
 from baft.models.identity import identity_of
+from baft.words import find_words
 
 
 class EditedModel:
@@ -85,6 +86,8 @@ def edit(
     wanted = [_request(i, r) for i, r in enumerate(requests)]
     if not wanted:
         raise UserError("There is no request: give at least one, with prompt and target.")
+    for request in wanted:
+        _check_subject(request.prompt, request.subject)
     chosen = method_settings(method, model_label, settings)
     editor, context = create(method, chosen), Context(seed)
     editor.check(engine, context)
@@ -109,6 +112,13 @@ def _request(number: int, given: Request | Mapping[str, str]) -> Request:
     return Request(str(number), given["prompt"], given["target"], given.get("subject", ""))
 
 
+def _check_subject(prompt: str, subject: str) -> None:
+    if subject and not find_words(prompt, subject):
+        raise UserError(
+            f"The subject {subject!r} is not in the prompt {prompt!r} as whole words: give it as it stands there."
+        )
+
+
 def edit_command(
     *,
     model: str,
@@ -125,6 +135,7 @@ def edit_command(
     from baft.models.loading import load_model
     from baft.models.prepare import CARD, prepare_model
 
+    _check_subject(prompt, subject)
     quiet()
     if Path(model).is_dir():
         config, folder = ModelConfig(source="folder", path=model), Path("cache/models/folder")

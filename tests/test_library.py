@@ -201,3 +201,20 @@ def test_the_embedded_model_learns_a_new_fact(smollm2_folder: Path) -> None:
             (before,) = edited.generate([request["prompt"]], 4)
         assert after.startswith("Rome"), (method, after)
         assert before.startswith("Paris"), before
+
+
+@pytest.mark.parametrize("label", METHODS)
+def test_a_subject_that_is_not_in_the_prompt_is_refused(label: str, edit: Edit) -> None:
+    for subject in ("Spain", "Fran", "is the"):
+        with pytest.raises(UserError, match=f"The subject '{subject}' is not in the prompt 'The capital of France is'"):
+            edit([{**FRANCE, "subject": subject}], label)
+    with pytest.raises(UserError, match="The subject 'Spain'"):
+        edit([Request("r", FRANCE["prompt"], FRANCE["target"], "Spain")], label)
+
+
+def test_the_command_refuses_a_subject_before_it_loads_a_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    options = ["--subject", "Spain", "--target", "Rome", "--model", str(tmp_path / "model")]
+    found = CliRunner().invoke(commands, ["edit", "The capital of France is", *options])
+    assert isinstance(found.exception, UserError)
+    assert "'Spain' is not in the prompt" in str(found.exception)

@@ -20,7 +20,7 @@ from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
-from baft.evaluation.editing import edit_step, weight_of
+from baft.evaluation.editing import edit_step, weight_of, withheld_of
 from baft.evaluation.jobs import Progress, conditions_of_run, load_engine, provenance_of_run
 from baft.methods.base import Context, Outcome, create
 from baft.methods.irrelevant import hidden_states
@@ -46,7 +46,7 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
     failed: dict[str, list[str]] = {}
     for method in spec.methods:
         progress = Progress(f"analyse_subspace {spec.model_label} {method.label} {data.name}", len(records), "edits")
-        for group, outcome in _edited(engine, method, records, spec.seed):
+        for group, outcome in _edited(engine, method, records, Context(spec.seed, withheld=withheld_of(data.records))):
             for s, (record, report) in enumerate(zip(group, outcome.reports, strict=True)):
                 if report.error is not None:
                     failed.setdefault(method.method, []).append(record.id)
@@ -62,16 +62,16 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
 
 
 def _edited(
-    engine: Engine, spec: MethodSpec, records: Sequence[Record], seed: int
+    engine: Engine, spec: MethodSpec, records: Sequence[Record], context: Context
 ) -> Iterator[tuple[Sequence[Record], Outcome]]:
     """Groups of records, each edited in a stream of its own, as many side by side as the token budget allows."""
     method = create(spec.method, spec.settings)
-    method.check(engine, Context(seed))
+    method.check(engine, context)
 
     def work(group: Sequence[Record]) -> tuple[Sequence[Record], Outcome]:
-        return group, edit_step(engine, method, [[record] for record in group], None, Context(seed))[0]
+        return group, edit_step(engine, method, [[record] for record in group], None, context)[0]
 
-    return engine.budget.run(records, lambda record: weight_of(engine, method, [record]), work)
+    return engine.budget.run(records, lambda record: weight_of(engine, method, [record], context), work)
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,23 @@ class Engine:
         """The token that fills padding columns."""
         return self.text.pad
 
+    def fits(self, tokens: int) -> bool:
+        """Whether the model can read a text of ``tokens`` tokens."""
+        most = self._most
+        return most is None or tokens <= most
+
     def check_length(self, tokens: int, prompt: str) -> None:
-        """Raises UserError if a text of ``tokens`` tokens is longer than the model can read."""
-        most = getattr(self.model.model.config, "max_position_embeddings", None)
-        if most is not None and tokens > most:
-            raise UserError(f"The prompt {prompt[:40]!r}… takes {tokens} tokens, and the model reads at most {most}.")
+        """Raises UserError if a text of ``tokens`` tokens, ``prompt`` among them, is longer than the model can read."""
+        if not self.fits(tokens):
+            shown = repr(prompt if len(prompt) <= 40 else f"{prompt[:39]}…")
+            raise UserError(
+                f"The prompt {shown} takes {tokens} tokens with what goes before and after it, and the model reads at most "
+                f"{self._most}."
+            )
+
+    @property
+    def _most(self) -> int | None:
+        return getattr(self.model.model.config, "max_position_embeddings", None)
 
     def openings(self, state: EditState | None, queries: Sequence[Query]) -> list[str]:
         """The text that the edits of ``state`` put before each prompt; empty where they put none."""

@@ -1,21 +1,28 @@
 """Between text and tokens: prompts, answers and the place of a subject.
 
 An answer is the tokens that follow the prompt's tokens, so the prompt is always tokenised as the model sees it when it
-decodes. Tokenising ``prompt + ' ' + answer`` does not always begin with those tokens; where it doesn't, the answer is
-tokenised behind an anchor word instead (metrics: the prompt/target boundary).
+decodes. What stands between the two, a space or nothing, is :func:`~baft.engine.joint.joint`'s to say, and in a chat the
+template's. Prompt, joint and answer are tokenised as one text, and the answer's tokens are those after the prompt's own.
+Where the text's tokens do not begin with the prompt's (a prompt that ends in a space, a token across the joint), the answer
+is tokenised behind another character instead, whatever the tokenizer puts before a text's first word.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from baft.engine.joint import joint
 from baft.errors import UserError
+from baft.words import find_words
 
 PromptFormat = Literal["plain", "chat"]
 
-_ANCHOR = "a"
+_ANCHORS = ("a", "\n", ".")
+# A character that no template has, of the private use area.
+_PLACE = "\ue000"
 
 
 class Text:
@@ -50,32 +57,55 @@ class Text:
         if not answer.strip():
             raise UserError(f"An empty answer to the prompt {prompt[:60]!r} cannot be scored.")
         before = self._wrap(prompt)
-        space = "" if before[-1:].isspace() or answer[:1].isspace() else " "
-        special = self.prompt_format == "plain"
-        head = self._ids(before, special)
-        both = self._ids(before + space + answer, special)
-        if both[: len(head)] == head and len(both) > len(head):
-            return both[len(head) :]
-        anchor = self._ids(_ANCHOR, special=False)
-        both = self._ids(_ANCHOR + space + answer, special=False)
-        if both[: len(anchor)] == anchor and len(both) > len(anchor):
-            return both[len(anchor) :]
-        return self._ids(space + answer, special=False)
+        plain = self.prompt_format == "plain"
+        following = (joint(prompt, answer) if plain else self._chat_joint(prompt, before, answer)) + answer
+        found = self._after(before, following, plain)
+        for anchor in _ANCHORS:
+            found = found or self._after(anchor, following, special=False)
+        return found or self._ids(following, special=False)
 
-    def last_token_of(self, prompt: str, part: str) -> int | None:
-        """Index, in :meth:`prompt`'s tokens, of the last token of the last occurrence of ``part``; None if absent."""
-        text = self._wrap(prompt)
-        start = text.rfind(part) if part else -1
-        if start < 0:
+    def _after(self, before: str, following: str, special: bool) -> list[int]:
+        """Tokens of ``following`` in those of both texts together; none where these do not begin with ``before``'s."""
+        head, both = self._ids(before, special), self._ids(before + following, special)
+        return both[len(head) :] if both[: len(head)] == head else []
+
+    def _chat_joint(self, prompt: str, before: str, answer: str) -> str:
+        """What the chat template puts between the opening of a reply and the reply; nothing where that can't be told."""
+        if before[-1:].isspace() or answer[:1].isspace():
+            return ""
+        reply = str(self.tokenizer.apply_chat_template(_messages(prompt, answer), tokenize=False))
+        between = reply[len(before) :].partition(answer)[0] if reply.startswith(before) else ""
+        return between if between.isspace() else ""
+
+    def last_token_of(self, prompt: str, part: str, before: str = "") -> int | None:
+        """Index, in :meth:`prompt`'s tokens of ``before + prompt``, of the token that ends ``part``; None if it is absent.
+
+        ``part`` is searched in ``prompt`` alone, as words of its own (:func:`baft.words.find_words`), and the last place
+        counts: only there has a causal model read all that the prompt says of it before.
+        """
+        places = find_words(prompt, part)
+        if not places:
             return None
+        text = self._wrap(before + prompt)
+        end = self._start(text, before + prompt) + len(before) + places[-1][1]
         # Tokens of the text up to the end of the part, not offsets: those are missing or wrong in some tokenizers.
         special = self.prompt_format == "plain"
-        whole = self._ids(text, special)
-        upto = self._ids(text[: start + len(part)], special)
-        common = 0
-        while common < min(len(whole), len(upto)) and whole[common] == upto[common]:
-            common += 1
-        return min(common if common < len(upto) else common - 1, len(whole) - 1)
+        whole, upto = self._ids(text, special), self._ids(text[:end], special)
+        at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(whole, upto, strict=False)))
+        if at == len(upto):
+            return at - 1
+        # A token across the part's end, or merges that it changes: the first token with which all of it is there.
+        said = self.decode(upto)
+        return next((n for n in range(at, len(whole)) if self.decode(whole[: n + 1]).startswith(said)), at)
+
+    def _start(self, text: str, prompt: str) -> int:
+        """Where ``prompt`` begins in the ``text`` that :meth:`_wrap` makes of it, had no white space been stripped."""
+        if self.prompt_format == "plain":
+            return 0
+        # A word of the template may be in the prompt too, so the prompt is not searched but what stands in its place.
+        place = self._wrap(_PLACE).index(_PLACE)
+        stripped = len(prompt) - len(prompt.lstrip())
+        return place if text.startswith(prompt, place) else place - stripped
 
     def decode(self, ids: list[int]) -> str:
         """Text of decoded tokens, special tokens left out."""
@@ -84,8 +114,7 @@ class Text:
     def _wrap(self, text: str) -> str:
         if self.prompt_format == "plain":
             return text
-        message = [{"role": "user", "content": text}]
-        return str(self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+        return str(self.tokenizer.apply_chat_template(_messages(text), tokenize=False, add_generation_prompt=True))
 
     def _ids(self, text: str, special: bool) -> list[int]:
         ids = list(self.tokenizer(text, add_special_tokens=special).input_ids)
@@ -94,3 +123,8 @@ class Text:
         if special and ids and ids[-1] == self.tokenizer.eos_token_id and len(ids) > 1:
             ids = ids[:-1]
         return ids
+
+
+def _messages(*turns: str) -> list[dict[str, str]]:
+    """A conversation that the user begins."""
+    return [{"role": ("user", "assistant")[n % 2], "content": turn} for n, turn in enumerate(turns)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,9 +32,16 @@ class Cost:
 
 
 def request_of(record: Record) -> Request:
-    """A record as a method sees it: of its probes only what is needed not to train on them."""
-    withheld = frozenset(digest(probe.prompt) for probe in record.probes)
-    return Request(record.id, record.prompt, record.target, record.subject, record.irrelevant, withheld)
+    """A record as a method sees it, without its probes."""
+    return Request(record.id, record.prompt, record.target, record.subject, record.irrelevant)
+
+
+def withheld_of(records: Iterable[Record]) -> frozenset[str]:
+    """Of the probes of ``records`` what is needed not to train on them.
+
+    Of all records that are edited and judged together, in one model or not: an edit then is the same in every stream.
+    """
+    return frozenset(digest(probe.prompt) for record in records for probe in record.probes)
 
 
 def edit_step(
@@ -57,10 +64,10 @@ def edit_step(
     return outcome, Cost(time.perf_counter() - start, _peak_memory(engine))
 
 
-def weight_of(engine: Engine, method: Method, batch: Sequence[Record]) -> int:
+def weight_of(engine: Engine, method: Method, batch: Sequence[Record], context: Context) -> int:
     """Tokens that a batch of records puts into a training batch; 1 for one that will be reported as failed."""
     try:
-        return max(1, sum(method.weight(engine, request_of(record)) for record in batch))
+        return max(1, sum(method.weight(engine, request_of(record), context) for record in batch))
     except UserError:
         return 1
 

@@ -24,6 +24,7 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
+from baft.evaluation.editing import withheld_of
 from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
 from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
 from baft.evaluation.protocols import streams_of
@@ -117,10 +118,8 @@ def edit_shard(
     data = read_benchmark(benchmark)
     engine = load_engine(cell.model, folder)
     loading = _running()
-    method, context = (
-        create(cell.method.method, cell.method.settings),
-        Context(cell.seed, read_moments(engine, moments)),
-    )
+    method = create(cell.method.method, cell.method.settings)
+    context = Context(cell.seed, read_moments(engine, moments), withheld_of(data.records))
     method.check(engine, context)
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)

@@ -60,7 +60,7 @@ class Runner:
         return groups
 
     def _weight(self, stream: Stream) -> int:
-        return max(weight_of(self.engine, self.method, batch) for batch in stream.batches)
+        return max(weight_of(self.engine, self.method, batch, self.context) for batch in stream.batches)
 
     def _group(self, name: str, streams: Sequence[Stream]) -> str:
         ids = [stream.id for stream in streams]

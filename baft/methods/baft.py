@@ -21,7 +21,7 @@ from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, register
+from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, register
 from baft.methods.checks import check_rank
 from baft.methods.irrelevant import (
     Activations,
@@ -31,6 +31,7 @@ from baft.methods.irrelevant import (
     irrelevant_activations,
 )
 from baft.methods.retention import Earlier, disturbance, earlier_edits, remembered
+from baft.methods.rows import row_lengths
 from baft.methods.subspace import (
     KEPT,
     SubspaceSettings,
@@ -92,8 +93,8 @@ class Baft(Method):
 
     def __init__(self, settings: BaftSettings):
         super().__init__(settings)
-        # Of the engine that this method was last used with: the same for every batch of edits.
-        self._general: tuple[Engine, Tensor] | None = None
+        # Of the engine and the withheld prompts that this method was last used with: the same for every batch of edits.
+        self._general: tuple[Engine, frozenset[str], Tensor] | None = None
 
     def check(self, engine: Engine, context: Context) -> None:
         check_subspace(engine, self.settings)
@@ -117,7 +118,7 @@ class Baft(Method):
     def _train(self, engine: Engine, batches: Batches, start: _Start, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
         kind = _KINDS[settings.gate]
-        alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine))
+        alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine, context))
         prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
         used = start.used
         # The cross-entropy is a mean over a step's records: beside one of them the term weighs the same in any step.
@@ -177,12 +178,16 @@ class Baft(Method):
     def _earlier(self, state: EditState | None, site: Site) -> Earlier | None:
         return earlier_edits(state, site) if self.settings.retention else None
 
-    def _shared(self, engine: Engine) -> Tensor:
-        if self._general is None or self._general[0] is not engine:
-            settings = self.settings
-            states = general_activations(engine, site_of(engine, settings), where_of(settings), settings.general)
-            self._general = engine, states
-        return self._general[1]
+    def _shared(self, engine: Engine, context: Context) -> Tensor:
+        known = self._general
+        if known is None or known[0] is not engine or known[1] != context.withheld:
+            settings, site = self.settings, site_of(engine, self.settings)
+            states = general_activations(engine, site, where_of(settings), settings.general, context.withheld)
+            self._general = known = engine, context.withheld, states
+        return known[2]
+
+    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
+        return row_lengths(engine, request, self.settings.contexts)
 
     def _initial_gates(self, params: Params, state: EditState | None, site: Site, start: float) -> Params:
         if not issubclass(_KINDS[self.settings.gate], GatedSubspace):

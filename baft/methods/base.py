@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,23 +33,19 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An edit as a method sees it: never a probe. ``irrelevant`` are prompts it may train on to leave them alone.
-
-    ``withheld`` are digests (:func:`digest`) of prompts that it must not train on: those it will be judged by. From a
-    digest no prompt can be read, only recognised.
-    """
+    """An edit as a method sees it: never a probe. ``irrelevant`` are prompts it may train on to leave them alone."""
 
     id: str
     prompt: str
     target: str
     subject: str = ""
     irrelevant: tuple[str, ...] = ()
-    withheld: frozenset[str] = frozenset()
 
 
 def digest(prompt: str) -> str:
-    """What tells whether two prompts are the same but for case and white space, and nothing else about them."""
-    return hashlib.sha256(" ".join(prompt.casefold().split()).encode("utf-8", "surrogatepass")).hexdigest()
+    """What tells whether two prompts are the same but for case, white space and how letters are composed, and no more."""
+    same = unicodedata.normalize("NFC", " ".join(prompt.casefold().split()))
+    return hashlib.sha256(same.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +77,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may know besides the requests: the run's seed and the key moments collected for its sites."""
+    """What a method may know besides the requests: the run's seed and the key moments collected for its sites.
+
+    ``withheld`` are digests (:func:`digest`) of prompts that no edit may be trained to leave alone: all that the edits
+    will be judged by, each other's included. From a digest no prompt can be read, only recognised.
+    """
 
     seed: int = 0
     moments: Mapping[Site, torch.Tensor] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
 
 
 Batches = Sequence[Sequence[Request]]
@@ -114,7 +116,7 @@ class Method(ABC):
         fails alone. A stream whose report has an error, or whose edit is not finite, is left as it was, with an error.
         """
         refused = [
-            {request.id: why for request in batch if (why := self.refusal(engine, request)) is not None}
+            {request.id: why for request in batch if (why := self.refusal(engine, request, context)) is not None}
             for batch in batches
         ]
         usable = [
@@ -149,17 +151,26 @@ class Method(ABC):
         :class:`~baft.errors.EditError` makes the caller try each alone.
         """
 
-    def refusal(self, engine: Engine, request: Request) -> str | None:
+    def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
         """Why this method cannot use ``request``, or None."""
         try:
-            engine.check_length(self.weight(engine, request), request.prompt)
+            engine.check_length(max(self.lengths(engine, request, context)), request.prompt)
         except UserError as error:
             return str(error).rstrip(".")
         return None
 
-    def weight(self, engine: Engine, request: Request) -> int:
-        """Tokens that one request puts into a training batch: what the token budget counts."""
-        return len(engine.text.prompt(request.prompt)) + len(engine.text.answer(request.prompt, request.target))
+    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
+        """Tokens of each text that ``request`` puts into a training batch; the model must be able to read the longest."""
+        return [forced_length(engine, request.prompt, request.target)]
+
+    def weight(self, engine: Engine, request: Request, context: Context) -> int:
+        """Tokens that ``request`` puts into a training batch in all: what the token budget counts."""
+        return sum(self.lengths(engine, request, context))
+
+
+def forced_length(engine: Engine, prompt: str, answer: str) -> int:
+    """Tokens that the model reads when ``answer`` is forced behind ``prompt``: all but the answer's last."""
+    return len(engine.text.prompt(prompt)) + len(engine.text.answer(prompt, answer)) - 1
 
 
 NOT_FINITE = "the edit's numbers are not finite"

@@ -7,7 +7,7 @@ subjects. All come from the project's own pool (or the benchmark's training prom
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, chosen, collate
 from baft.engine.sites import Site
 from baft.methods.base import Batches, Context, Request, Settings, digest, seed_of
+from baft.words import find_words, replace_words
 
 
 class IrrelevantSettings(Settings):
@@ -56,20 +57,25 @@ class Activations:
         return (values * real).sum(1) / real.sum(1).clamp(min=1)
 
 
-def irrelevant_prompts(request: Request, settings: IrrelevantSettings, seed: int) -> list[str]:
-    """The edit's own irrelevant prompts: the benchmark's, then drawn ones; the draw depends on the request alone."""
+def irrelevant_prompts(
+    request: Request, settings: IrrelevantSettings, seed: int, withheld: Set[str] = frozenset()
+) -> list[str]:
+    """The edit's own irrelevant prompts: the benchmark's, then drawn ones; the draw depends on the request alone.
+
+    None is the edit's prompt or has a digest among ``withheld``.
+    """
     pool = load_pool()
     draw = random.Random(seed_of("irrelevant", seed, request.id, request.prompt))
     prompts = list(request.irrelevant)
     if request.subject:
         templates = draw.sample(pool.templates, min(settings.relations, len(pool.templates)))
         prompts += [template.fill(request.subject) for template in templates]
-    if request.subject and request.subject in request.prompt:
+    if find_words(request.prompt, request.subject):
         others = [s.name for s in pool.subjects if s.name != request.subject]
         names = draw.sample(others, min(settings.subjects, len(others)))
-        prompts += [request.prompt.replace(request.subject, name) for name in names]
-    judged = request.withheld | {digest(request.prompt)}
-    return [prompt for prompt in prompts if digest(prompt) not in judged]
+        prompts += [replace_words(request.prompt, request.subject, name) for name in names]
+    own = digest(request.prompt)
+    return [prompt for prompt in prompts if (known := digest(prompt)) != own and known not in withheld]
 
 
 def irrelevant_activations(
@@ -81,11 +87,15 @@ def irrelevant_activations(
     context: Context,
     shared: Tensor,
 ) -> Activations:
-    """Activations of the unedited model at ``site`` for all irrelevant prompts of all streams, beside ``shared`` ones."""
-    per_stream = [
-        [prompt for request in batch for prompt in irrelevant_prompts(request, settings, context.seed)]
-        for batch in batches
-    ]
+    """Activations of the unedited model at ``site`` for all irrelevant prompts of all streams, beside ``shared`` ones.
+
+    What another edit of the batch changes is not irrelevant; a prompt that is too long for the model is left out.
+    """
+    per_stream = []
+    for batch in batches:
+        withheld = context.withheld | {digest(request.prompt) for request in batch}
+        drawn = [p for request in batch for p in irrelevant_prompts(request, settings, context.seed, withheld)]
+        per_stream.append([prompt for prompt in drawn if engine.fits(len(engine.text.prompt(prompt)))])
     rest = hidden_states(engine, [prompt for prompts in per_stream for prompt in prompts], site, where)
     width = engine.model.hidden_size
     stacked = []
@@ -98,9 +108,15 @@ def irrelevant_activations(
     return Activations(shared, own, real)
 
 
-def general_activations(engine: Engine, site: Site, where: PromptEnds, count: int) -> Tensor:
-    """Activations (M, d) at the first ``count`` prompts of the pool that have nothing to do with any edit."""
-    texts, width = load_pool().general[:count], engine.model.hidden_size
+def general_activations(
+    engine: Engine, site: Site, where: PromptEnds, count: int, withheld: Set[str] = frozenset()
+) -> Tensor:
+    """Activations (M, d) at the first ``count`` prompts of the pool that have nothing to do with any edit.
+
+    Those whose digest is among ``withheld`` are left out.
+    """
+    texts = [text for text in load_pool().general[:count] if digest(text) not in withheld]
+    width = engine.model.hidden_size
     states = hidden_states(engine, texts, site, where)
     return (
         torch.cat(states)

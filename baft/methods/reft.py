@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -10,7 +10,8 @@ from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import cross_entropy
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, register
+from baft.methods.base import Batches, Context, Method, Outcome, Request, register
+from baft.methods.rows import row_lengths
 from baft.methods.subspace import (
     SubspaceSettings,
     check_subspace,
@@ -33,6 +34,9 @@ class Reft(Method):
 
     def check(self, engine: Engine, context: Context) -> None:
         check_subspace(engine, self.settings)
+
+    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
+        return row_lengths(engine, request, self.settings.contexts)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site = self.settings, site_of(engine, self.settings)

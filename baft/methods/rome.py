@@ -7,7 +7,7 @@ output there that makes the model say the target. Requests of one batch are edit
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import torch
@@ -33,14 +33,19 @@ from baft.methods.base import (
     Request,
     Settings,
     deltas_of,
+    digest,
     generator,
     register,
 )
 from baft.methods.checks import check_linear, check_moment, moment_at
+from baft.methods.rows import row_lengths
 
 NO_DIRECTION = "the key at the subject's last token has no direction that an update could act on"
 
 STARTS = ("The", "Therefore", "Because", "I", "You")
+
+ESSENCES = ("{} is a", "The topic here is {}", "A few words on {}")
+"""Prompts on what a subject is, the authors' first."""
 
 
 class RomeSettings(Settings):
@@ -50,7 +55,7 @@ class RomeSettings(Settings):
     steps: int = Field(25, ge=1, description="Optimiser steps for v* at most.")
     lr: float = Field(0.5, gt=0, description="Adam's learning rate for v*.")
     clamp: float = Field(4.0, gt=0, description="Largest norm of the change of v, in norms of v.")
-    kl: float = Field(0.0625, ge=0, description="Weight of the KL term on '{subject} is a'.")
+    kl: float = Field(0.0625, ge=0, description="Weight of the KL term on what the subject is.")
     decay: float = Field(1e-3, ge=0, description="Weight of ‖change of v‖ / ‖v‖².")
     tolerance: float = Field(5e-2, ge=0, description="A stream ends once its loss is below this.")
     second_moment: bool = Field(False, description="Whether C is the collected key moment; else the identity.")
@@ -77,7 +82,8 @@ class Rome(Method):
 
     def __init__(self, settings: RomeSettings):
         super().__init__(settings)
-        self._prefixes: tuple[str, ...] | None = None
+        # Of the engine and the seed that this method was last used with.
+        self._prefixes: tuple[Engine, int, tuple[str, ...]] | None = None
 
     def site(self, engine: Engine) -> Site:
         """The edited linear layer."""
@@ -88,13 +94,17 @@ class Rome(Method):
         if self.settings.second_moment:
             check_moment(context.moments, self.site(engine), width)
 
-    def weight(self, engine: Engine, request: Request) -> int:
-        return super().weight(engine, request) * (2 + self.settings.prefixes)
+    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
+        essences = [essence.format(request.subject) for essence in ESSENCES]
+        longest = max(len(engine.text.prompt(essence)) for essence in essences)
+        return [*row_lengths(engine, request, self.prefixes(engine, context.seed)), longest]
 
-    def refusal(self, engine: Engine, request: Request) -> str | None:
+    def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
         if engine.text.last_token_of(request.prompt, request.subject) is None:
             return f"the subject {request.subject!r} is not in the prompt, and ROME edits at its last token"
-        return super().refusal(engine, request)
+        if essence_of(request, context.withheld) is None:
+            return f"every prompt on what {request.subject!r} is that ROME could train on is one of the probes"
+        return super().refusal(engine, request, context)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site, count = self.site(engine), len(batches)
@@ -125,7 +135,7 @@ class Rome(Method):
     ) -> tuple[LowRank, Fit]:
         texts = ("", *self.prefixes(engine, context.seed))
         target = _look_up(engine, requests, texts, site, standing)
-        fit = self._find_value(engine, requests, texts, site, standing, target)
+        fit = self._find_value(engine, requests, texts, site, standing, target, context)
         value = target.clean + fit.params["change"]
         moment = moment_at(context.moments, site) if self.settings.second_moment else None
         update = rank_one(target.key, target.value, value, moment)
@@ -141,9 +151,13 @@ class Rome(Method):
         site: Site,
         standing: Mapping[Site, Delta],
         target: _Target,
+        context: Context,
     ) -> Fit:
         settings = self.settings
-        rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)]
+        rows = []
+        for s, request in enumerate(requests):
+            rows += _value_rows(engine, s, request, texts)
+            rows.append(_essence_row(engine, s, request, context.withheld))
         size = target.clean.norm(dim=-1)
         unedited: list[Tensor] = []
 
@@ -179,16 +193,16 @@ class Rome(Method):
 
     def prefixes(self, engine: Engine, seed: int) -> tuple[str, ...]:
         """Texts sampled from the unedited model (top 5 tokens), each ended by a full stop; drawn once."""
-        if self._prefixes is None:
+        known = self._prefixes
+        if known is None or known[0] is not engine or known[1] != seed:
             count = self.settings.prefixes
             draws = generator("rome prefixes", seed)
             noise = torch.rand(count, self.settings.prefix_tokens, 5, generator=draws)
             questions = [Question(0, tuple(engine.text.prompt(STARTS[i % len(STARTS)]))) for i in range(count)]
             replies = engine.ask(None, questions, Decoding(self.settings.prefix_tokens, ()), top_k(noise))
-            self._prefixes = tuple(
-                f"{STARTS[i % len(STARTS)]} {' '.join(r.decoded.split())}. " for i, r in enumerate(replies)
-            )
-        return self._prefixes
+            texts = tuple(f"{STARTS[i % len(STARTS)]} {' '.join(r.decoded.split())}. " for i, r in enumerate(replies))
+            self._prefixes = known = engine, seed, texts
+        return known[2]
 
 
 def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) -> LowRank:
@@ -203,28 +217,46 @@ def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) 
     return LowRank(Everywhere(), down[:, None].to(key.dtype), (wanted - value)[:, None])
 
 
+def essence_of(request: Request, withheld: Set[str]) -> str | None:
+    """The first of :data:`ESSENCES` about the subject that may be trained on, or None.
+
+    Digests of probes are ``withheld``. Nor is it what the edit changes: its own prompt, or one that is that prompt up to
+    the subject's end, where it is read.
+    """
+    judged = withheld | {digest(request.prompt)}
+    for essence in ESSENCES:
+        read = essence[: essence.index("{}") + 2]
+        if not {digest(text.format(request.subject)) for text in (essence, read)} & judged:
+            return essence.format(request.subject)
+    return None
+
+
 def _value_rows(engine: Engine, stream: int, request: Request, texts: Sequence[str]) -> list[Row]:
     rows = []
     for text in texts:
         prompt = text + request.prompt
         ids = engine.text.prompt(prompt)
-        mark = engine.text.last_token_of(prompt, request.subject)
+        mark = engine.text.last_token_of(request.prompt, request.subject, text)
         assert mark is not None
         rows.append(Row.forced(stream, ids, engine.text.answer(prompt, request.target), mark))
-    essence = f"{request.subject} is a"
+    return rows
+
+
+def _essence_row(engine: Engine, stream: int, request: Request, withheld: Set[str]) -> Row:
+    essence = essence_of(request, withheld)
+    assert essence is not None
     ids = engine.text.prompt(essence)
     mark = engine.text.last_token_of(essence, request.subject)
     assert mark is not None
     # Read at the subject's last token, as the authors' code does.
-    rows.append(Row(stream, tuple(ids), len(ids), mark, ((mark, -1),)))
-    return rows
+    return Row(stream, tuple(ids), len(ids), mark, ((mark, -1),))
 
 
 @torch.no_grad()
 def _look_up(
     engine: Engine, requests: Sequence[Request], texts: Sequence[str], site: Site, standing: Mapping[Site, Delta]
 ) -> _Target:
-    rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)[: len(texts)]]
+    rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)]
     batch = collate(rows, engine.model.device, engine.pad)
     x, y = engine.model.activations(batch, site, edits=standing.items())
     batch = batch.to(x.device)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from baft.engine.engine import Engine
 from baft.engine.rows import Row
-from baft.methods.base import Batches, Request
+from baft.methods.base import Batches, Request, forced_length
 
 
 def edit_rows(engine: Engine, batches: Batches, contexts: Sequence[str] = ()) -> list[Row]:
@@ -17,6 +17,11 @@ def edit_rows(engine: Engine, batches: Batches, contexts: Sequence[str] = ()) ->
         for request in batch
         for context in ("", *contexts)
     ]
+
+
+def row_lengths(engine: Engine, request: Request, contexts: Sequence[str] = ()) -> list[int]:
+    """Tokens of each of a request's rows of :func:`edit_rows`."""
+    return [forced_length(engine, context + request.prompt, request.target) for context in ("", *contexts)]
 
 
 def forced_row(engine: Engine, stream: int, request: Request, context: str = "") -> Row:

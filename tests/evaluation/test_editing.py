@@ -12,7 +12,7 @@ from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
-from baft.evaluation.editing import edit_step, request_of, weight_of
+from baft.evaluation.editing import edit_step, request_of, weight_of, withheld_of
 from baft.methods.base import Batches, Context, Method, Outcome, create, digest
 from baft.methods.irrelevant import IrrelevantSettings, irrelevant_prompts
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
@@ -26,22 +26,28 @@ def test_an_edit_never_trains_on_what_it_is_judged_by() -> None:
     drawn = irrelevant_prompts(request_of(RECORD), ALL, seed=0)
     judged = (drawn[0], drawn[-1].upper() + " ")
     probes = tuple(Probe("locality", "", n, prompt, ("x",)) for n, prompt in enumerate(judged))
-    left = irrelevant_prompts(request_of(replace(RECORD, probes=probes)), ALL, seed=0)
+    # Whoever's probes they are: one model may hold both edits.
+    other = replace(RECORD, id="other", subject="Peru", probes=probes)
+    left = irrelevant_prompts(request_of(RECORD), ALL, 0, withheld_of([RECORD, other]))
     assert left == drawn[1:-1]
 
 
-def test_a_request_tells_digests_of_probes_and_no_text() -> None:
+def test_what_is_withheld_tells_digests_of_probes_and_no_text() -> None:
     probe = Probe("locality", "neighbours", 0, "Berlin is", ("big",), ("small",))
-    request = request_of(replace(RECORD, probes=(probe,)))
-    assert request.withheld == {digest("Berlin is")}
-    assert "Berlin" not in repr(request)
+    record = replace(RECORD, probes=(probe,))
+    assert withheld_of([record, RECORD]) == {digest("Berlin is")}
+    assert "Berlin" not in repr(request_of(record))
 
 
 def test_no_embedded_record_has_a_probe_among_its_irrelevant_prompts() -> None:
     for name in EMBEDDED:
-        for record in build(name, "tune", None).records:
-            mine = {digest(prompt) for prompt in irrelevant_prompts(request_of(record), ALL, seed=0)}
-            assert not mine & {digest(probe.prompt) for probe in record.probes}
+        records = build(name, "tune", None).records
+        withheld = withheld_of(records)
+        assert withheld == {digest(probe.prompt) for record in records for probe in record.probes}
+        for record in records:
+            drawn = irrelevant_prompts(request_of(record), ALL, 0, withheld)
+            assert drawn
+            assert not {digest(prompt) for prompt in drawn} & withheld
 
 
 class Raising(Method):
@@ -149,4 +155,4 @@ def test_an_edit_that_is_too_long_is_reported_and_costs_no_other(tiny_llama: Eng
     outcome = edit_step(tiny_llama, Raising(EditError), [long, batch(0)], None, Context())[0]
     assert "reads at most" in str(outcome.reports[0].error)
     assert outcome.reports[1].error is None
-    assert weight_of(tiny_llama, Raising(EditError), batch(0)) > 1
+    assert weight_of(tiny_llama, Raising(EditError), batch(0), Context()) > 1

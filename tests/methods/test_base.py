@@ -184,7 +184,7 @@ def test_unknown_methods_and_settings_are_named() -> None:
 
 
 def test_a_request_has_no_place_for_probes() -> None:
-    assert [field.name for field in fields(Request)] == ["id", "prompt", "target", "subject", "irrelevant", "withheld"]
+    assert [field.name for field in fields(Request)] == ["id", "prompt", "target", "subject", "irrelevant"]
 
 
 TOY = '''

@@ -8,7 +8,7 @@ from baft.benchmarks.irrelevant import load_pool
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
-from baft.methods.base import Context, Request
+from baft.methods.base import Context, Request, digest
 from baft.methods.irrelevant import (
     IrrelevantSettings,
     general_activations,
@@ -81,3 +81,40 @@ def test_activations_are_padded_by_stream(tiny_llama: Engine) -> None:
         torch.testing.assert_close(found.hidden[s][real], torch.cat(expected), atol=1e-5, rtol=1e-5)
         values = torch.arange(float(found.hidden.shape[1])).expand(len(batches), -1)
         assert float(found.average(values)[s]) == pytest.approx(float(values[s][real].mean()))
+
+
+def test_a_subject_is_not_replaced_inside_words() -> None:
+    request = Request("r", "Java, unlike JavaScript, was made by", "Sun", "Java")
+    prompts = irrelevant_prompts(request, IrrelevantSettings(relations=0, subjects=3), 0)
+    assert len(prompts) == 3
+    assert all(prompt.endswith(", unlike JavaScript, was made by") for prompt in prompts)
+    inside = Request("r", "JavaScript was made by", "Sun", "Java")
+    assert irrelevant_prompts(inside, IrrelevantSettings(relations=0, subjects=3), 0) == []
+
+
+def test_what_another_edit_of_the_batch_changes_is_not_irrelevant(tiny_llama: Engine) -> None:
+    where, site = PromptEnds(0, 1), Site(1)
+    settings = IrrelevantSettings(general=0, relations=0, subjects=2)
+    first = Request("r", "The capital of France is", "Rome", "France")
+    drawn = irrelevant_prompts(first, settings, 0)
+    second = Request("other", drawn[0].upper(), "Rome")
+    shared = general_activations(tiny_llama, site, where, 0)
+    found = irrelevant_activations(tiny_llama, [[first, second]], site, where, settings, Context(0), shared)
+    assert found.real.sum().item() == 1
+    torch.testing.assert_close(found.own[0], hidden_states(tiny_llama, drawn[1:], site, where)[0])
+
+
+def test_withheld_prompts_are_not_among_the_general_ones(tiny_llama: Engine) -> None:
+    where, site = PromptEnds(0, 1), Site(1)
+    texts = load_pool().general[:3]
+    found = general_activations(tiny_llama, site, where, 3, frozenset({digest(texts[1])}))
+    expected = torch.cat(hidden_states(tiny_llama, [texts[0], texts[2]], site, where))
+    torch.testing.assert_close(found, expected)
+
+
+def test_irrelevant_prompts_that_the_model_cannot_read_are_left_out(tiny_llama: Engine) -> None:
+    where, site = PromptEnds(0, 1), Site(1)
+    request = Request("r", "The capital is", "Rome", irrelevant=("Paris is", "Paris " * 600 + "is"))
+    shared = general_activations(tiny_llama, site, where, 0)
+    found = irrelevant_activations(tiny_llama, [[request]], site, where, FEW, Context(0), shared)
+    assert found.real.sum().item() == 1

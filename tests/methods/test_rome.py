@@ -15,8 +15,8 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods import rome
-from baft.methods.base import Context, Request, create
-from baft.methods.rome import Rome, rank_one
+from baft.methods.base import Context, Request, create, digest
+from baft.methods.rome import ESSENCES, Rome, essence_of, rank_one
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import PROMPTS, engine
 
@@ -204,3 +204,69 @@ def test_prefixes_are_drawn_once_and_by_the_seed(tiny_llama: Engine) -> None:
     assert one == same != other
     assert len(one) == SETTINGS["prefixes"]
     assert all(prefix.endswith(". ") for prefix in one)
+
+
+def test_the_longest_row_is_what_the_model_must_be_able_to_read() -> None:
+    tiny = engine("llama", torch.float64)
+    method = create("rome", SETTINGS)
+    assert isinstance(method, Rome)
+    request = REQUESTS[2]
+    prompts = [text + request.prompt for text in ("", *method.prefixes(tiny, 0))]
+    answer = len(tiny.text.answer(request.prompt, request.target))
+    lengths = [len(tiny.text.prompt(prompt)) + answer - 1 for prompt in prompts]
+    assert list(method.lengths(tiny, request, Context()))[:-1] == lengths
+    assert method.weight(tiny, request, Context()) > sum(lengths)
+    longest = max(lengths)
+    assert longest > lengths[0]
+    config = tiny.model.model.config
+    before = config.max_position_embeddings
+    try:
+        config.max_position_embeddings = longest
+        assert method.refusal(tiny, request, Context()) is None
+        config.max_position_embeddings = longest - 1
+        assert f"takes {longest} tokens" in (method.refusal(tiny, request, Context()) or "")
+        assert f"reads at most {longest - 1}" in (method.refusal(tiny, request, Context()) or "")
+    finally:
+        config.max_position_embeddings = before
+
+
+def test_prefixes_are_those_of_the_seed_and_the_model(tiny_llama: Engine) -> None:
+    method, other = create("rome", SETTINGS), engine("gpt2")
+    assert isinstance(method, Rome)
+    for tiny, seed in ((tiny_llama, 0), (tiny_llama, 1), (other, 1), (tiny_llama, 0)):
+        fresh = create("rome", SETTINGS)
+        assert isinstance(fresh, Rome)
+        assert method.prefixes(tiny, seed) == fresh.prefixes(tiny, seed)
+
+
+def test_the_essence_is_no_prompt_that_the_edit_changes_or_is_judged_by() -> None:
+    usual = Request("r", "The capital of France is", "Rome", "France")
+    assert essence_of(usual, frozenset()) == "France is a"
+    own = essence_of(Request("r", "france is  a", "city", "France"), frozenset())
+    assert own not in (None, "France is a")
+    # Read at the subject's end, where this edit says its target.
+    assert essence_of(Request("r", "France", "Rome", "France"), frozenset()) == own
+    assert essence_of(usual, {digest("France is a")}) == own
+    assert essence_of(usual, {digest(essence.format("France")) for essence in ESSENCES}) is None
+
+
+def test_an_edit_without_an_essence_fails_alone(tiny_llama: Engine) -> None:
+    withheld = frozenset(digest(essence.format(REQUESTS[0].subject)) for essence in ESSENCES)
+    outcome = create("rome", SETTINGS).fit(tiny_llama, [list(REQUESTS[:2])], None, Context(withheld=withheld))
+    assert list(outcome.reports[0].failed) == [REQUESTS[0].id]
+    assert "is one of the probes" in outcome.reports[0].failed[REQUESTS[0].id]
+
+
+def test_the_subject_is_marked_in_the_prompt_and_not_in_a_prefix(
+    tiny_llama: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = create("rome", {**SETTINGS, "steps": 1})
+    request = Request("r", "the capital of FRANCE is", "Rome", "France")
+    monkeypatch.setattr(Rome, "prefixes", lambda *_: ("The France of old. ",))
+    marks: list[int] = []
+    real = rome.collate
+    monkeypatch.setattr(rome, "collate", lambda rows, *a: (marks.extend(r.mark for r in rows), real(rows, *a))[1])
+    assert method.fit(tiny_llama, [[request]], None, Context()).reports[0].error is None
+    ids = [tiny_llama.text.prompt(text) for text in (request.prompt, "The France of old. " + request.prompt)]
+    for tokens, mark in zip(ids, marks, strict=True):
+        assert tiny_llama.text.decode(tokens[: mark + 1]).endswith("FRANCE")
