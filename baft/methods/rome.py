@@ -7,21 +7,16 @@ output there that makes the model say the target. Requests of one batch are edit
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
-from baft.engine.asking import Decoding, Question
-from baft.engine.deltas import Delta, LowRank, Offset
+from baft.engine.deltas import Delta, LowRank
 from baft.engine.engine import Engine
-from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
-from baft.engine.positions import AtMark, Everywhere
-from baft.engine.rows import Grouping, Row, chosen, collate
-from baft.engine.sampling import top_k
+from baft.engine.fitting import Fit
+from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import (
@@ -33,19 +28,22 @@ from baft.methods.base import (
     Request,
     Settings,
     deltas_of,
-    digest,
-    generator,
     register,
 )
 from baft.methods.checks import check_linear, check_moment, moment_at
-from baft.methods.rows import row_lengths
+from baft.methods.key_value import (
+    Descent,
+    Prefixes,
+    appended,
+    at_marks,
+    fact_rows,
+    find_changes,
+    lengths_of,
+    unusable,
+    without,
+)
 
 NO_DIRECTION = "the key at the subject's last token has no direction that an update could act on"
-
-STARTS = ("The", "Therefore", "Because", "I", "You")
-
-ESSENCES = ("{} is a", "The topic here is {}", "A few words on {}")
-"""Prompts on what a subject is, the authors' first."""
 
 
 class RomeSettings(Settings):
@@ -63,15 +61,6 @@ class RomeSettings(Settings):
     prefix_tokens: int = Field(8, ge=1, description="Tokens of each sampled text.")
 
 
-@dataclass(frozen=True)
-class _Target:
-    """Where a fact is looked up: ``key`` k* (n, d_in), ``value`` W k* (n, d_out) and ``clean`` the bare prompt's output."""
-
-    key: Tensor
-    value: Tensor
-    clean: Tensor
-
-
 @register
 class Rome(Method):
     """One rank-one update per request."""
@@ -82,8 +71,10 @@ class Rome(Method):
 
     def __init__(self, settings: RomeSettings):
         super().__init__(settings)
-        # Of the engine and the seed that this method was last used with.
-        self._prefixes: tuple[Engine, int, tuple[str, ...]] | None = None
+        self.prefixes = Prefixes(settings.prefixes, settings.prefix_tokens)
+        self.descent = Descent(
+            settings.steps, settings.lr, settings.tolerance, settings.clamp, settings.kl, settings.decay
+        )
 
     def site(self, engine: Engine) -> Site:
         """The edited linear layer."""
@@ -95,16 +86,10 @@ class Rome(Method):
             check_moment(context.moments, self.site(engine), width)
 
     def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
-        essences = [essence.format(request.subject) for essence in ESSENCES]
-        longest = max(len(engine.text.prompt(essence)) for essence in essences)
-        return [*row_lengths(engine, request, self.prefixes(engine, context.seed)), longest]
+        return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
 
     def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
-        if engine.text.last_token_of(request.prompt, request.subject) is None:
-            return f"the subject {request.subject!r} is not in the prompt, and ROME edits at its last token"
-        if essence_of(request, context.withheld) is None:
-            return f"every prompt on what {request.subject!r} is that ROME could train on is one of the probes"
-        return super().refusal(engine, request, context)
+        return unusable(engine, request, context.withheld, "ROME") or super().refusal(engine, request, context)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site, count = self.site(engine), len(batches)
@@ -120,7 +105,9 @@ class Rome(Method):
                 steps[s], loss[s] = steps[s] + fit.steps[i], fit.loss[i]
                 if (error := fit.errors[i]) is not None:
                     failed[s][batches[s][turn].id] = error
-            deltas[site] = _appended(deltas.get(site), _without_failed(update, fit), index, count)
+            deltas[site] = appended(
+                deltas.get(site), without(update, [why is not None for why in fit.errors]), index, count
+            )
         reports = tuple(
             Report(
                 steps[s], loss[s], next(iter(failed[s].values())) if len(failed[s]) == len(batch) else None, failed[s]
@@ -133,76 +120,16 @@ class Rome(Method):
     def _edit(
         self, engine: Engine, requests: Sequence[Request], site: Site, standing: Mapping[Site, Delta], context: Context
     ) -> tuple[LowRank, Fit]:
-        texts = ("", *self.prefixes(engine, context.seed))
-        target = _look_up(engine, requests, texts, site, standing)
-        fit = self._find_value(engine, requests, texts, site, standing, target, context)
-        value = target.clean + fit.params["change"]
+        texts = ("", *self.prefixes.of(engine, context.seed))
+        rows = [row for s, request in enumerate(requests) for row in fact_rows(engine, s, request, texts)]
+        x, y = (t.reshape(len(requests), len(texts), -1) for t in at_marks(engine, rows, site, standing))
+        clean = y[:, 0]
+        fit = find_changes(engine, requests, texts, site, standing, clean, self.descent, context)
         moment = moment_at(context.moments, site) if self.settings.second_moment else None
-        update = rank_one(target.key, target.value, value, moment)
+        update = rank_one(x.mean(1), y.mean(1), clean + fit.params["change"], moment)
         for i, finite in enumerate((update.down.isfinite().flatten(1).all(1)).tolist()):
             fit.errors[i] = fit.errors[i] or (None if finite else NO_DIRECTION)
         return update, fit
-
-    def _find_value(
-        self,
-        engine: Engine,
-        requests: Sequence[Request],
-        texts: Sequence[str],
-        site: Site,
-        standing: Mapping[Site, Delta],
-        target: _Target,
-        context: Context,
-    ) -> Fit:
-        settings = self.settings
-        rows = []
-        for s, request in enumerate(requests):
-            rows += _value_rows(engine, s, request, texts)
-            rows.append(_essence_row(engine, s, request, context.withheld))
-        size = target.clean.norm(dim=-1)
-        unedited: list[Tensor] = []
-
-        def objective(reading: Reading, deltas: Mapping[Site, Delta]) -> Losses:
-            # One row a stream.
-            essence = reading.logits.log_softmax(-1)
-            if not unedited:
-                # At the first step the change of v is 0 and every stream is there.
-                unedited.append(essence.detach())
-            before = unedited[0][reading.streams]
-            # KL(edited ‖ unedited), the direction of the authors' code.
-            kl = functional.kl_div(before, essence, log_target=True, reduction="none").sum(-1)
-            change = deltas[site].tensors()["value"].norm(dim=-1) / chosen(size, reading.streams) ** 2
-            total = reading.nll() + settings.kl * kl + settings.decay * change.to(kl.device)
-            return Losses(total, total)
-
-        def clamp(params: Params, streams: Tensor) -> None:
-            norm = params["change"].norm(dim=-1)
-            largest = settings.clamp * chosen(size, streams)
-            params["change"].mul_((largest / norm.clamp(min=1e-12)).clamp(max=1.0)[:, None])
-
-        return minimise(
-            engine.model,
-            rows,
-            {"change": torch.zeros_like(target.clean)},
-            lambda params: {site: Offset(AtMark(), params["change"])},
-            Schedule(settings.steps, settings.lr, settings.tolerance),
-            engine.pad,
-            objective,
-            clamp,
-            standing,
-        )
-
-    def prefixes(self, engine: Engine, seed: int) -> tuple[str, ...]:
-        """Texts sampled from the unedited model (top 5 tokens), each ended by a full stop; drawn once."""
-        known = self._prefixes
-        if known is None or known[0] is not engine or known[1] != seed:
-            count = self.settings.prefixes
-            draws = generator("rome prefixes", seed)
-            noise = torch.rand(count, self.settings.prefix_tokens, 5, generator=draws)
-            questions = [Question(0, tuple(engine.text.prompt(STARTS[i % len(STARTS)]))) for i in range(count)]
-            replies = engine.ask(None, questions, Decoding(self.settings.prefix_tokens, ()), top_k(noise))
-            texts = tuple(f"{STARTS[i % len(STARTS)]} {' '.join(r.decoded.split())}. " for i, r in enumerate(replies))
-            self._prefixes = known = engine, seed, texts
-        return known[2]
 
 
 def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) -> LowRank:
@@ -215,72 +142,3 @@ def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) 
     left = k if moment is None else torch.linalg.solve(moment.double().to(k.device), k.mT).mT
     down = left / (left * k).sum(-1, keepdim=True)
     return LowRank(Everywhere(), down[:, None].to(key.dtype), (wanted - value)[:, None])
-
-
-def essence_of(request: Request, withheld: Set[str]) -> str | None:
-    """The first of :data:`ESSENCES` about the subject that may be trained on, or None.
-
-    Digests of probes are ``withheld``. Nor is it what the edit changes: its own prompt, or one that is that prompt up to
-    the subject's end, where it is read.
-    """
-    judged = withheld | {digest(request.prompt)}
-    for essence in ESSENCES:
-        read = essence[: essence.index("{}") + 2]
-        if not {digest(text.format(request.subject)) for text in (essence, read)} & judged:
-            return essence.format(request.subject)
-    return None
-
-
-def _value_rows(engine: Engine, stream: int, request: Request, texts: Sequence[str]) -> list[Row]:
-    rows = []
-    for text in texts:
-        prompt = text + request.prompt
-        ids = engine.text.prompt(prompt)
-        mark = engine.text.last_token_of(request.prompt, request.subject, text)
-        assert mark is not None
-        rows.append(Row.forced(stream, ids, engine.text.answer(prompt, request.target), mark))
-    return rows
-
-
-def _essence_row(engine: Engine, stream: int, request: Request, withheld: Set[str]) -> Row:
-    essence = essence_of(request, withheld)
-    assert essence is not None
-    ids = engine.text.prompt(essence)
-    mark = engine.text.last_token_of(essence, request.subject)
-    assert mark is not None
-    # Read at the subject's last token, as the authors' code does.
-    return Row(stream, tuple(ids), len(ids), mark, ((mark, -1),))
-
-
-@torch.no_grad()
-def _look_up(
-    engine: Engine, requests: Sequence[Request], texts: Sequence[str], site: Site, standing: Mapping[Site, Delta]
-) -> _Target:
-    rows = [row for s, request in enumerate(requests) for row in _value_rows(engine, s, request, texts)]
-    batch = collate(rows, engine.model.device, engine.pad)
-    x, y = engine.model.activations(batch, site, edits=standing.items())
-    batch = batch.to(x.device)
-    if site in standing:
-        y = standing[site].apply(x, y, batch, Grouping(batch.stream))
-    at = torch.arange(len(rows), device=x.device)
-    x, y = (t[at, batch.mark].to(engine.model.precision).reshape(len(requests), len(texts), -1) for t in (x, y))
-    return _Target(x.mean(1), y.mean(1), y[:, 0])
-
-
-def _without_failed(update: LowRank, fit: Fit) -> LowRank:
-    """``update`` with zeros for the streams whose edit failed."""
-    failed = torch.tensor([error is not None for error in fit.errors], device=update.up.device)[:, None, None]
-    return update.with_tensors({name: t.masked_fill(failed, 0) for name, t in update.tensors().items()})
-
-
-def _appended(previous: Delta | None, update: LowRank, streams: Tensor, count: int) -> LowRank:
-    """``update`` of some streams beside all streams' earlier updates; the others get an update of zeros."""
-
-    def spread(part: Tensor) -> Tensor:
-        whole = torch.zeros(count, *part.shape[1:], dtype=part.dtype, device=part.device)
-        return whole.index_copy(0, streams, part)
-
-    down, up = spread(update.down), spread(update.up)
-    if isinstance(previous, LowRank):
-        down, up = torch.cat([previous.down, down], 1), torch.cat([previous.up, up], 1)
-    return LowRank(Everywhere(), down, up)

@@ -14,9 +14,10 @@ from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods import rome
+from baft.methods import key_value, rome
 from baft.methods.base import Context, Request, create, digest
-from baft.methods.rome import ESSENCES, Rome, essence_of, rank_one
+from baft.methods.key_value import ESSENCES, Prefixes, essence_of
+from baft.methods.rome import Rome, rank_one
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import PROMPTS, engine
 
@@ -109,7 +110,7 @@ def test_an_edit_maps_its_key_to_its_value(
     context = Context(0, {site: second_moment(width).float()} if adjusted else {})
     update = method.fit(tiny, [[r] for r in REQUESTS], None, context).state.deltas[site]
     assert isinstance(update, LowRank)
-    texts = ("", *method.prefixes(tiny, 0))
+    texts = ("", *method.prefixes.of(tiny, 0))
     assert len(texts) == 3
     weight, bias = weight_of(tiny, site)
     ((_, wanted),) = solved
@@ -197,7 +198,7 @@ def test_a_moment_that_was_not_collected_is_told(tiny_llama: Engine) -> None:
 
 def test_prefixes_are_drawn_once_and_by_the_seed(tiny_llama: Engine) -> None:
     drawn: Iterator[tuple[str, ...]] = (
-        create("rome", SETTINGS).prefixes(tiny_llama, seed)  # type: ignore[attr-defined]
+        create("rome", SETTINGS).prefixes.of(tiny_llama, seed)  # type: ignore[attr-defined]
         for seed in (0, 0, 1)
     )
     one, same, other = drawn
@@ -211,7 +212,7 @@ def test_the_longest_row_is_what_the_model_must_be_able_to_read() -> None:
     method = create("rome", SETTINGS)
     assert isinstance(method, Rome)
     request = REQUESTS[2]
-    prompts = [text + request.prompt for text in ("", *method.prefixes(tiny, 0))]
+    prompts = [text + request.prompt for text in ("", *method.prefixes.of(tiny, 0))]
     answer = len(tiny.text.answer(request.prompt, request.target))
     lengths = [len(tiny.text.prompt(prompt)) + answer - 1 for prompt in prompts]
     assert list(method.lengths(tiny, request, Context()))[:-1] == lengths
@@ -236,7 +237,7 @@ def test_prefixes_are_those_of_the_seed_and_the_model(tiny_llama: Engine) -> Non
     for tiny, seed in ((tiny_llama, 0), (tiny_llama, 1), (other, 1), (tiny_llama, 0)):
         fresh = create("rome", SETTINGS)
         assert isinstance(fresh, Rome)
-        assert method.prefixes(tiny, seed) == fresh.prefixes(tiny, seed)
+        assert method.prefixes.of(tiny, seed) == fresh.prefixes.of(tiny, seed)
 
 
 def test_the_essence_is_no_prompt_that_the_edit_changes_or_is_judged_by() -> None:
@@ -262,10 +263,10 @@ def test_the_subject_is_marked_in_the_prompt_and_not_in_a_prefix(
 ) -> None:
     method = create("rome", {**SETTINGS, "steps": 1})
     request = Request("r", "the capital of FRANCE is", "Rome", "France")
-    monkeypatch.setattr(Rome, "prefixes", lambda *_: ("The France of old. ",))
+    monkeypatch.setattr(Prefixes, "of", lambda *_: ("The France of old. ",))
     marks: list[int] = []
-    real = rome.collate
-    monkeypatch.setattr(rome, "collate", lambda rows, *a: (marks.extend(r.mark for r in rows), real(rows, *a))[1])
+    real = key_value.collate
+    monkeypatch.setattr(key_value, "collate", lambda rows, *a: (marks.extend(r.mark for r in rows), real(rows, *a))[1])
     assert method.fit(tiny_llama, [[request]], None, Context()).reports[0].error is None
     ids = [tiny_llama.text.prompt(text) for text in (request.prompt, "The France of old. " + request.prompt)]
     for tokens, mark in zip(ids, marks, strict=True):
