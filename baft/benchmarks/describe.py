@@ -88,7 +88,7 @@ def description_text(benchmark: Benchmark, tokenizer: Path | None = None) -> str
     )
     rows = [["" if value is None or value != value else value for value in row] for row in table.to_numpy(object)]
     body = tabulate(rows, heads, floatfmt=".1f")
-    below = [f"{item.id} cannot be used: {item.reason}" for item in benchmark.rejected]
+    below = [*benchmark.notes, *(f"{item.id} cannot be used: {item.reason}" for item in benchmark.rejected)]
     return "\n".join([head, "", body, *([""] if below else []), *below])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from baft.benchmarks.records import Kind, Probe, Record
-from baft.benchmarks.values import aliases, text, unique
+from baft.benchmarks.values import aliases, is_missing, kind_of, text, unique
 
 Row = Mapping[str, Any]
 
@@ -82,52 +82,31 @@ def begin(subject: Any, prompt: Any, target: Any, *, more: Any = (), truth: Any 
     """
     question = text(prompt)
     if not question:
-        raise Unusable("has no prompt" if prompt is None or prompt == "" else "its prompt is not text")
+        raise Unusable(_not_text("prompt", prompt))
     accepted = unique((*aliases(target), *aliases(list(more) if isinstance(more, tuple) else more)))
     if not aliases(target):
-        raise Unusable("has no target")
+        raise Unusable(_not_text("target", target))
     before = tuple(answer for answer in aliases(truth) if answer not in accepted)
-    draft = Draft(subject=text(subject), prompt=question, target=accepted[0], truth=before)
+    draft = Draft(subject=text(subject), prompt=question, target=aliases(target)[0], truth=before)
     draft.add("reliability", "", question, list(accepted), contrast=before)
     return draft
 
 
-def rephrase(draft: Draft, prompts: Any) -> None:
-    """Add a ``generality`` probe for each of ``prompts`` (text or a list of it), with the edit's own answers."""
-    edit = draft.probes[0]
-    for prompt in aliases(prompts):
-        draft.add("generality", "", prompt, list(edit.answers), contrast=edit.contrast)
+def _not_text(name: str, value: Any) -> str:
+    """Why ``value`` is no ``name``."""
+    if _empty(value):
+        return f"has no {name}"
+    if isinstance(value, bool):
+        return f"its {name} is {str(value).lower()}, which is no text; put it in quotes"
+    return f"has no {name}: it is {kind_of(value)}"
 
 
-def group_probes(draft: Draft, kind: Kind, groups: Any) -> None:
-    """Add the probes of KnowEdit's form: ``{group: [{"prompt": …, "ground_truth": …}, …], …}``."""
-    if groups is None or groups == [] or groups == "":
-        return
-    if not isinstance(groups, dict):
-        draft.remarks.append(f"{kind} is not an object of groups and is left out")
-        return
-    for group, probes in groups.items():
-        listed = [probes] if isinstance(probes, dict) else probes
-        if listed is None:
-            continue
-        if not isinstance(listed, list):
-            draft.remarks.append(f"{kind} {group} is not a list of probes and is left out")
-            continue
-        for probe in listed:
-            if isinstance(probe, dict):
-                draft.add(kind, text(group), probe.get("prompt"), probe.get("ground_truth"))
-            else:
-                draft.remarks.append(f"a probe of {kind} {group} is not an object and is left out")
-
-
-def mend_portability(draft: Draft, value: Any) -> None:
-    """Add the probe of the form ``{"Recalled Relation", "New Question", "New Answer"}``, if ``value`` is one."""
-    if value is None:
-        return
-    if isinstance(value, dict):
-        draft.add("portability", "Reasoning", value.get("New Question"), value.get("New Answer"))
-    else:
-        draft.remarks.append("portability is not an object and is left out")
+def _empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, Mapping):
+        return all(map(_empty, value.values()))
+    return all(map(_empty, value)) if isinstance(value, list) else is_missing(value)
 
 
 def every_row(parse: Callable[[Row], Draft]) -> Callable[[Sequence[Entry]], Callable[[Entry], Draft | None]]:

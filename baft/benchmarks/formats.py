@@ -9,13 +9,13 @@ from baft.benchmarks.counterfact import FLAT, ROME
 from baft.benchmarks.drafts import Format, Row
 from baft.benchmarks.knowedit import WIKI, ZSRE
 from baft.benchmarks.mend import MEND
-from baft.benchmarks.plain import PLAIN
+from baft.benchmarks.plain import PLAIN, QUESTIONS
 from baft.benchmarks.sanitation import SANITATION
 from baft.benchmarks.wikibio import WIKIBIO
 from baft.errors import UserError
 
 # The more particular form first: an object may have the keys of several.
-FORMATS: tuple[Format, ...] = (ROME, MEND, CONVSENT, WIKIBIO, SANITATION, FLAT, ZSRE, WIKI, PLAIN)
+FORMATS: tuple[Format, ...] = (ROME, MEND, CONVSENT, WIKIBIO, SANITATION, FLAT, ZSRE, WIKI, PLAIN, QUESTIONS)
 
 
 def recognise(rows: Sequence[Row]) -> Format | None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, every_row, group_probes, rephrase
+from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, every_row
+from baft.benchmarks.names import PROBES, TRUTHS, probe_field
+from baft.benchmarks.probes import add_probes, truth_of
 from baft.benchmarks.values import aliases
-
-REPHRASINGS = ("rephrase", "rephrase_prompt", "rephrase_prompts")
 
 
 def parse(row: Row) -> Draft:
     """One record: rephrasings become ``generality``; the groups of the other probes keep their names."""
-    draft = begin(row.get("subject"), row.get("prompt"), row.get("target_new"), truth=row.get("ground_truth"))
-    rephrase(draft, [row.get(key) for key in REPHRASINGS])
-    group_probes(draft, "portability", row.get("portability"))
-    group_probes(draft, "locality", row.get("locality"))
+    draft = begin(row.get("subject"), row.get("prompt"), row.get("target_new"), truth=truth_of(row, TRUTHS))
+    add_probes(draft, row)
     return draft
 
 
@@ -35,7 +33,12 @@ def is_wiki(row: Row) -> bool:
 
 def wiki_revision(entries: Sequence[Entry]) -> str:
     """``new`` with rephrasings, ``old`` without any."""
-    return "new" if any(aliases([entry.row.get(key) for key in REPHRASINGS]) for entry in entries) else "old"
+    return "new" if any(_has_rephrasing(entry.row) for entry in entries) else "old"
+
+
+def _has_rephrasing(row: Row) -> bool:
+    fields = [key for key in row if (found := probe_field(key)) and PROBES[found[0]].kind == "generality"]
+    return bool(aliases([row[key] for key in fields]))
 
 
 def zsre_revision(entries: Sequence[Entry]) -> str:

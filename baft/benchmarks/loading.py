@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from baft.benchmarks.drafts import Draft, Entry, Format, Unusable
 from baft.benchmarks.formats import FORMATS, format_named, recognise
 from baft.benchmarks.known_files import known_file
+from baft.benchmarks.names import IGNORED, NAMES, canonical, suggestion
 from baft.benchmarks.records import Benchmark, Record, Rejected, Remark
 from baft.benchmarks.source import Source, read_source
+from baft.benchmarks.tracking import Tracked
 from baft.benchmarks.values import repaired, text
 from baft.errors import UserError
 
@@ -48,17 +51,19 @@ def load(
             f"{path}: has SHA-256 {source.sha256}, not {sha256.lower()}; get the right file, or pin this one."
         )
     items, repairs = _repaired(path, source)
-    entries = [Entry(position, item) for position, item in enumerate(items) if isinstance(item, dict)]
+    rows = [Tracked(item) if isinstance(item, dict) else None for item in items]
+    renamed = _rename(rows)
+    entries = [Entry(position, row) for position, row in enumerate(rows) if row is not None]
     found = chosen or recognise([entry.row for entry in entries])
     if found is None:
-        raise UserError(
-            f"{path}: has none of the known forms ({', '.join(known.name for known in FORMATS)}); for your own file "
-            "give the columns prompt and target."
-        )
-    records, rejected, remarks = _read(items, entries, repairs, found, limit)
+        raise UserError(_unknown_form(path, entries))
+    contents = [_Content(*one) for one in zip(items, rows, source.lines, repairs, strict=True)]
+    records, rejected, remarks, read = _read(contents, entries, found, limit)
     if not records:
         # Of Sanitation's rows those that keep their answer are no edits, and nothing is wrong with them.
-        why = f"record {rejected[0].id} {rejected[0].reason}" if rejected else "none of its rows asks for an edit"
+        why = "none of its rows asks for an edit"
+        if rejected:
+            why = f"record {rejected[0].id} in line {rejected[0].line} {rejected[0].reason}"
         raise UserError(f"{path}: no record can be used as {found.name}; {why}.")
     known = known_file(source.sha256)
     return Benchmark(
@@ -70,46 +75,112 @@ def load(
         records=tuple(records),
         rejected=tuple(rejected),
         remarks=tuple(remarks),
+        notes=(*renamed, *_unread(read)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """An item of the file: as it is, as a row that knows what was read (None if it is no object), its line, its repairs."""
+
+    item: Any
+    row: Tracked | None
+    line: int
+    repairs: int
+
+
+def _rename(rows: Sequence[Tracked | None]) -> list[str]:
+    """Gives fields their known names ("Target New": ``target_new``), and says which."""
+    names: dict[str, str] = {}
+    for row in rows:
+        for key in list(row or ()):
+            name = canonical(key)
+            if row is not None and key not in NAMES and name in NAMES and name not in row:
+                row[name] = row.pop(key)
+                names[key] = name
+    return [f"the field {key!r} is read as {name!r}" for key, name in names.items()]
+
+
+def _unknown_form(path: Path, entries: Sequence[Entry]) -> str:
+    keys = sorted({key for entry in entries[:20] for key in entry.row})[:12]
+    meant = {key: name for key in keys if (name := suggestion(key)) in ("prompt", "target")}
+    has = f"its records have {', '.join(map(repr, keys))}" if keys else "its records are no objects"
+    guess = "; rename " + " and ".join(f"{key!r} to {name!r}" for key, name in meant.items()) if meant else ""
+    return (
+        f"{path}: has none of the known forms ({', '.join(known.name for known in FORMATS)}): {has}; for your own file "
+        f"give the columns prompt and target{guess}."
+    )
+
+
+def _unread(contents: Sequence[_Content]) -> Iterator[str]:
+    """A sentence a field that something stands in and that nothing read."""
+    found: dict[str, list[int]] = {}
+    for content in contents:
+        for key in dict.fromkeys(content.row.unread() if content.row is not None else ()):
+            if key not in ID_KEYS:
+                found.setdefault(key, []).append(content.line)
+    for key, lines in found.items():
+        name = key.rpartition(".")[2]
+        where = f"{len(lines)} {'record' if len(lines) == 1 else 'records'}, first in line {lines[0]}"
+        meant = "" if name in IGNORED else suggestion(name)
+        why = f": {IGNORED[name]}" if name in IGNORED else f"; did you mean {meant!r}?" if meant else ""
+        yield f"the field {key!r} is not read ({where}){why}"
 
 
 def _repaired(path: Path, source: Source) -> tuple[list[Any], list[int]]:
     """The items without lone surrogates, and how many each had."""
     items, counts = [], []
-    for position, item in enumerate(source.items):
+    for item, line in zip(source.items, source.lines, strict=True):
         try:
             mended, count = repaired(item)
         except RecursionError as error:
-            raise UserError(f"{path}: record {position} (from 0) is nested too deep to read; mend it.") from error
+            raise UserError(f"{path}: the record in line {line} is nested too deep to read; mend it.") from error
         items.append(mended)
         counts.append(count)
     return items, counts
 
 
 def _read(
-    items: list[Any], entries: list[Entry], repairs: list[int], found: Format, limit: int | None
-) -> tuple[list[Record], list[Rejected], list[Remark]]:
+    contents: Sequence[_Content], entries: Sequence[Entry], found: Format, limit: int | None
+) -> tuple[list[Record], list[Rejected], list[Remark], list[_Content]]:
+    """Records, those that cannot be used, remarks, and the items that became records."""
     parse = found.parser(entries)
     records: list[Record] = []
     rejected: list[Rejected] = []
     remarks: list[Remark] = []
+    used: list[_Content] = []
     ids: set[str] = set()
-    for position, item in enumerate(items):
+    prompts: dict[str, tuple[Record, int]] = {}
+    for position, content in enumerate(contents):
         if limit is not None and len(records) == limit:
             break
-        id, note = _unused(_own_id(item, position), ids)
+        id, note = _unused(_own_id(content.item, position), ids)
         draft: Draft | None = None
         try:
-            if not isinstance(item, dict):
+            if content.row is None:
                 raise Unusable("is not an object")
-            draft = parse(Entry(position, item))
+            draft = parse(Entry(position, content.row))
         except Unusable as reason:
-            rejected.append(Rejected(id, str(reason)))
+            rejected.append(Rejected(id, str(reason), content.line))
         if draft is not None:
-            records.append(draft.finished(id))
-            remarks += [Remark(id, remark) for remark in (*note, *_repair_note(repairs[position]), *draft.remarks)]
+            record = draft.finished(id)
+            notes = (*note, *_repair_note(content.repairs), *draft.remarks, *_rival_note(record, prompts))
+            remarks += [Remark(id, remark, content.line) for remark in notes]
+            records.append(record)
+            used.append(content)
+            prompts.setdefault(record.prompt, (record, content.line))
         ids.add(id)
-    return records, rejected, remarks
+    return records, rejected, remarks, used
+
+
+def _rival_note(record: Record, prompts: Mapping[str, tuple[Record, int]]) -> Iterator[str]:
+    if record.prompt in prompts:
+        other, line = prompts[record.prompt]
+        if other.target != record.target:
+            yield (
+                f"has the prompt of record {other.id} in line {line}, but another target: where one is edited after the "
+                "other, the first is overwritten on purpose and left out of forgetting"
+            )
 
 
 def _own_id(item: Any, position: int) -> str:

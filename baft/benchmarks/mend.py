@@ -12,7 +12,8 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, mend_portability, rephrase, sole_revision
+from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, sole_revision
+from baft.benchmarks.probes import add_probes
 from baft.benchmarks.values import text
 
 UNRELATED = "Unrelated"
@@ -27,8 +28,7 @@ def parser(entries: Sequence[Entry]) -> Callable[[Entry], Draft]:
     def parse(entry: Entry) -> Draft:
         row = entry.row
         draft = begin(row.get("subject"), row.get("src"), row.get("alt"), truth=row.get("answers"))
-        rephrase(draft, row.get("rephrase"))
-        mend_portability(draft, row.get("portability"))
+        add_probes(draft, row, without=("loc",))
         if other := _from(training, entry.position):
             draft.irrelevant = (text(other.row.get("loc")),)
         if other := _from(judging, entry.position):

@@ -1,9 +1,13 @@
-"""A user's own file, JSONL or CSV: columns ``prompt`` and ``target``, and optionally more.
+"""A user's own file, JSON, JSON Lines or CSV: fields ``prompt`` and ``target``, and optionally more.
 
 ``subject``, ``id``, ``aliases`` (further accepted targets), ``truth``, ``rephrase``, ``irrelevant``; ``locality`` with
-``locality_answer`` and ``portability`` with ``portability_answer``. Each may be numbered to give several:
-``rephrase_2``, ``locality_2`` with ``locality_answer_2`` … In JSONL a value may be a list, and ``locality`` and
-``portability`` may have KnowEdit's form, groups of ``{"prompt", "ground_truth"}``.
+``locality_answer`` and ``portability`` with ``portability_answer``; and every other name of
+:mod:`baft.benchmarks.names`. Each may be numbered to give several: ``rephrase_2``, ``locality_2`` with
+``locality_answer_2`` … In JSON a value may be a list, and probes may be objects (:mod:`baft.benchmarks.probes`). QAEdit's
+file has this form.
+
+Question and answer are read like prompt and target. WikiBigEdit (``update``, ``ans``), UnKE and HalluEditBench (``question``
+with ``answer`` or ``object``) have that form.
 """
 
 from __future__ import annotations
@@ -11,21 +15,23 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from baft.benchmarks.drafts import Draft, Format, Row, begin, every_row, group_probes, rephrase, sole_revision
-from baft.benchmarks.records import Kind
+from baft.benchmarks.drafts import Draft, Format, Row, begin, every_row, sole_revision
+from baft.benchmarks.names import TRUTHS
+from baft.benchmarks.probes import add_probes, truth_of
 from baft.benchmarks.values import aliases
+
+_QUESTIONS = ("question", "update", "prompt")
+_ANSWERS = ("answer", "ans", "object", "target")
 
 
 def parse(row: Row) -> Draft:
     """One record of such a file."""
-    draft = begin(
-        row.get("subject"), row.get("prompt"), row.get("target"), more=_column(row, "aliases"), truth=row.get("truth")
-    )
-    draft.irrelevant = aliases(_column(row, "irrelevant"))
-    rephrase(draft, _column(row, "rephrase"))
-    _probes(draft, "portability", row)
-    _probes(draft, "locality", row)
-    return draft
+    return _record(row, "prompt", "target")
+
+
+def parse_question(row: Row) -> Draft:
+    """One record with a question and its answer after the edit."""
+    return _record(row, _first(row, _QUESTIONS), _first(row, _ANSWERS))
 
 
 def is_plain(row: Row) -> bool:
@@ -33,22 +39,32 @@ def is_plain(row: Row) -> bool:
     return {"prompt", "target"} <= row.keys()
 
 
+def is_question(row: Row) -> bool:
+    """A row with a question and an answer, under one of the names of public files."""
+    return bool(_first(row, _QUESTIONS) and _first(row, _ANSWERS))
+
+
+def _record(row: Row, prompt: str, target: str) -> Draft:
+    draft = begin(
+        row.get("subject"),
+        row.get(prompt),
+        row.get(target),
+        more=_column(row, "aliases"),
+        truth=truth_of(row, TRUTHS),
+    )
+    draft.irrelevant = aliases(_column(row, "irrelevant"))
+    add_probes(draft, row)
+    return draft
+
+
+def _first(row: Row, names: tuple[str, ...]) -> str:
+    return next((name for name in names if name in row), "")
+
+
 def _column(row: Row, name: str) -> list[Any]:
     """Values of ``name``, ``name_1``, ``name_2`` … in the order of the row."""
-    return [value for key, value in row.items() if re.fullmatch(rf"{name}(_\d+)?", str(key))]
-
-
-def _probes(draft: Draft, kind: Kind, row: Row) -> None:
-    for key, value in row.items():
-        numbered = re.fullmatch(rf"{kind}(_\d+)?", str(key))
-        if not numbered or value is None or value == "":
-            continue
-        if isinstance(value, dict):
-            group_probes(draft, kind, value)
-        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            group_probes(draft, kind, {"": value})
-        else:
-            draft.add(kind, "", value, row.get(f"{kind}_answer{numbered[1] or ''}"))
+    return [row[key] for key in row if re.fullmatch(rf"{name}(_?\d+)?", str(key))]
 
 
 PLAIN = Format("plain", is_plain, every_row(parse), sole_revision)
+QUESTIONS = Format("questions", is_question, every_row(parse_question), sole_revision)

@@ -15,7 +15,7 @@ from baft.benchmarks.store import write_benchmark
 from baft.config import BenchmarkConfig
 from baft.files import replacing
 
-# Records that cannot be used which are named on the terminal.
+# Records that cannot be used, and notes on the file, that the terminal shows.
 _SAID = 5
 
 
@@ -36,8 +36,11 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
         f"{len(benchmark.records)} records, {len(benchmark.rejected)} that cannot be used"
     )
     for rejected in benchmark.rejected[:_SAID]:
-        print(f"{name}: record {rejected.id} cannot be used: {rejected.reason}")
-    if benchmark.rejected or benchmark.remarks:
+        place = f" (line {rejected.line})" if rejected.line else ""
+        print(f"{name}: record {rejected.id}{place} cannot be used: {rejected.reason}")
+    for note in benchmark.notes[:_SAID]:
+        print(f"{name}: {note}")
+    if benchmark.rejected or benchmark.remarks or benchmark.notes:
         print(f"{name}: all of that, and {len(benchmark.remarks)} remarks, in {report_path(out)}")
 
 
@@ -47,12 +50,16 @@ def report_path(out: Path) -> Path:
 
 
 def load_report(benchmark: Benchmark) -> str:
-    """As CSV, what is to be known about the records, columns ``id``, ``used`` and ``note``; only the heading if nothing."""
+    """As CSV, what is to be known about the records, columns ``id``, ``line``, ``used`` and ``note``.
+
+    A note about the whole file has an empty ``id``. There is only the heading if there is nothing to know.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["id", "used", "note"])
-    rows.writerows([item.id, "no", item.reason] for item in benchmark.rejected)
-    rows.writerows([item.id, "yes", item.text] for item in benchmark.remarks)
+    rows.writerow(["id", "line", "used", "note"])
+    rows.writerows(["", "", "", note] for note in benchmark.notes)
+    rows.writerows([item.id, item.line or "", "no", item.reason] for item in benchmark.rejected)
+    rows.writerows([item.id, item.line or "", "yes", item.text] for item in benchmark.remarks)
     return text.getvalue()
 
 

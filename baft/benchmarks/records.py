@@ -47,23 +47,34 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that cannot be used, and why: reported, counted, never silently dropped."""
+    """A record that cannot be used, and why: reported, counted, never silently dropped.
+
+    ``line`` is the file's line that the record begins at, from 1; 0 if it is in no file.
+    """
 
     id: str
     reason: str
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something to know about a record that is used: a probe left out, an id changed, characters replaced."""
+    """Something to know about a record that is used: a probe left out, an id changed, characters replaced.
+
+    ``line`` is as in :class:`Rejected`.
+    """
 
     id: str
     text: str
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Records with what is needed to trace them: format and revision as recognised, SHA-256 of the source file."""
+    """Records with what is needed to trace them: format and revision as recognised, SHA-256 of the source file.
+
+    ``notes`` are about the file as a whole, such as a field that nothing reads.
+    """
 
     name: str
     format: str
@@ -73,3 +84,4 @@ class Benchmark:
     records: tuple[Record, ...]
     rejected: tuple[Rejected, ...] = field(default=())
     remarks: tuple[Remark, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, sole_revision
+from baft.benchmarks.probes import add_probes
 from baft.benchmarks.values import aliases
 
 # Questions to be left alone that each edit is probed with.
@@ -26,6 +27,7 @@ def parser(entries: Sequence[Entry]) -> Callable[[Entry], Draft | None]:
         if is_retained(row):
             return None
         draft = begin(row.get("subject"), row.get("question"), row.get("target_new"), truth=row.get("ground_truth"))
+        add_probes(draft, row)
         for step in range(min(RETAINED, len(retained))):
             other = retained[(places[entry.position] * RETAINED + step) % len(retained)]
             draft.add("locality", "Retained", other.get("question"), other.get("ground_truth"))

@@ -57,6 +57,7 @@ def write_benchmark(benchmark: Benchmark, path: Path) -> None:
         "sha256": benchmark.sha256,
         "rejected": [asdict(rejected) for rejected in benchmark.rejected],
         "remarks": [asdict(remark) for remark in benchmark.remarks],
+        "notes": list(benchmark.notes),
     }
     schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(facts, ensure_ascii=False).encode("utf-8")})
     table = pa.Table.from_pylist([asdict(record) for record in benchmark.records], schema=schema)
@@ -91,6 +92,7 @@ def read_benchmark(path: Path) -> Benchmark:
         records=tuple(_record(row) for row in table.to_pylist()),
         rejected=tuple(Rejected(**rejected) for rejected in facts["rejected"]),
         remarks=tuple(Remark(**remark) for remark in facts["remarks"]),
+        notes=tuple(facts.get("notes", ())),
     )
 
 

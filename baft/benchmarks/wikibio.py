@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from baft.benchmarks.drafts import Draft, Format, Row, begin, every_row, group_probes, sole_revision
+from baft.benchmarks.drafts import Draft, Format, Row, begin, every_row, sole_revision
+from baft.benchmarks.probes import add_probes
 
 
 def parse(row: Row) -> Draft:
     """One record: the passage is the prompt, the sentence the target, the person the subject; it has locality only."""
     draft = begin(row.get("concept"), row.get("text"), row.get("labels"))
-    group_probes(draft, "portability", row.get("portability"))
-    group_probes(draft, "locality", row.get("locality"))
+    add_probes(draft, row)
     return draft
 
 

@@ -55,6 +55,7 @@ def loading_tables(benchmarks: Sequence[Benchmark]) -> list[Table]:
         "No subject: records whose subject is not in their prompt. Methods that edit at the subject's tokens fail on "
         "them, which counts as no success."
     ]
+    notes += [f"{one.name}: {note}." for one in benchmarks for note in one.notes]
     tables = [Table("Benchmarks as read", [*heads, "No subject"], [("", rows)], notes)]
     if any(one.rejected for one in benchmarks):
         blocks = [(one.name, _unusable(one)) for one in benchmarks if one.rejected]

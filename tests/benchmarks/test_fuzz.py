@@ -37,6 +37,7 @@ KEYS = {
     "counterfact-rome": ["requested_rewrite", "paraphrase_prompts", "neighborhood_prompts", "generation_prompts"],
     "zsre-mend": ["subject", "src", "alt", "answers", "rephrase", "loc", "loc_ans"],
     "plain": ["prompt", "target", "subject", "rephrase_2", "locality", "locality_answer", "irrelevant"],
+    "questions": ["question", "answer", "para_question", "sub_question", "sub_answer", "loc", "loc_ans", "strange"],
 }
 REWRITES = st.fixed_dictionaries(
     {"prompt": TEXT, "subject": TEXT, "target_new": st.one_of(VALUES, st.fixed_dictionaries({"str": ANSWERS}))}
@@ -146,7 +147,8 @@ def test_csv_and_json_agree_on_any_text(tmp_path, pairs):
     from_csv, from_json = loaded_or_told(tmp_path / "fuzz.csv"), loaded_or_told(tmp_path / "fuzz.json")
     assert (from_csv is None) == (from_json is None)
     if from_csv is not None and from_json is not None:
-        assert (from_csv.records, from_csv.rejected) == (from_json.records, from_json.rejected)
+        assert from_csv.records == from_json.records
+        assert [(one.id, one.reason) for one in from_csv.rejected] == [(o.id, o.reason) for o in from_json.rejected]
 
 
 @pytest.mark.parametrize("prompt", ["x" * 100_000, "שלום " * 20_000, "👩‍🚀" * 5_000])

@@ -1,5 +1,8 @@
+import bz2
+import gzip
 import hashlib
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -103,7 +106,10 @@ def test_a_format_can_be_forced(written):
         ("", "f.json", "JSON"),
         ("[]", "f.json", "no records"),
         ("3", "f.json", "list of records"),
-        ('{"prompt": "p", "target": "t"}', "f.json", "list of records"),
+        ('"text"', "f.json", "list of records"),
+        ('[{"prompt": "p", "prompt": "q", "target": "t"}]', "f.json", "'prompt' twice.*line 1"),
+        ('[{"promt": "p", "target": "t"}]', "f.json", "rename 'promt' to 'prompt'"),
+        ("prompt;target\na;b;c\n", "f.csv", "line 2.*semicolons"),
         ('[{"a": 1}]', "f.json", "known forms"),
         ('[{"prompt": "p", "target": ""}]', "f.json", "has no target"),
         ("[" * 100_000, "f.json", "JSON|nested"),
@@ -177,3 +183,103 @@ def test_real_files(file):
     benchmark = load(DATA / file, "real")
     assert (benchmark.format, benchmark.revision, len(benchmark.records)) == REAL[file]
     assert benchmark.rejected == ()
+
+
+TWO = [row(id="a"), row(id="b", prompt="The capital of Spain is", subject="Spain")]
+
+
+@pytest.mark.parametrize("name", ["f.json", "f.jsonl", "f.txt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(TWO),
+        json.dumps(TWO, indent=2),
+        "\n".join(map(json.dumps, TWO)),
+        "\r\n".join(map(json.dumps, TWO)) + "\r\n",
+        "\r".join(map(json.dumps, TWO)),
+        "\n".join(json.dumps(one, indent=2) for one in TWO),
+        json.dumps({key: [one[key] for one in TWO] for key in TWO[0]}),
+        json.dumps({key: {str(n): one[key] for n, one in enumerate(TWO)} for key in TWO[0]}),
+        json.dumps({"train": TWO[:1], "test": TWO[1:]}),
+    ],
+    ids=["array", "pretty", "lines", "crlf", "cr", "several", "columns", "pandas", "splits"],
+)
+def test_json_in_any_layout_is_the_same(written, text, name):
+    assert load(written(text, name), "x").records == load(written(TWO, "plain.json"), "x").records
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["f.csv", "f.tsv", "f.txt"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_csv_with_any_delimiter_is_the_same(written, delimiter, name, newline):
+    lines = [TWO[0].keys(), *(one.values() for one in TWO)]
+    text = newline.join(delimiter.join(map(str, line)) for line in lines) + newline
+    assert load(written(text, name), "x").records == load(written(TWO, "plain.json"), "x").records
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("name", ["f.json", "f.csv.gz"])
+def test_encodings_and_compression_are_undone(tmp_path, encoding, pack, name):
+    text = json.dumps(TWO) if name == "f.json" else "id,subject,prompt,target\nü,France,The capital of France is,Rome\n"
+    path = tmp_path / name
+    path.write_bytes(pack(text.encode(encoding)))
+    assert load(path, "x").records[0].prompt == "The capital of France is"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (gzip.compress(b"[]")[:-6], "compressed and broken"),
+        (b"PK\x03\x04", "zip"),
+        (b"PAR1", "parquet"),
+        (b"a\n\xff", "line 2"),
+    ],
+)  # fmt: skip
+def test_files_of_other_kinds_are_told(tmp_path, content, told):
+    (tmp_path / "f.json").write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        load(tmp_path / "f.json", "x")
+
+
+def test_numbers_keep_the_text_that_the_file_has(written):
+    literals = ["5", "5.0", "1.50", "1e3", "-0", "0.1", "12345678901234567890", "1997"]
+    text = "\n".join(f'{{"prompt": "p {n}", "target": {literal}}}' for n, literal in enumerate(literals))
+    assert [record.target for record in load(written(text, "f.jsonl"), "x").records] == literals
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("true", "true, which is no text"),
+        ("NaN", "has no target"),
+        ("null", "has no target"),
+        ('{"a": "b"}', "it is an object"),
+    ],
+)
+def test_what_is_no_text_is_told_by_its_line(written, target, reason):
+    benchmark = load(written(f'{json.dumps(row())}\n{{"prompt": "p", "target": {target}}}', "f.jsonl"), "x")
+    (rejected,) = benchmark.rejected
+    assert reason in rejected.reason and rejected.line == 2
+
+
+def test_a_field_that_nothing_reads_is_listed_with_what_it_might_have_been(written):
+    rows = [row(), row(rephrse="x", colour="red"), row(rephrse="y", deep={"a": 1}, empty="")]
+    notes = load(written("\n".join(map(json.dumps, rows)), "f.jsonl"), "x").notes
+    assert notes[0] == "the field 'rephrse' is not read (2 records, first in line 2); did you mean 'rephrase'?"
+    assert notes[1:] == (
+        "the field 'colour' is not read (1 record, first in line 2)",
+        "the field 'deep' is not read (1 record, first in line 3)",
+    )
+
+
+def test_a_known_field_in_another_spelling_is_read(written):
+    benchmark = load(written("Prompt,Target,Paraphrase\np,t,q\n", "f.csv"), "x")
+    assert [probe.prompt for probe in benchmark.records[0].probes] == ["p", "q"]
+    assert "the field 'Prompt' is read as 'prompt'" in benchmark.notes
+
+
+def test_one_prompt_with_two_targets_is_told(written):
+    rows = [row(id="a"), row(id="b", target="Bern"), row(id="c")]
+    (remark,) = load(written(rows), "x").remarks
+    assert remark.id == "b" and "record a" in remark.text and "another target" in remark.text

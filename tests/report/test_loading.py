@@ -30,6 +30,7 @@ def test_the_load_report_names_each_record_and_the_reason(prepared: Path, capsys
     unusable = report.query("used == 'no'")
     assert unusable["id"].to_list()[0] == "b|ad"
     assert unusable["note"].to_list() == ["has no target", "has no prompt"]
+    assert unusable["line"].to_list() == ["2", "4"]
     (remark,) = report.query("used == 'yes'")["note"]
     assert "locality" in remark and "no answer" in remark
 
@@ -41,7 +42,7 @@ def test_the_terminal_says_the_format_and_what_cannot_be_used(tmp_path: Path, ca
     said = capsys.readouterr().out
     assert "format plain" in said
     assert "2 records, 2 that cannot be used" in said
-    assert "record b|ad cannot be used: has no target" in said
+    assert "record b|ad (line 2) cannot be used: has no target" in said
 
 
 def test_the_table_counts_and_names_them(prepared: Path, tmp_path: Path) -> None:
@@ -57,5 +58,5 @@ def test_the_table_counts_and_names_them(prepared: Path, tmp_path: Path) -> None
 def test_nothing_to_report_has_no_second_table(tmp_path: Path) -> None:
     out = tmp_path / "b.parquet"
     prepare_benchmark(BenchmarkConfig(name="mini_zsre", limit=2), "b", out)
-    assert report_path(out).read_text() == "id,used,note\n"
+    assert report_path(out).read_text() == "id,line,used,note\n"
     assert "cannot be used" not in tabulate_loading([out], tmp_path / "loading")[1].read_text()
