@@ -10,15 +10,15 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from baft.config import ModelConfig
-from baft.config.methods import method_settings
+from baft.config import ModelConfig, known_by_config, method_settings, said_of_section, section_of
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.preambles import Query
 from baft.engine.saved import load_state, read_about, save_state
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from baft.models.identity import identity_of
 from baft.words import find_words
 
@@ -74,13 +74,14 @@ def edit(
     method: str = "baft",
     *,
     settings: Mapping[str, Any] | None = None,
-    model_label: str | None = None,
     seed: int = 0,
 ) -> EditedModel:
     """Makes all ``requests`` (mappings with prompt, target, subject) in one batch of one stream.
 
-    ``settings`` differ from those of config/methods; ``model_label`` picks a model's own settings there. The model is
-    frozen and its weights stay as they are. Raises UserError if a request is incomplete or the method cannot make the edit.
+    ``method`` is the name of one or the path of a file that holds one. ``settings`` differ from its own: its defaults, or
+    those of config/methods for a model of this architecture and shape, whose name is the ``section`` in the edit's ``about``
+    (None: defaults). The model is frozen and its weights stay as they are. Raises UserError if a request is incomplete or
+    the method cannot make the edit.
     """
     engine = Engine.of(model, tokenizer)
     wanted = [_request(i, r) for i, r in enumerate(requests)]
@@ -88,7 +89,8 @@ def edit(
         raise UserError("There is no request: give at least one, with prompt and target.")
     for request in wanted:
         _check_subject(request.prompt, request.subject)
-    chosen = method_settings(method, model_label, settings)
+    section = section_of(method, known_by_config(lambda key: getattr(model.config, key, None)))
+    chosen = method_settings(method, section, settings or {})
     editor, context = create(method, chosen), Context(seed)
     editor.check(engine, context)
     try:
@@ -98,7 +100,8 @@ def edit(
     (report,) = outcome.reports
     if (error := next(iter(report.failed.values()), report.error)) is not None:
         raise UserError(f"The edit failed: {error}.")
-    return EditedModel(engine, outcome.state, {"method": method, "settings": chosen, "seed": seed})
+    about = {"method": method, "section": section, "settings": chosen.model_dump(mode="json"), "seed": seed}
+    return EditedModel(engine, outcome.state, about)
 
 
 def _request(number: int, given: Request | Mapping[str, str]) -> Request:
@@ -147,7 +150,8 @@ def edit_command(
     else:
         raise UserError(f"--model is {model!r}, but must be smollm2-135m or a local folder.")
     request = {"prompt": prompt, "target": target, "subject": subject}
-    edited = edit(*load_model(config, folder), [request], method, settings=settings, model_label=model)
+    edited = edit(*load_model(config, folder), [request], method, settings=settings)
+    print(f"Settings: {said_of_section(method, edited.about['section'])}.")
     prompts = [prompt, *ask]
     with edited.off():
         before = edited.generate(prompts)

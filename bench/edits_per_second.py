@@ -30,8 +30,9 @@ from baft.engine.engine import Engine
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
 from baft.methods.baft import Baft, imbalance
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
 from baft.methods.irrelevant import general_activations, hidden_states, irrelevant_prompts
+from baft.methods.registry import create
 from baft.methods.subspace import initial, orthonormal, site_of, where_of
 from baft.models.prepare import prepare_model
 

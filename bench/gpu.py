@@ -31,7 +31,8 @@ from baft.config import ModelConfig, method_settings
 from baft.engine.engine import Engine
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from baft.models.loading import device_name
 from baft.models.prepare import prepare_model
 

@@ -26,7 +26,8 @@ from baft.engine import cutting
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
 from baft.evaluation.metrics import Asked, measure_unedited
-from baft.methods.base import Context, create
+from baft.methods.base import Context
+from baft.methods.registry import create
 from baft.models.prepare import prepare_model
 
 METHODS = ("reft", "ft_l", "lora", "rome")

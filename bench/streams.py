@@ -24,7 +24,8 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
-from baft.methods.base import Context, Method, Request, create
+from baft.methods.base import Context, Method, Request
+from baft.methods.registry import create
 from baft.models.prepare import prepare_model
 
 BENCHMARKS = ("mini_wiki_counterfact", "mini_zsre")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import baft
 from baft.cli import app, commands
+from baft.config.methods import sections_of
 from baft.errors import UserError
 from baft.library import EditedModel
 from baft.methods.base import Request
@@ -163,7 +164,8 @@ def test_the_command_prints_answers_before_and_after(here: Path, edit: Edit) -> 
         before = edited.generate(prompts)
     for prompt, old, new in zip(prompts, before, edited.generate(prompts), strict=True):
         expected += [prompt, f"  before: {old}", f"  after:  {new}"]
-    assert result.stdout.splitlines() == [*expected, "Saved in saved."]
+    settings = "Settings: no settings of lora for this model: defaults."
+    assert result.stdout.splitlines() == [settings, *expected, "Saved in saved."]
     loaded = EditedModel.load(here / "saved", tiny.model.model, tiny.text.tokenizer)
     assert loaded.generate(prompts) == edited.generate(prompts)
 
@@ -195,7 +197,10 @@ def test_the_embedded_model_learns_a_new_fact(smollm2_folder: Path) -> None:
     model, tokenizer = load_model(ModelConfig(device="cpu"), smollm2_folder)
     request = {"prompt": "The capital of France is", "target": "Rome", "subject": "France"}
     for method in ("baft", "reft", "rome"):
-        edited = baft.edit(model, tokenizer, [request], method=method, model_label="smollm2-135m")
+        edited = baft.edit(model, tokenizer, [request], method=method)
+        # Tuned settings are found from what the model is.
+        assert edited.about["section"] == "smollm2-135m"
+        assert edited.about["settings"].items() >= sections_of(method)["smollm2-135m"].items()
         (after,) = edited.generate([request["prompt"]], 4)
         with edited.off():
             (before,) = edited.generate([request["prompt"]], 4)

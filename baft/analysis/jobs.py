@@ -14,15 +14,15 @@ from baft.analysis.effects import effects_of
 from baft.analysis.inputs import Input, inputs_of, pictured
 from baft.benchmarks.records import Record
 from baft.benchmarks.store import read_benchmark
-from baft.config import AnalysisSpec, MethodSpec
+from baft.config import AnalysisSpec
 from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.evaluation.editing import edit_step, weight_of, withheld_of
-from baft.evaluation.jobs import Progress, conditions_of_run, load_engine, provenance_of_run
-from baft.methods.base import Context, Outcome, create
+from baft.evaluation.jobs import Progress, conditions_of_run, load_engine, method_of, provenance_of_run
+from baft.methods.base import Context, Method, Outcome
 from baft.methods.irrelevant import hidden_states
 from baft.results.schema import BASES
 from baft.results.store import write_rows
@@ -40,13 +40,14 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
     """
     data, engine = read_benchmark(benchmark), load_engine(spec.model, folder)
     records = data.records[: spec.records]
+    methods = [method_of(method, engine, folder) for method in spec.methods]
     seen = max(int(method.settings.get("general", 0)) for method in spec.methods)
     analysis = Analysis(engine, {record.id: inputs_of(record, seen) for record in records})
     rows: list[Columns] = []
     failed: dict[str, list[str]] = {}
-    for method in spec.methods:
+    for method, made in zip(spec.methods, methods, strict=True):
         progress = Progress(f"analyse_subspace {spec.model_label} {method.label} {data.name}", len(records), "edits")
-        for group, outcome in _edited(engine, method, records, Context(spec.seed, withheld=withheld_of(data.records))):
+        for group, outcome in _edited(engine, made, records, Context(spec.seed, withheld=withheld_of(data.records))):
             for s, (record, report) in enumerate(zip(group, outcome.reports, strict=True)):
                 if report.error is not None:
                     failed.setdefault(method.method, []).append(record.id)
@@ -62,10 +63,9 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
 
 
 def _edited(
-    engine: Engine, spec: MethodSpec, records: Sequence[Record], context: Context
+    engine: Engine, method: Method, records: Sequence[Record], context: Context
 ) -> Iterator[tuple[Sequence[Record], Outcome]]:
     """Groups of records, each edited in a stream of its own, as many side by side as the token budget allows."""
-    method = create(spec.method, spec.settings)
     method.check(engine, context)
 
     def work(group: Sequence[Record]) -> tuple[Sequence[Record], Outcome]:

@@ -19,7 +19,7 @@ def edit(
     subject: Annotated[str, typer.Option(help="What the prompt is about; must occur in it.")],
     target: Annotated[str, typer.Option(help="The new answer.")],
     model: Annotated[str, typer.Option(help="Embedded model, or a local folder.")] = "smollm2-135m",
-    method: Annotated[str, typer.Option(help="Name of a file in config/methods.")] = "baft",
+    method: Annotated[str, typer.Option(help="Name of a method, or path of a file that holds one.")] = "baft",
     ask: Annotated[list[str] | None, typer.Option(help="Another prompt to answer before and after.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the edit in.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the method, as key=value.")] = None,

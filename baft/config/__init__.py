@@ -4,8 +4,10 @@ Nothing here imports torch, transformers or pandas, for the Snakefile is parsed 
 """
 
 from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec, read_spec
+from baft.config.known_models import known_at_planning, known_by_config
 from baft.config.layout import Layout, at
-from baft.config.methods import MethodFile, known_methods, method_settings, read_method
+from baft.config.method_files import shipped_methods, sources_of
+from baft.config.methods import check_section, method_settings, said_of_section, section_of
 from baft.config.plan import Grid, Plan
 from baft.config.schema import config_schema
 from baft.config.sections import (
@@ -32,7 +34,6 @@ __all__ = [
     "Grid",
     "Layout",
     "MethodConfig",
-    "MethodFile",
     "MethodSpec",
     "ModelConfig",
     "ModulesConfig",
@@ -43,13 +44,18 @@ __all__ = [
     "StatisticsConfig",
     "Study",
     "at",
+    "check_section",
     "check_sources",
     "config_schema",
-    "known_methods",
+    "known_at_planning",
+    "known_by_config",
     "method_settings",
     "model_spec",
     "parse_study",
-    "read_method",
     "read_spec",
+    "said_of_section",
+    "section_of",
+    "shipped_methods",
     "source_digest",
+    "sources_of",
 ]

@@ -18,8 +18,11 @@ class MethodSpec(Section):
     """A method with all its settings, per-model overrides included; ``label`` is its name in paths and figures."""
 
     label: str = Field(description="Name of this line of the comparison.")
-    method: str = Field(description="Name of the method's file in config/methods and in baft/methods.")
+    method: str = Field(description="Name of a method in baft/methods, or the path of a file.")
     settings: dict[str, Any] = Field(description="All its settings.")
+    section: str | None = Field(
+        None, description="Known model whose own settings are among them; null if the method has none for this model."
+    )
 
 
 class Cell(Section):

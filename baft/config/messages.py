@@ -12,14 +12,30 @@ from pydantic_core import ErrorDetails
 _LONGEST = 80
 
 
-def sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first error of a validation of ``model``, unknown keys before others."""
+_WORDS = {
+    "Input should be": "must be",
+    "String should": "must",
+    "an object": "a mapping",
+    "a valid array": "a list",
+    "a valid tuple": "a list",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+    "a valid number": "a number",
+    "a valid string": "a text",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+}
+"""pydantic's words, and what a reader of YAML calls it."""
+
+
+def sentence(error: ValidationError, model: type[BaseModel], place: str = "") -> str:
+    """The first error of a validation of ``model``, unknown keys before others; ``place`` is where its keys are."""
     errors = error.errors(include_url=False)
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     if first["type"] == "extra_forbidden":
         *section, key = first["loc"]
         return unknown("key", str(key), _keys(model.model_json_schema(), section), place=dotted(section))
-    return _described(first)
+    return _described(first, place)
 
 
 def unknown(kind: str, name: str, known: Iterable[str], place: str = "") -> str:
@@ -38,16 +54,18 @@ def dotted(location: Sequence[str | int]) -> str:
     return ".".join(part if part.isprintable() and len(part) <= _LONGEST else shown(part) for part in parts)
 
 
-def _described(error: ErrorDetails) -> str:
-    place = dotted(error["loc"]) or "The config"
+def _described(error: ErrorDetails, above: str) -> str:
+    place = ".".join(filter(None, (above, dotted(error["loc"]))))
     if error["type"] == "value_error":
-        return f"{place}: {error['ctx']['error']}." if error["loc"] else f"{error['ctx']['error']}."
+        return f"{place}: {error['ctx']['error']}." if place else f"{error['ctx']['error']}."
+    place = place or "The config"
     if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "[key]":
         return f"{place}: a label must be of letters, digits, '.', '_' and '-', and start with a letter or digit."
     if error["type"] == "too_short":
         return f"{place} is empty, but must have at least one entry."
-    allowed = error["msg"].replace("Input should be", "must be").replace("String should", "must")
-    allowed = allowed.replace("an object", "a mapping").replace("a valid array", "a list")
+    allowed = error["msg"]
+    for theirs, ours in _WORDS.items():
+        allowed = allowed.replace(theirs, ours)
     return f"{place} is {shown(error['input'])}, but {allowed}."
 
 

@@ -11,19 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec
+from baft.config.known_models import known_at_planning
 from baft.config.layout import Layout, at
-from baft.config.messages import unknown
-from baft.config.methods import FOLDER, check_settings, known_methods, method_settings, read_method
+from baft.config.method_files import check_method, settings_class, sources_of
+from baft.config.methods import method_settings, section_of
 from baft.config.sections import Section, SensitivityConfig, StatisticsConfig
 from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
 from baft.config.sweeps import Point, lattice_of, line_of, points_of, variants_of
 from baft.errors import UserError
+from baft.methods.settings import MethodSettings
 
 _CELL = ("model", "method", "protocol", "benchmark", "seed")
 Key = tuple[str, str, str, str, str]
@@ -102,42 +103,38 @@ class Plan:
     """Answers of the study to the questions of the rules; wildcards are passed as the strings they are."""
 
     study: Study
-    methods_folder: Path = FOLDER
 
     def check(self) -> None:
         """Raise :class:`~baft.errors.UserError` for the first method or setting that is wrong for any model."""
-        known = known_methods(self.methods_folder)
         for label, section in self.study.methods.items():
             line = self._lines[label]
-            if line.method not in known:
-                place = f"methods.{label}" if section.method else "methods"
-                raise UserError(unknown("method", line.method, known, place=place))
-            for setting, values in section.sweep.items():
-                for value in values:
-                    file = read_method(line.method, self.methods_folder)
-                    check_settings(file, {setting: value}, f"methods.{label}.sweep")
-            for model in self.study.models:
-                self._merged(model, label, line)
+            check_method(line.method, f"methods.{label}" if section.method else "methods")
+            self._check_point(line, f"methods.{label}.settings")
+            for point in points_of({label: section}).values():
+                self._check_point(point, f"methods.{label}.sweep")
         if self.study.sensitivity.method is not None:
             self._check_lattice(self.study.sensitivity, self._lines[self.study.sensitivity.method])
         for name, label in zip(self.study.ablations.variants, self.variants, strict=True):
             self._check_variant(name, label)
 
+    def _check_point(self, point: Point, place: str) -> None:
+        for model in self.study.models:
+            method_settings(point.method, self._known[model], point.settings, place=place)
+
     def _check_lattice(self, chosen: SensitivityConfig, line: Point) -> None:
-        file = read_method(line.method, self.methods_folder)
-        for setting, values in (("layer", chosen.layer), ("rank", chosen.rank)):
-            if setting not in file.defaults:
+        for setting in ("layer", "rank"):
+            if setting not in settings_class(line.method).model_fields:
                 raise UserError(
                     f"sensitivity.method is '{chosen.method}', but must be a method with a layer and a rank; "
                     f"'{line.method}' has no {setting}."
                 )
-            for value in values:
-                check_settings(file, {setting: value}, "sensitivity")
+        for point in lattice_of(chosen, str(chosen.method), line).values():
+            self._check_point(point, "sensitivity")
 
     def _check_variant(self, name: str, label: str) -> None:
         chosen, variant = self.study.ablations, self.variants[label]
         place = f"ablations.variants.{name}"
-        check_settings(read_method(variant.method, self.methods_folder), chosen.variants[name], place)
+        self._check_point(variant, place)
         if self._is_line(label, variant):
             raise UserError(f"{place} has the settings that '{chosen.method}' has anyway.")
         if (self.points | self.lattice).get(label, variant) != variant:
@@ -245,7 +242,7 @@ class Plan:
 
     def moment_files(self, model: str, method: str) -> list[str]:
         """The moments that an edit job needs: none for most methods."""
-        layers = read_method(self._method(method), self.methods_folder).moment_layers(self._settings(model, method))
+        layers = self._settings(model, method).needs().covariances
         return [str(at(self.layout.moments, model=model, layer=layer)) for layer in layers]
 
     @property
@@ -302,7 +299,7 @@ class Plan:
             model_label=model,
             model=study.models[model],
             methods=tuple(
-                MethodSpec(label=label, method=method, settings=self._settings(model, label) | changed)
+                self._spec(model, label, Point(method, {**self._lines[label].settings, **changed}))
                 for method, label in self._analysed.items()
             ),
             seed=study.seeds[0],
@@ -317,7 +314,9 @@ class Plan:
 
     def analysis_source(self) -> str:
         """Digest of the code behind the analysis, of all methods only its own."""
-        return self.shipped_source("baft.analysis.jobs", *(f"baft.methods.{method}" for method in self._analysed))
+        return self.shipped_source(
+            "baft.analysis.jobs", *(source for method in self._analysed for source in sources_of(method))
+        )
 
     def model_spec(self, model: str) -> str:
         """A model as JSON."""
@@ -340,11 +339,11 @@ class Plan:
         moments = self.study.moments
         return [moments.path] if moments.source == "file" and moments.path else []
 
-    def source(self, *modules: str) -> str:
+    def source(self, *modules: str | Path) -> str:
         """Digest of the code behind the entry points of a job."""
         return source_digest(*modules)
 
-    def shipped_source(self, *modules: str) -> str:
+    def shipped_source(self, *modules: str | Path) -> str:
         """The same of a job that reads the project's own texts and facts, with those."""
         return source_digest(*modules, files=tuple(sorted((ROOT / "resources").glob("**/*.*"))))
 
@@ -382,7 +381,7 @@ class Plan:
     @functools.cached_property
     def _edit_sources(self) -> dict[str, str]:
         return {
-            label: self.shipped_source("baft.evaluation.jobs", f"baft.methods.{self._method(label)}")
+            label: self.shipped_source("baft.evaluation.jobs", *sources_of(self._method(label)))
             for label in self.methods
         }
 
@@ -402,7 +401,7 @@ class Plan:
             (model, method, protocol, benchmark, str(seed)): Cell(
                 model_label=model,
                 model=study.models[model],
-                method=self._spec(model, method),
+                method=self._spec(model, method, self.methods[method]),
                 protocol_label=protocol,
                 protocol=study.protocols[protocol],
                 benchmark=benchmark,
@@ -438,15 +437,24 @@ class Plan:
             for model in self.study.models
         )
 
-    def _spec(self, model: str, label: str) -> MethodSpec:
-        return MethodSpec(label=label, method=self._method(label), settings=self._settings(model, label))
+    def _spec(self, model: str, label: str, point: Point) -> MethodSpec:
+        return MethodSpec(
+            label=label,
+            method=point.method,
+            settings=self._merged(model, label, point).model_dump(mode="json"),
+            section=section_of(point.method, self._known[model]),
+        )
 
     def _method(self, label: str) -> str:
         return self.methods[label].method
 
-    def _settings(self, model: str, label: str) -> dict[str, Any]:
+    def _settings(self, model: str, label: str) -> MethodSettings:
         return self._merged(model, label, self.methods[label])
 
-    def _merged(self, model: str, label: str, point: Point) -> dict[str, Any]:
-        place = f"methods.{label}.settings"
-        return method_settings(point.method, model, point.settings, place=place, folder=self.methods_folder)
+    def _merged(self, model: str, label: str, point: Point) -> MethodSettings:
+        return method_settings(point.method, self._known[model], point.settings, place=f"methods.{label}.settings")
+
+    @functools.cached_property
+    def _known(self) -> dict[str, str | None]:
+        """By the label of a model, the known model that it is."""
+        return {label: known_at_planning(model) for label, model in self.study.models.items()}

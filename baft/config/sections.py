@@ -179,9 +179,11 @@ class BenchmarkConfig(Section):
 class MethodConfig(Section):
     """One line of the comparison: a method with settings of its own."""
 
-    method: str | None = Field(None, description="Name of a file in config/methods; the label unless given.")
+    method: str | None = Field(
+        None, description="Name of a method, or path of a file that holds one; the label unless given."
+    )
     settings: Annotated[dict[str, Any], BeforeValidator(_empty_section)] = Field(
-        {}, description="Settings that differ from config/methods/{method}.yaml."
+        {}, description="Settings that differ from the method's own."
     )
     sweep: Annotated[dict[str, Swept], BeforeValidator(_empty_section)] = Field(
         {}, description="One setting with the further values at which the method is run, for the trade-off curve."

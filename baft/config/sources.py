@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,14 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 _NOT_FOLLOWED = ("baft.config", "baft.cli")
 
 
-def source_digest(*modules: str, files: tuple[Path, ...] = (), root: Path = ROOT) -> str:
+Module = str | Path
+"""A module by its name, or a user's file by its path."""
+
+
+def source_digest(*modules: Module, files: tuple[Path, ...] = (), root: Path = ROOT) -> str:
     """SHA-256, first 16 hex digits, over the given modules, all they import from ``baft``, and ``files``.
 
-    A module that does not exist stands for its parent package with everything in it: a method that is not in a file of
-    its own name is somewhere in ``baft.methods``.
+    A user's file may import its neighbours too, which are then part of the digest.
     """
-    roots = [found for module in modules for found in _existing(module, root)]
-    paths = {path for module in _closure(roots, root) if (path := _path(module, root))} | set(files)
+    paths = {path for module in _closure(modules, root) if (path := _path(module, root))} | set(files)
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(str(path.relative_to(root) if path.is_relative_to(root) else path.name).encode() + b"\0")
@@ -32,39 +35,42 @@ def source_digest(*modules: str, files: tuple[Path, ...] = (), root: Path = ROOT
     return digest.hexdigest()[:16]
 
 
-def _existing(module: str, root: Path) -> list[str]:
-    if _path(module, root):
-        return [module]
-    package = module.rpartition(".")[0]
-    folder = root / Path(*package.split("."))
-    return [package, *(f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__")]
-
-
-def _closure(modules: list[str], root: Path) -> set[str]:
+def _closure(modules: Iterable[Module], root: Path) -> set[Module]:
     """The modules and all that they import from the package."""
-    seen: set[str] = set()
+    seen: set[Module] = set()
     ahead = list(modules)
     while ahead:
         module = ahead.pop()
-        if module not in seen and not module.startswith(_NOT_FOLLOWED):
+        if module not in seen and not (isinstance(module, str) and module.startswith(_NOT_FOLLOWED)):
             seen.add(module)
             ahead.extend(_imports(module, root))
     return seen
 
 
 @functools.cache
-def _path(module: str, root: Path) -> Path | None:
+def _path(module: Module, root: Path) -> Path | None:
+    if isinstance(module, Path):
+        return module
     base = root / Path(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
 
 
 @functools.cache
-def _imports(module: str, root: Path) -> tuple[str, ...]:
-    """Modules of the package named by the import statements of a module, with the packages around them."""
+def _imports(module: Module, root: Path) -> tuple[Module, ...]:
+    """Modules of the package named by the import statements of a module, with the packages around them; of a user's file
+    its neighbours too."""
     path = _path(module, root)
     if path is None:
         return ()
-    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    names = _named(module, path)
+    mine = [name.split(".") for name in names if name.split(".")[0] == "baft"]
+    within = {".".join(parts[:length]) for parts in mine for length in range(1, len(parts) + 1)}
+    return (*within, *(_neighbours(path, names) if isinstance(module, Path) else ()))
+
+
+def _named(module: Module, path: Path) -> set[str]:
+    """What the import statements of a module name: modules, and perhaps what is in them."""
+    package = [] if isinstance(module, Path) else module.split(".")[: None if path.name == "__init__.py" else -1]
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -73,5 +79,14 @@ def _imports(module: str, root: Path) -> tuple[str, ...]:
             above = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             base = ".".join(part for part in (above, node.module) if part)
             names.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
-    mine = [name.split(".") for name in names if name.split(".")[0] == package[0]]
-    return tuple({".".join(parts[:length]) for parts in mine for length in range(1, len(parts) + 1)})
+    return names
+
+
+def _neighbours(path: Path, names: set[str]) -> list[Path]:
+    """Files of those modules beside a user's file: a module, or a package with what it has."""
+    found = []
+    for name in names:
+        parts = Path(*name.split("."))
+        beside = (path.parent / parts.with_suffix(".py"), path.parent / parts / "__init__.py")
+        found += [file for file in beside if file.is_file()]
+    return found

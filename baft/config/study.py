@@ -83,7 +83,7 @@ class Study(Section):
     ] = Field(
         {"none": MethodConfig(), "baft": MethodConfig()},
         min_length=1,
-        description="Names of files in config/methods, or labels with a method and settings.",
+        description="Names of methods, or labels with a method and settings.",
     )
     protocols: Annotated[dict[Label, ProtocolConfig], BeforeValidator(_sections)] = Field(
         {"single": ProtocolConfig()}, min_length=1, description="How records become streams of edits, by label."

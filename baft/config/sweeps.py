@@ -19,7 +19,7 @@ _MARK = "@"
 
 @dataclass(frozen=True)
 class Point:
-    """A method as it is run: the name of its file and the settings that differ from that."""
+    """A method as it is run: its name or file and the settings that differ from its own."""
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -19,7 +19,17 @@ from transformers.utils import logging as notices
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.sharding import shard as shard_of
 from baft.benchmarks.store import read_benchmark
-from baft.config import Cell, EvaluationConfig, ModelConfig, MomentsConfig, source_digest
+from baft.config import (
+    Cell,
+    EvaluationConfig,
+    MethodSpec,
+    ModelConfig,
+    MomentsConfig,
+    check_section,
+    said_of_section,
+    source_digest,
+    sources_of,
+)
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints
@@ -29,7 +39,8 @@ from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describ
 from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
 from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
-from baft.methods.base import Context, create
+from baft.methods.base import Context, Method
+from baft.methods.registry import create
 from baft.models.architectures import architecture_of
 from baft.models.loading import device_name, load_model
 from baft.models.prepare import read_card
@@ -118,7 +129,7 @@ def edit_shard(
     data = read_benchmark(benchmark)
     engine = load_engine(cell.model, folder)
     loading = _running()
-    method = create(cell.method.method, cell.method.settings)
+    method = method_of(cell.method, engine, folder)
     context = Context(cell.seed, read_moments(engine, moments), withheld_of(data.records))
     method.check(engine, context)
     streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
@@ -147,6 +158,16 @@ def edit_shard(
     runner.checkpoints.clear()
 
 
+def method_of(spec: MethodSpec, engine: Engine, folder: Path) -> Method:
+    """The method of a job, and a line on standard error about which settings it has.
+
+    Raises UserError if the model in ``folder`` is not the one that they were chosen for.
+    """
+    check_section(spec.method, spec.section, engine.model.model.config, read_card(folder)["source"])
+    print(f"settings of {spec.label}: {said_of_section(spec.method, spec.section)}", file=sys.stderr, flush=True)
+    return create(spec.method, spec.settings)
+
+
 def _running() -> float:
     """Seconds since the process started."""
     started: float = psutil.Process().create_time()
@@ -155,7 +176,7 @@ def _running() -> float:
 
 def _digest(cell: Cell, conditions: Conditions, data: Benchmark, shards: int) -> str:
     """Of everything that the rows of a shard depend on, the code included."""
-    source = source_digest("baft.evaluation.jobs", f"baft.methods.{cell.method.method}")
+    source = source_digest("baft.evaluation.jobs", *sources_of(cell.method.method))
     told = [cell.spec(), repr(conditions), repr(shards), source, *(record.id for record in data.records)]
     return hashlib.sha256("\x1f".join(told).encode()).hexdigest()
 

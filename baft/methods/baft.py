@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from baft.engine.deltas import Delta, GatedSubspace, SoftmaxSubspace, Subspace
@@ -21,20 +19,20 @@ from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, register
+from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of
 from baft.methods.checks import check_rank
 from baft.methods.irrelevant import (
     Activations,
-    IrrelevantSettings,
     general_activations,
     hidden_states,
     irrelevant_activations,
 )
+from baft.methods.registry import register
 from baft.methods.retention import Earlier, disturbance, earlier_edits, remembered
 from baft.methods.rows import row_lengths
+from baft.methods.settings.baft import Settings
 from baft.methods.subspace import (
     KEPT,
-    SubspaceSettings,
     check_subspace,
     fit_subspace,
     initial,
@@ -46,27 +44,6 @@ from baft.methods.subspace import (
 
 USAGE = "usage"
 """Memory of a stream: per basis, the sum over its edits of the mean weight at the edit's prompt (S, r)."""
-
-
-class BaftSettings(SubspaceSettings, IrrelevantSettings):
-    """Settings of BaFT."""
-
-    gate: Literal["sigmoid", "softmax", "constant"] = Field(
-        "sigmoid", description="Weight function of the bases; constant: all 1, as in ReFT."
-    )
-    gate_bias: float = Field(-2.0, description="Initial c: the weight of every basis starts at σ(c).")
-    gate_lr: float = Field(2e-2, gt=0, description="Adam's learning rate of U and c.")
-    grow: int = Field(
-        12, ge=0, description="Bases added by each later step of a stream; 0: the same ones are trained further."
-    )
-    grow_bias: float = Field(-4.0, description="Initial c of the bases that a later step adds.")
-    locality: float = Field(1.0, ge=0, description="Weight of the locality term.")
-    balance: float = Field(1e-2, ge=0, description="Weight of the load-balancing term.")
-    retention: float = Field(
-        100.0,
-        ge=0,
-        description="Weight of the term that keeps the earlier edits of a stream; 0: they are not remembered.",
-    )
 
 
 _KINDS: Mapping[str, type[Subspace]] = {"sigmoid": GatedSubspace, "softmax": SoftmaxSubspace, "constant": Subspace}
@@ -88,10 +65,9 @@ class Baft(Method):
     """ReFT with an input-dependent weight for each basis."""
 
     name = "baft"
-    Settings = BaftSettings
-    settings: BaftSettings
+    settings: Settings
 
-    def __init__(self, settings: BaftSettings):
+    def __init__(self, settings: Settings):
         super().__init__(settings)
         # Of the engine and the withheld prompts that this method was last used with: the same for every batch of edits.
         self._general: tuple[Engine, frozenset[str], Tensor] | None = None

@@ -1,14 +1,12 @@
 """What a method is: settings, and ``fit`` from requests to the deltas of many streams.
 
-A new method is one file in this package with a :func:`register`-ed subclass of :class:`Method`, and one YAML file of its
-settings in ``config/methods``.
+A new method is one file with a :func:`~baft.methods.registry.register`-ed subclass of :class:`Method`, and one with its
+settings (:mod:`baft.methods.settings`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
-import pkgutil
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -16,19 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-
-
-class Settings(BaseModel):
-    """Base of every method's settings; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +86,6 @@ class Method(ABC):
     """A knowledge-editing method with its settings."""
 
     name: ClassVar[str]
-    Settings: ClassVar[type[Settings]]
     edits: ClassVar[bool] = True
     """Whether the streams that this method was given are edited afterwards; only the reference row's are not."""
 
@@ -184,40 +174,6 @@ def _not_finite(state: EditState) -> set[int]:
             bad = ~tensor.isfinite().flatten(1).all(1)
             found.update(torch.nonzero(bad)[:, 0].tolist())
     return found
-
-
-_REGISTRY: dict[str, type[Method]] = {}
-
-
-def register(method: type[Method]) -> type[Method]:
-    """Makes a method known by its ``name``."""
-    _REGISTRY[method.name] = method
-    return method
-
-
-def methods() -> Mapping[str, type[Method]]:
-    """Every method in this package, by name."""
-    import baft.methods as package
-
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return _REGISTRY
-
-
-def create(name: str, settings: Mapping[str, Any]) -> Method:
-    """A method with its settings. Raises UserError naming the unknown method or the wrong key."""
-    known = methods()
-    if name not in known:
-        raise UserError(f"Unknown method '{name}': known are {', '.join(sorted(known))}.")
-    kind = known[name]
-    try:
-        return kind(kind.Settings(**settings))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = "".join(f", setting '{part}'" for part in first["loc"][:1])
-        message = first["msg"].removeprefix("Value error, ")
-        allowed = ", ".join(kind.Settings.model_fields)
-        raise UserError(f"Method '{name}'{key}: {message} (settings are {allowed}).") from error
 
 
 def seed_of(*parts: object) -> int:

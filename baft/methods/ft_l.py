@@ -7,10 +7,8 @@ FT code does; ``target_new`` is the ordinary masked cross-entropy (EasyEdit's FT
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from baft.engine.deltas import Dense
@@ -20,23 +18,11 @@ from baft.engine.positions import Everywhere
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, Settings, deltas_of, register
+from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, deltas_of
 from baft.methods.checks import check_linear
+from baft.methods.registry import register
 from baft.methods.rows import forced_row
-
-
-class FtLSettings(Settings):
-    """Settings of FT-L; the defaults are EasyEdit's for LLaMA-2-7B (layer 21 of 32)."""
-
-    layer: int | float = Field(0.66, ge=0, description="Block whose MLP output layer is tuned; a float is a share.")
-    objective: Literal["prompt_last", "target_new"] = Field(
-        "prompt_last",
-        description="Where the target's tokens are read: all at the last prompt token, or each at its own.",
-    )
-    steps: int = Field(25, ge=1, description="Optimiser steps at most.")
-    lr: float = Field(5e-4, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(1e-2, ge=0, description="A stream ends once its loss is below this, in nats a token.")
-    bound: float = Field(5e-4, ge=0, description="Largest change of a weight by one edit; 0: no bound.")
+from baft.methods.settings.ft_l import Settings
 
 
 def at_prompt_last(engine: Engine, stream: int, request: Request) -> Row:
@@ -54,8 +40,7 @@ class FtL(Method):
     """x Δᵀ at one MLP output layer, |Δ| bounded elementwise."""
 
     name = "ft_l"
-    Settings = FtLSettings
-    settings: FtLSettings
+    settings: Settings
 
     def site(self, engine: Engine) -> Site:
         """The tuned layer."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from baft.benchmarks.irrelevant import load_pool
@@ -19,16 +18,9 @@ from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, chosen, collate
 from baft.engine.sites import Site
-from baft.methods.base import Batches, Context, Request, Settings, digest, seed_of
+from baft.methods.base import Batches, Context, Request, digest, seed_of
+from baft.methods.settings._irrelevant import IrrelevantSettings
 from baft.words import find_words, replace_words
-
-
-class IrrelevantSettings(Settings):
-    """How many irrelevant prompts go with each edit."""
-
-    general: int = Field(55, ge=0, description="Unrelated prompts, the same for all edits.")
-    relations: int = Field(16, ge=0, description="Prompts on other relations of the edit's subject.")
-    subjects: int = Field(4, ge=0, description="Copies of the rewrite prompt about other subjects.")
 
 
 @dataclass(frozen=True)

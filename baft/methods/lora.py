@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from baft.engine.deltas import Delta, LowRank
@@ -14,22 +13,11 @@ from baft.engine.fitting import Params, Schedule, minimise
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Settings, deltas_of, per_stream, register
+from baft.methods.base import Batches, Context, Method, Outcome, Report, deltas_of, per_stream
 from baft.methods.checks import check_linear, check_rank
+from baft.methods.registry import register
 from baft.methods.rows import edit_rows
-
-
-class LoraSettings(Settings):
-    """Settings of LoRA; rank, α and learning rate are EasyEdit's for LLaMA-2-7B."""
-
-    rank: int = Field(8, ge=1, description="Rank of each adapter.")
-    alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / rank.")
-    first: int | float = Field(0, ge=0, description="First block with adapters; a float is a share of the depth.")
-    steps: int = Field(70, ge=1, description="Optimiser steps at most.")
-    lr: float = Field(5e-3, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(
-        1e-2, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
-    )
+from baft.methods.settings.lora import Settings
 
 
 @register
@@ -37,8 +25,7 @@ class Lora(Method):
     """(x Vᵀ) U at the attention projections, V drawn as PEFT draws it and U = 0 at the start."""
 
     name = "lora"
-    Settings = LoraSettings
-    settings: LoraSettings
+    settings: Settings
 
     def sites(self, engine: Engine) -> list[Site]:
         """The adapted layers, in order of depth."""

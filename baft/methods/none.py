@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Settings, register
+from baft.methods.base import Batches, Context, Method, Outcome, Report
+from baft.methods.registry import register
 
 
 @register
@@ -13,7 +14,6 @@ class Unedited(Method):
 
     name = "none"
     edits = False
-    Settings = Settings
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         return Outcome(EditState(len(batches)), tuple(Report() for _ in batches))

@@ -10,10 +10,11 @@ from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import cross_entropy
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, register
+from baft.methods.base import Batches, Context, Method, Outcome, Request
+from baft.methods.registry import register
 from baft.methods.rows import row_lengths
+from baft.methods.settings.reft import Settings
 from baft.methods.subspace import (
-    SubspaceSettings,
     check_subspace,
     fit_subspace,
     initial,
@@ -29,8 +30,7 @@ class Reft(Method):
     """h + Rᵀ(W h + b − R h) at the output of one block, at prompt positions only."""
 
     name = "reft"
-    Settings = SubspaceSettings
-    settings: SubspaceSettings
+    settings: Settings
 
     def check(self, engine: Engine, context: Context) -> None:
         check_subspace(engine, self.settings)

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from baft.engine.deltas import Delta, LowRank
@@ -26,9 +25,7 @@ from baft.methods.base import (
     Outcome,
     Report,
     Request,
-    Settings,
     deltas_of,
-    register,
 )
 from baft.methods.checks import check_linear, check_moment, moment_at
 from baft.methods.key_value import (
@@ -42,23 +39,10 @@ from baft.methods.key_value import (
     unusable,
     without,
 )
+from baft.methods.registry import register
+from baft.methods.settings.rome import Settings
 
 NO_DIRECTION = "the key at the subject's last token has no direction that an update could act on"
-
-
-class RomeSettings(Settings):
-    """Settings of ROME; the optimisation's are EasyEdit's for LLaMA-2-7B (layer 5 of 32)."""
-
-    layer: int | float = Field(0.17, ge=0, description="Block whose MLP output layer is edited; a float is a share.")
-    steps: int = Field(25, ge=1, description="Optimiser steps for v* at most.")
-    lr: float = Field(0.5, gt=0, description="Adam's learning rate for v*.")
-    clamp: float = Field(4.0, gt=0, description="Largest norm of the change of v, in norms of v.")
-    kl: float = Field(0.0625, ge=0, description="Weight of the KL term on what the subject is.")
-    decay: float = Field(1e-3, ge=0, description="Weight of ‖change of v‖ / ‖v‖².")
-    tolerance: float = Field(5e-2, ge=0, description="A stream ends once its loss is below this.")
-    second_moment: bool = Field(False, description="Whether C is the collected key moment; else the identity.")
-    prefixes: int = Field(3, ge=0, description="Sampled texts put before the prompt, besides none.")
-    prefix_tokens: int = Field(8, ge=1, description="Tokens of each sampled text.")
 
 
 @register
@@ -66,10 +50,9 @@ class Rome(Method):
     """One rank-one update per request."""
 
     name = "rome"
-    Settings = RomeSettings
-    settings: RomeSettings
+    settings: Settings
 
-    def __init__(self, settings: RomeSettings):
+    def __init__(self, settings: Settings):
         super().__init__(settings)
         self.prefixes = Prefixes(settings.prefixes, settings.prefix_tokens)
         self.descent = Descent(

@@ -1,12 +1,10 @@
-"""What ReFT and BaFT share: their settings, the orthonormal basis, and the training of a subspace edit."""
+"""What ReFT and BaFT share: the orthonormal basis, and the training of a subspace edit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from baft.engine.deltas import Subspace
@@ -15,35 +13,13 @@ from baft.engine.fitting import Fit, Objective, Params, Schedule, minimise
 from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Outcome, Report, Settings, deltas_of, per_stream
+from baft.methods.base import Batches, Context, Outcome, Report, deltas_of, per_stream
 from baft.methods.checks import check_rank
 from baft.methods.rows import edit_rows
+from baft.methods.settings._subspace import SubspaceSettings
 
 KEPT = "kept "
 """Before the names of the tensors of bases that stay as they are."""
-
-
-class SubspaceSettings(Settings):
-    """Settings of an edit in a low-rank subspace of one block's output."""
-
-    layer: int | float = Field(0.75, ge=0, description="Block whose output is edited; a float is a share of the depth.")
-    rank: int = Field(12, ge=1, description="Dimension r of the subspace.")
-    head: int = Field(0, ge=0, description="Prompt tokens edited from the start.")
-    tail: int = Field(1, ge=0, description="Prompt tokens edited at the end.")
-    steps: int = Field(40, ge=1, description="Optimiser steps at most.")
-    lr: float = Field(2e-3, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(
-        0.05, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
-    )
-    contexts: tuple[str, ...] = Field(
-        (), description="Texts put before the rewrite prompt as further training prompts."
-    )
-
-    @model_validator(mode="after")
-    def _edits_something(self) -> Self:
-        if not self.head and not self.tail:
-            raise ValueError("head and tail are both 0, and no prompt token would be edited")
-        return self
 
 
 def site_of(engine: Engine, settings: SubspaceSettings) -> Site:

@@ -14,7 +14,8 @@ from baft.analysis.effects import Effects, effects_of
 from baft.engine.deltas import GatedSubspace, Subspace
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 
 LAST = PromptEnds(0, 1)

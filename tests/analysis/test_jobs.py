@@ -18,7 +18,8 @@ from baft.config import AnalysisSpec, MethodSpec, ModelConfig
 from baft.engine.engine import Engine
 from baft.engine.rows import Row, collate
 from baft.evaluation.editing import request_of
-from baft.methods.base import Context, create
+from baft.methods.base import Context
+from baft.methods.registry import create
 from baft.results.store import read_provenance, read_table
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 
@@ -42,7 +43,7 @@ def record(number: int, target: str | None = None) -> Record:
 def run(tiny_llama: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """Runs the job on records with the methods named, and gives its rows and provenance."""
     monkeypatch.setattr(jobs, "load_engine", lambda config, folder: tiny_llama)
-    (tmp_path / "baft_model.json").write_text(json.dumps({"folder": ".", "fingerprint": "f00d"}))
+    (tmp_path / "baft_model.json").write_text(json.dumps({"folder": ".", "source": "folder x", "fingerprint": "f00d"}))
 
     def go(records: list[Record], *methods: str, count: int = 8) -> tuple[pd.DataFrame, dict]:
         benchmark, out = tmp_path / "b.parquet", tmp_path / "out" / "part.parquet"

@@ -63,7 +63,7 @@ def test_a_folder_is_the_same_however_it_is_written(
         ("s3://bucket/res", ["not an address"]),
         ("res ", ["begin or end with a space"]),
         ("-res", ["begin with '-'"]),
-        (3, ["results is 3", "string"]),
+        (3, ["results is 3", "a text"]),
     ],
 )
 def test_a_folder_that_cannot_work_is_one_sentence(written: object, parts: list[str]) -> None:

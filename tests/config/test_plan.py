@@ -7,32 +7,31 @@ from typing import Any
 
 import pytest
 
-from baft.config import AnalysisSpec, Cell, Grid, Plan, parse_study, read_method, read_spec
+from baft.config import AnalysisSpec, Cell, Grid, Plan, parse_study, read_spec
 from baft.config.layout import Layout, at
 from baft.errors import UserError
 from baft.results.schema import PARTITIONS
 from baft.results.store import partition_path
+from tests.config.toy import write_toy
 
 CELL = ("m", "fast", "single", "mini_zsre", "1")
 
 
 def plan(folder: Path, **changes: object) -> Plan:
-    (folder / "toy.yaml").write_text(
-        "defaults: {lr: 0.1, covariance: false, layer: 3}\nmoments: {when: {covariance: true}}\n"
-    )
+    toy = write_toy(folder)
     config = {
         "models": {"m": {}},
         "benchmarks": {"mini_zsre": {"shards": 2}, "mini_wikibio": {}},
-        "methods": {"toy": None, "fast": {"method": "toy", "settings": {"lr": 1.0, "covariance": True}}},
+        "methods": {"toy": {"method": toy}, "fast": {"method": toy, "settings": {"lr": 1.0, "covariance": True}}},
         "seeds": [0, 1],
     }
-    return Plan(parse_study(config | changes), folder)
+    return Plan(parse_study(config | changes))
 
 
 def test_a_job_is_told_its_merged_settings_and_reads_them_back(tmp_path: Path) -> None:
     spec = plan(tmp_path).edit_spec(*CELL)
     cell = Cell.from_spec(spec)
-    assert (cell.method.label, cell.method.method) == ("fast", "toy")
+    assert (cell.method.label, cell.method.method) == ("fast", str(tmp_path / "toy.py"))
     assert cell.method.settings == {"lr": 1.0, "covariance": True, "layer": 3}
     assert cell.seed == 1
     assert cell.spec() == spec
@@ -84,33 +83,39 @@ def test_methods_are_compared_with_the_first_that_edits_unless_another_is_named(
 def test_a_sweep_makes_a_method_of_each_further_value(tmp_path: Path) -> None:
     swept = plan(
         tmp_path,
-        methods={"toy": {"sweep": {"lr": ["1e-3", 0.1, 2]}}, "fast": {"method": "toy", "settings": {"lr": 1.0}}},
+        methods={
+            "toy": {"method": str(tmp_path / "toy.py"), "sweep": {"lr": ["1e-3", 0.1, 2]}},
+            "fast": {"method": str(tmp_path / "toy.py"), "settings": {"lr": 1.0}},
+        },
     )
     swept.check()
     assert list(swept.methods) == ["toy", "fast", "toy@lr-1e-3", "toy@lr-2"], "0.1 is what the line itself has"
     cell = Cell.from_spec(swept.edit_spec("m", "toy@lr-1e-3", *CELL[2:]))
-    assert (cell.method.method, cell.method.settings["lr"]) == ("toy", 1e-3)
+    assert (Path(cell.method.method).name, cell.method.settings["lr"]) == ("toy.py", 1e-3)
     assert swept.edit_source("toy@lr-2") == swept.edit_source("toy")
     assert swept.moment_files("m", "toy@lr-2") == []
 
 
-def test_a_swept_value_that_a_line_has_for_one_model_only_is_run(tmp_path: Path) -> None:
-    both = plan(tmp_path, models={"m": {}, "n": {}}, methods={"toy": {"sweep": {"lr": [0.1]}}})
-    assert list(both.points) == []
-    path = tmp_path / "toy.yaml"
-    path.write_text(path.read_text() + "models: {n: {lr: 5.0}}\n")
-    read_method.cache_clear()
-    assert list(Plan(both.study, tmp_path).points) == ["toy@lr-0.1"]
+def test_a_swept_value_that_a_line_has_for_one_model_only_is_run() -> None:
+    methods = {"ft_l": {"sweep": {"lr": [0.0005]}}}
+    unknown = {"source": "hub", "hub_id": "a/b", "revision": "0" * 40}
+    assert list(Plan(parse_study({"models": {"a": unknown}, "methods": methods})).points) == []
+    # For the embedded model FT-L has another rate.
+    both = {"models": {"a": unknown, "b": {}}, "methods": methods}
+    assert list(Plan(parse_study(both)).points) == ["ft_l@lr-0.0005"]
 
 
 def test_tables_are_made_of_the_lines_and_curves_of_all(tmp_path: Path) -> None:
-    grid = plan(tmp_path, methods={"toy": {"sweep": {"lr": [1, 2]}}}).grid
+    grid = plan(tmp_path, methods={"toy": {"method": str(tmp_path / "toy.py"), "sweep": {"lr": [1, 2]}}}).grid
     assert (len(grid.records()), len(grid.curve_records())) == (4, 12)
     assert not any("@" in str(path) for path in [*grid.records(), *grid.edits()])
 
 
 def test_swept_points_are_run_on_the_benchmarks_chosen_for_curves(tmp_path: Path) -> None:
-    chosen = {"methods": {"toy": {"sweep": {"lr": [1, 2]}}}, "curves": {"benchmarks": ["mini_zsre"]}}
+    chosen = {
+        "methods": {"toy": {"method": str(tmp_path / "toy.py"), "sweep": {"lr": [1, 2]}}},
+        "curves": {"benchmarks": ["mini_zsre"]},
+    }
     grid = plan(tmp_path, **chosen).grid
     swept = set(grid.curve_records()) - set(grid.records())
     # Two points with two seeds, each of two shards.

@@ -64,13 +64,22 @@ def test_a_change_matters_if_the_job_imports_it(
     assert (before != after) == matters
 
 
-def test_a_method_without_a_file_of_its_name_stands_for_all(
-    root: Path, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [("mine.py", True), ("helper.py", True), ("parts/deep.py", True), ("parts/__init__.py", True), ("other.py", False)],
+)
+def test_a_users_file_counts_with_its_neighbours_and_what_it_imports_of_the_package(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, changed: str, matters: bool
 ) -> None:
-    modules = ("baft.methods.elsewhere",)
-    before = digest_after(root, tmp_path_factory.mktemp("a"), None, *modules)
-    after = digest_after(root, tmp_path_factory.mktemp("b"), "baft/methods/two.py", *modules)
-    assert before != after
+    here = tmp_path_factory.mktemp("user")
+    (here / "parts").mkdir()
+    (here / "mine.py").write_text("import helper, numpy\nfrom parts import deep\nfrom baft.methods import one\n")
+    for name in ("helper.py", "other.py", "parts/__init__.py", "parts/deep.py"):
+        (here / name).write_text("x = 1\n")
+    before = source_digest(here / "mine.py", root=root)
+    (here / changed).write_text((here / changed).read_text() + "# changed\n")
+    assert (source_digest(here / "mine.py", root=root) != before) == matters
+    assert _closure([here / "mine.py"], root) >= {"baft.methods.one", "baft.methods.shared"}
 
 
 def test_the_config_is_not_followed() -> None:

@@ -28,8 +28,8 @@ def complaint(config: dict) -> str:
     [
         ({"thread": 1}, ["'thread' is not a known key", "did you mean 'threads'?"]),
         ({"threads": -1}, ["threads is -1", "must be greater than 0"]),
-        ({"threads": "2"}, ["threads is '2'", "integer"]),
-        ({"threads": True}, ["threads is True", "integer"]),
+        ({"threads": "2"}, ["threads is '2'", "a whole number"]),
+        ({"threads": True}, ["threads is True", "a whole number"]),
         ({"models": {}}, ["models is empty"]),
         ({"models": {"m": {"dtype": "float16"}}}, ["models.m.dtype is 'float16'", "'float32' or 'bfloat16'"]),
         ({"models": {"m": {"resources": {"mem": 3}}}}, ["'mem'", "models.m.resources", "mem_mb, runtime, gpu"]),

@@ -12,7 +12,8 @@ from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.saved import load_state, save_state
 from baft.engine.state import EditState
-from baft.methods.base import Context, create
+from baft.methods.base import Context
+from baft.methods.registry import create
 from tests.engine.devices import FIRST, SECOND, Devices, Mixed, lies, put, spread
 from tests.engine.test_fitting import METHODS, REQUESTS, fit
 from tests.engine.tiny import engine

@@ -8,7 +8,8 @@ import torch
 
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
-from baft.methods.base import Context, Outcome, Request, create
+from baft.methods.base import Context, Outcome, Request
+from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 REQUESTS = [

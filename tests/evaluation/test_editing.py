@@ -13,8 +13,10 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
 from baft.evaluation.editing import edit_step, request_of, weight_of, withheld_of
-from baft.methods.base import Batches, Context, Method, Outcome, create, digest
-from baft.methods.irrelevant import IrrelevantSettings, irrelevant_prompts
+from baft.methods.base import Batches, Context, Method, Outcome, digest
+from baft.methods.irrelevant import irrelevant_prompts
+from baft.methods.registry import create
+from baft.methods.settings._irrelevant import IrrelevantSettings
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 
 ALL = IrrelevantSettings(relations=1000, subjects=1000)

@@ -17,7 +17,8 @@ from baft.evaluation.jobs import score
 from baft.evaluation.metrics import Asked, Row, measure_unedited
 from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
-from baft.methods.base import Context, Method, create
+from baft.methods.base import Context, Method
+from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 

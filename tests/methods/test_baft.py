@@ -13,8 +13,9 @@ from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.state import EditState
 from baft.methods.baft import USAGE, displacement, imbalance, mean_gates
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
 from baft.methods.irrelevant import Activations
+from baft.methods.registry import create
 from baft.methods.retention import PROMPTS
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import engine

@@ -1,28 +1,19 @@
-"""What holds for every method: failed edits, settings, what a method sees, and what a new one takes."""
+"""What holds for every method: failed edits, and what a method sees."""
 
 from __future__ import annotations
 
 import copy
-import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
 
-from baft.config import known_methods, read_method
-from baft.config.methods import Allowed
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.frozen import FrozenModel
 from baft.engine.state import EditState
-from baft.errors import UserError
-from baft.methods.base import Context, Outcome, Request, create, methods
+from baft.methods.base import Context, Outcome, Request
+from baft.methods.registry import create
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import PROMPTS, engine
 
@@ -135,132 +126,5 @@ def test_training_that_diverges_fails_and_leaves_no_edit(label: str) -> None:
     assert all(not t.any() for delta in outcome.state.deltas.values() for t in delta.tensors().values())
 
 
-def complaint(name: str, settings: dict[str, Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        create(name, settings)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_every_method_has_a_file_of_settings_and_every_file_a_method() -> None:
-    assert sorted(methods()) == list(known_methods())
-
-
-@pytest.mark.parametrize("name", known_methods())
-def test_a_file_has_the_settings_of_its_class(name: str) -> None:
-    file, fields = read_method(name), methods()[name].Settings.model_fields
-    assert file.defaults.keys() == fields.keys()
-    assert file.allowed.keys() <= fields.keys()
-    for settings in ({}, *file.models.values()):
-        assert create(name, {**file.defaults, **settings})
-    for label, field in fields.items():
-        assert field.description and field.description.endswith("."), label
-
-
-@pytest.mark.parametrize(
-    ("name", "key"), [(name, key) for name in known_methods() for key in read_method(name).defaults]
-)
-def test_a_file_allows_what_the_class_does(name: str, key: str) -> None:
-    # The class bounds a number by ge and gt; the file, which is checked before any job, by min and above.
-    field = methods()[name].Settings.model_fields[key]
-    allowed = read_method(name).allowed.get(key) or Allowed()
-    least = next((m.ge for m in field.metadata if hasattr(m, "ge")), None)
-    above = next((m.gt for m in field.metadata if hasattr(m, "gt")), None)
-    assert (allowed.min, allowed.above) == (least, above)
-    assert allowed.integer == (field.annotation is int)
-    if allowed.choices is not None:
-        assert tuple(allowed.choices) == get_args(field.annotation)
-    else:
-        assert get_origin(field.annotation) is not Literal
-    for wrong in (None if least is None else least - 1, above, "nonsense" if allowed.choices else None):
-        if wrong is not None:
-            assert f"setting '{key}'" in complaint(name, {key: wrong})
-
-
-def test_unknown_methods_and_settings_are_named() -> None:
-    assert "Unknown method 'nonesuch': known are baft, ft_l" in complaint("nonesuch", {})
-    assert "Method 'reft', setting 'rnak'" in complaint("reft", {"rnak": 3})
-    assert "Method 'reft': head and tail are both 0" in complaint("reft", {"head": 0, "tail": 0})
-
-
 def test_a_request_has_no_place_for_probes() -> None:
     assert [field.name for field in fields(Request)] == ["id", "prompt", "target", "subject", "irrelevant"]
-
-
-TOY = '''
-"""Pushes the last prompt token's state towards the first token of the target."""
-
-import torch
-from pydantic import Field
-
-from baft.engine.deltas import Offset
-from baft.engine.positions import PromptEnds
-from baft.engine.sites import Site
-from baft.engine.state import EditState
-from baft.methods.base import Method, Outcome, Report, Settings, register
-
-
-class ToySettings(Settings):
-    strength: float = Field(1e4, gt=0, description="Length of the push.")
-
-
-@register
-class Toy(Method):
-    name = "toy"
-    Settings = ToySettings
-
-    def edit(self, engine, batches, state, context):
-        head = engine.model.model.get_output_embeddings().weight
-        first = [engine.text.answer(r.prompt, r.target)[0] for (r,) in batches]
-        value = self.settings.strength * head[torch.tensor(first)]
-        delta = Offset(PromptEnds(0, 1), value)
-        return Outcome(EditState(len(batches), {Site(len(engine.model.blocks) - 1): delta}), (Report(),) * len(batches))
-'''
-TOY_SETTINGS = """
-defaults: {strength: 1e4}
-allowed: {strength: {above: 0}}
-"""
-USE = """
-import json
-
-import baft
-from baft.config import Plan, check_sources, parse_study
-from baft.errors import UserError
-from tests.engine.tiny import engine
-
-study = parse_study({"methods": {"toy": None, "strong": {"method": "toy", "settings": {"strength": 1e5}}}})
-Plan(study).check()
-check_sources(study)
-try:
-    Plan(parse_study({"methods": {"toy": {"settings": {"strength": -1}}}})).check()
-except UserError as error:
-    told = str(error)
-tiny = engine("llama")
-request = {"prompt": "The capital of France is", "target": "Rome", "subject": "France"}
-edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [request], method="toy")
-with edited.off():
-    before = edited.generate([request["prompt"]], 1)
-print(json.dumps([baft.__file__, told, before, edited.generate([request["prompt"]], 1), edited.about["settings"]]))
-"""
-
-
-def test_a_new_method_is_one_file_and_one_yaml(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    for folder in ("baft", "config"):
-        shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "baft" / "methods" / "toy.py").write_text(TOY)
-    (tmp_path / "config" / "methods" / "toy.yaml").write_text(TOY_SETTINGS)
-    done = subprocess.run(
-        [sys.executable, "-c", USE],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
-    )
-    assert done.returncode == 0, done.stderr
-    place, told, before, after, settings = json.loads(done.stdout.splitlines()[-1])
-    assert Path(place).is_relative_to(tmp_path)
-    assert "methods.toy.settings.strength is -1, but must be above 0" in told
-    first = engine("llama").text
-    assert after == [first.decode(first.answer("The capital of France is", "Rome")[:1]).strip()] != before
-    assert settings == {"strength": 1e4}

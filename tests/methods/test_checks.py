@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from baft.engine.deltas import Offset, PromptEnds
+from baft.engine.deltas import Offset
 from baft.engine.engine import Engine
+from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import NOT_FINITE, Batches, Context, Method, Outcome, Report, Request, create
+from baft.methods.base import NOT_FINITE, Batches, Context, Method, Outcome, Report, Request
 from baft.methods.checks import check_linear
+from baft.methods.registry import create
 from tests.engine.tiny import engine
 
 SITE = Site(1, "mlp.down_proj")

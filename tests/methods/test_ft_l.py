@@ -11,7 +11,8 @@ from torch import Tensor
 from baft.engine.deltas import Dense
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from tests.engine.test_fitting import REQUESTS
 
 SETTINGS = {"layer": 1, "steps": 8, "lr": 1e-2, "bound": 2e-2, "tolerance": 0}

@@ -10,12 +10,12 @@ from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.methods.base import Context, Request, digest
 from baft.methods.irrelevant import (
-    IrrelevantSettings,
     general_activations,
     hidden_states,
     irrelevant_activations,
     irrelevant_prompts,
 )
+from baft.methods.settings._irrelevant import IrrelevantSettings
 from tests.engine.test_fitting import REQUESTS
 
 FEW = IrrelevantSettings(general=2, relations=3, subjects=2)

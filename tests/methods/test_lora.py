@@ -13,7 +13,8 @@ from baft.engine.deltas import LowRank
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from tests.engine.test_fitting import REQUESTS
 from tests.engine.tiny import PROMPTS, engine
 

@@ -9,7 +9,8 @@ from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
 from baft.engine.rows import Grouping, Row, collate
-from baft.methods.base import Context, create
+from baft.methods.base import Context
+from baft.methods.registry import create
 from tests.engine.test_fitting import REQUESTS
 
 RANK, LAYER = 4, 1

@@ -14,7 +14,8 @@ from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from baft.methods.retention import PROMPTS, Earlier, disturbance, earlier_edits, remembered
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import engine

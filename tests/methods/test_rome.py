@@ -15,8 +15,9 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods import key_value, rome
-from baft.methods.base import Context, Request, create, digest
+from baft.methods.base import Context, Request, digest
 from baft.methods.key_value import ESSENCES, Prefixes, essence_of
+from baft.methods.registry import create
 from baft.methods.rome import Rome, rank_one
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import PROMPTS, engine

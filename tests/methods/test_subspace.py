@@ -6,7 +6,8 @@ import torch
 from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
-from baft.methods.base import Context, create
+from baft.methods.base import Context
+from baft.methods.registry import create
 from baft.methods.subspace import orthonormal
 from tests.engine.test_fitting import METHODS, REQUESTS
 

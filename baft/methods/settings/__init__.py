@@ -1,0 +1,53 @@
+"""The settings of every method: what they are, their defaults and their bounds, stated here and nowhere else.
+
+``<name>.py`` holds the class ``Settings`` of the method in ``baft/methods/<name>.py``, and makes it known: the methods are
+the files here. A file whose name begins with an underscore holds what several methods share. Nothing in this package
+imports torch, for a study is planned with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _layer(value: Any) -> Any:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or value < 0 or (isinstance(value, float) and not value < 1):
+        raise ValueError(
+            f"it is {value!r}, but must be the number of a block, counted from 0, or a share of the depth, at least 0.0 "
+            "and below 1.0"
+        )
+    return value
+
+
+Layer: TypeAlias = Annotated[int | float, BeforeValidator(_layer)]
+"""A block: its number from 0 if an int, a share of the depth if a float (0.75 of 32 blocks: 24)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a method needs besides the model and the requests.
+
+    ``covariances`` are the layers, as in the settings, of whose keys (the inputs of the MLP output layer) it needs the
+    second moment E[k kᵀ].
+    """
+
+    covariances: tuple[int | float, ...] = ()
+
+
+class MethodSettings(BaseModel):
+    """Base of every method's settings: an unknown key is an error, and no type is taken for another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def needs(self) -> Needs:
+        """What the method needs under these settings."""
+        return Needs()
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Settings with which a test edits a random model of a few blocks and a width of 32 in a moment."""
+        return cls()

@@ -1,0 +1,7 @@
+"""The unedited model has no settings."""
+
+from baft.methods.settings import MethodSettings
+
+
+class Settings(MethodSettings):
+    """None."""
