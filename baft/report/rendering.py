@@ -91,7 +91,9 @@ def markdown(tables: Sequence[Table]) -> str:
 def _bar(cell: str) -> str:
     """A cell whose text does not end it, and is shown as it is."""
     text = _harmless(" ".join(cell.split()))
-    return "".join(f"\\{one}" if one in "|`*<" else one for one in text)
+    # One star alone is the mark of a significant difference.
+    special = "|`*<" if text.count("*") > 1 else "|`<"
+    return "".join(f"\\{one}" if one in special else one for one in text)
 
 
 def _harmless(text: str) -> str:
