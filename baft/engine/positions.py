@@ -58,6 +58,20 @@ class PromptEnds:
 
 
 @dataclass(frozen=True)
+class BeforePromptEnd:
+    """Every token of the prompt but its last."""
+
+    def mask(self, batch: Batch) -> Tensor:
+        """(B, T) bool."""
+        positions = batch.positions
+        return (positions >= 0) & (positions < batch.prompt[:, None] - 1)
+
+    def first(self, row: Row) -> int:
+        """The first position of ``row`` that the delta may change."""
+        return 0
+
+
+@dataclass(frozen=True)
 class AtMark:
     """The row's marked token; rows without one are left alone."""
 
@@ -70,8 +84,8 @@ class AtMark:
         return row.mark if row.mark >= 0 else len(row.ids) - 1
 
 
-Where = Everywhere | PromptEnds | AtMark
-_WHERE: Mapping[str, type[Where]] = {c.__name__: c for c in (Everywhere, PromptEnds, AtMark)}
+Where = Everywhere | PromptEnds | BeforePromptEnd | AtMark
+_WHERE: Mapping[str, type[Where]] = {c.__name__: c for c in (Everywhere, PromptEnds, BeforePromptEnd, AtMark)}
 
 
 def describe_where(where: Where) -> dict[str, object]:

@@ -89,14 +89,7 @@ def _fit(engine: Engine, method: Method, batches: Batches, state: EditState | No
         _fit(engine, method, [batch], None if state is None else state.select([s]), context)
         for s, batch in enumerate(batches)
     ]
-    return _joined(alone)
-
-
-def _joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Outcomes of single streams as one."""
-    reports = tuple(report for outcome in outcomes for report in outcome.reports)
-    trained, changed = (max(getattr(o, name) for o in outcomes) for name in ("trained", "changed"))
-    return Outcome(EditState.join([outcome.state for outcome in outcomes]), reports, trained, changed)
+    return Outcome.join(alone)
 
 
 def _peak_memory(engine: Engine) -> int:

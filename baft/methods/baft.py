@@ -8,7 +8,7 @@ its earlier edits. docs/methods.md states each choice and its reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,7 +89,9 @@ class Baft(Method):
                 begin = self._grown if begun else self._reused
                 start = begin(engine, own, state.select(part) if begun else None, context)
                 outcomes.append(self._train(engine, own, start, context))
-        return _joined(outcomes, [s for part in parts for s in part])
+        joined, order = Outcome.join(outcomes), [s for part in parts for s in part]
+        place = [order.index(s) for s in range(len(order))]
+        return replace(joined, state=joined.state.select(place), reports=tuple(joined.reports[i] for i in place))
 
     def _train(self, engine: Engine, batches: Batches, start: _Start, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
@@ -202,11 +204,3 @@ def imbalance(usage: Tensor, bases: Tensor) -> Tensor:
     """
     share = usage / usage.sum(-1, keepdim=True).clamp(min=1e-12)
     return bases * share.square().sum(-1) - 1
-
-
-def _joined(outcomes: Sequence[Outcome], streams: Sequence[int]) -> Outcome:
-    """Outcomes of parts of the streams as one, in the streams' order."""
-    place = [streams.index(s) for s in range(len(streams))]
-    reports = [report for outcome in outcomes for report in outcome.reports]
-    state = EditState.join([outcome.state for outcome in outcomes]).select(place)
-    return Outcome(state, tuple(reports[i] for i in place), max(outcome.trained for outcome in outcomes))

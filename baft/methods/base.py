@@ -65,6 +65,13 @@ class Outcome:
     trained: int = 0
     changed: int = 0
 
+    @staticmethod
+    def join(outcomes: Sequence[Outcome]) -> Outcome:
+        """Outcomes of different streams as one."""
+        reports = tuple(report for outcome in outcomes for report in outcome.reports)
+        state = EditState.join([outcome.state for outcome in outcomes])
+        return Outcome(state, reports, max(o.trained for o in outcomes), max(o.changed for o in outcomes))
+
 
 @dataclass(frozen=True)
 class Context:

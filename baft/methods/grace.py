@@ -1,0 +1,259 @@
+"""GRACE (Hartvigsen et al., 2023): a codebook of values that replace one layer's output near the prompts of edits.
+
+A key is the input of an MLP output layer at the prompt's last token, its value what replaces that layer's output. A prompt
+whose key lies within the radius of its nearest key gets that key's value; any other prompt is left alone, bit for bit. The
+choice is made at the prompt and kept for all that continues it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from baft.engine.deltas import Deciding, Delta, Seen
+from baft.engine.engine import Engine
+from baft.engine.fitting import Fit, Schedule, minimise
+from baft.engine.positions import BeforePromptEnd, Everywhere, PromptEnds, Where
+from baft.engine.rows import Batch, Grouping, Row, collate
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, deltas_of, generator, seed_of
+from baft.methods.registry import register
+from baft.methods.rows import forced_row
+from baft.methods.settings.grace import Settings
+
+LABELS = "labels"
+"""Memory of a stream: what each key's edit says (S, n), as a number that tells whether two edits say the same."""
+
+MARGIN = 1e-5
+"""What keeps the radii of two keys that meet half-way from touching."""
+
+SAME = 1e-3
+"""Share of a key's norm within which another is the same prompt's: rounding moves a key by as much."""
+
+_WHERE: Mapping[str, Where] = {"last": PromptEnds(0, 1), "before": BeforePromptEnd(), "all": Everywhere()}
+
+
+@dataclass(frozen=True)
+class Codebook(Deciding):
+    """The value of the nearest key within its radius replaces the output.
+
+    ``keys`` (S, n, d_in), ``values`` (S, n, d_out), ``radii`` (S, n); ``there`` (S, n) bool tells which entries a stream
+    has. Of keys at one distance the newest counts.
+    """
+
+    shapes: ClassVar[Mapping[str, str]] = {"keys": "S n i", "values": "S n o", "radii": "S n", "there": "S n"}
+
+    keys: Tensor
+    values: Tensor
+    radii: Tensor
+    there: Tensor
+
+    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        """(B,) int64: the entry whose value a row gets, -1 for none."""
+        ((_, here),) = seen.items()
+        rows = torch.arange(len(batch.prompt), device=here.x.device)
+        queries = here.x[rows, batch.prompt - 1 - batch.base].to(self.keys.dtype)
+        chosen = torch.full_like(batch.stream, -1)
+        for stream in torch.unique(batch.stream).tolist():
+            own = torch.nonzero(batch.stream == stream)[:, 0]
+            chosen[own] = self._nearest(queries[own], stream)
+        return chosen
+
+    def _nearest(self, queries: Tensor, stream: int) -> Tensor:
+        entries = torch.nonzero(self.there[stream])[:, 0].flip(0)
+        if not len(entries):
+            return torch.full((len(queries),), -1, device=queries.device)
+        distance, at = distances(queries, self.keys[stream, entries]).min(1)
+        return torch.where(distance <= self.radii[stream, entries[at]], entries[at], -1)
+
+    def acts(self, decision: Tensor) -> Tensor:
+        return decision >= 0
+
+    def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
+        return self.values[batch.stream, decision][:, None].expand_as(y)
+
+
+@dataclass(frozen=True)
+class Replacement(Delta):
+    """``value`` (S, d_out) replaces the output: what a codebook does on a prompt that it is trained on."""
+
+    shapes: ClassVar[Mapping[str, str]] = {"value": "S o"}
+
+    value: Tensor
+
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
+        return self._of(self.value, present)[:, None] - y
+
+    def apply(self, x: Tensor, y: Tensor, batch: Batch, grouping: Grouping, decision: Tensor | None = None) -> Tensor:
+        # Not y + (value - y), which rounds.
+        mask, value = self.where.mask(batch), self.value[batch.stream][:, None].to(y.dtype).expand_as(y)
+        return value if mask is None else torch.where(mask[..., None], value, y)
+
+
+def distances(queries: Tensor, keys: Tensor) -> Tensor:
+    """Euclidean distances (q, n) of ``queries`` (q, d) from ``keys`` (n, d), exactly 0 for equal ones."""
+    return torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+@dataclass
+class Book:
+    """One stream's codebook while it is edited; ``radius`` is what new keys begin with."""
+
+    radius: float
+    expand: str = "coverage"
+    keys: list[Tensor] = field(default_factory=list)
+    values: list[Tensor] = field(default_factory=list)
+    radii: list[float] = field(default_factory=list)
+    labels: list[float] = field(default_factory=list)
+
+    def copy(self) -> Book:
+        """One that can be changed without this one."""
+        lists = (list(self.keys), list(self.values), list(self.radii), list(self.labels))
+        return Book(self.radius, self.expand, *lists)
+
+    def place(self, query: Tensor, label: float, value: Tensor) -> int:
+        """The entry that an edit with the key ``query`` (d_in,) is trained at, after the authors' rule is applied.
+
+        A query far from every key is a new key. One that a key covers, or nearly, widens that key's radius if both say the
+        same, and otherwise splits the distance. Where the prompt is a key's own, the key is used again for the new target:
+        two keys in one place could not be told apart.
+        """
+        if not self.keys:
+            return self._added(query, label, value, self.radius)
+        distance, nearest = (float(v) for v in distances(query[None], torch.stack(self.keys))[0].flip(0).min(0))
+        n = len(self.keys) - 1 - int(nearest)
+        if distance > self.radius + self.radii[n]:
+            return self._added(query, label, value, self.radius)
+        if self.labels[n] == label:
+            self.radii[n] = max(self.radii[n], distance)
+            if self.expand == "moving_average":
+                self.keys[n] = (self.keys[n] + query) / 2
+            return n
+        if distance <= SAME * float(query.norm()):
+            self.labels[n], self.values[n] = label, value
+            return n
+        self.radii[n] = distance / 2 - MARGIN
+        return self._added(query, label, value, distance / 2)
+
+    def _added(self, query: Tensor, label: float, value: Tensor, radius: float) -> int:
+        self.keys.append(query)
+        self.values.append(value)
+        self.radii.append(radius)
+        self.labels.append(label)
+        return len(self.keys) - 1
+
+
+@register
+class Grace(Method):
+    """One codebook entry an edit at most; requests of a batch are edited one after another."""
+
+    name = "grace"
+    settings: Settings
+
+    def check(self, engine: Engine, context: Context) -> None:
+        engine.model.layer(self.settings.layer)
+
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        site = Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
+        books = self._books(state, site, len(batches))
+        steps, loss = [0] * len(batches), [math.nan] * len(batches)
+        failed: list[dict[str, str]] = [{} for _ in batches]
+        for turn in range(max(map(len, batches))):
+            streams = [s for s, batch in enumerate(batches) if turn < len(batch)]
+            requests = [batches[s][turn] for s in streams]
+            tried = [books[s].copy() for s in streams]
+            fit = self._turn(engine, site, requests, tried, context.seed)
+            for s, request, book, number in zip(streams, requests, tried, range(len(streams)), strict=True):
+                steps[s], loss[s] = steps[s] + fit.steps[number], fit.loss[number]
+                if (error := fit.errors[number]) is None:
+                    books[s] = book
+                else:
+                    failed[s][request.id] = error
+        reports = tuple(
+            Report(steps[s], loss[s], next(iter(own.values())) if len(own) == len(batches[s]) else None, own)
+            for s, own in enumerate(failed)
+        )
+        return Outcome(self._state(engine, books, site), reports, trained=engine.model.widths(site)[1])
+
+    def _turn(self, engine: Engine, site: Site, requests: Sequence[Request], books: Sequence[Book], seed: int) -> Fit:
+        """Edits each of ``books`` with one request; its entry has the trained value afterwards, unless that failed."""
+        keys, outputs = _at_prompt_end(engine, site, requests)
+        entries = [
+            book.place(key, self._label(engine, request), self._first_value(output, request, seed))
+            for book, request, key, output in zip(books, requests, keys, outputs, strict=True)
+        ]
+        where = _WHERE[self.settings.replace]
+        fit = minimise(
+            engine.model,
+            [forced_row(engine, s, request) for s, request in enumerate(requests)],
+            {"value": torch.stack([book.values[n] for book, n in zip(books, entries, strict=True)])},
+            lambda params: {site: Replacement(where, params["value"])},
+            Schedule(self.settings.steps, self.settings.lr, self.settings.tolerance),
+            engine.pad,
+        )
+        for book, n, value in zip(books, entries, fit.params["value"], strict=True):
+            book.values[n] = value
+        return fit
+
+    def _label(self, engine: Engine, request: Request) -> float:
+        tokens = engine.text.answer(request.prompt, request.target)
+        if self.settings.label_match == "tokens":
+            return float(seed_of(*tokens) >> 4)
+        masked = len(engine.text.prompt(request.prompt))
+        return (sum(tokens) - 100 * masked) / (len(tokens) + masked)
+
+    def _first_value(self, output: Tensor, request: Request, seed: int) -> Tensor:
+        if self.settings.start == "warm":
+            return output
+        drawn = torch.rand(len(output), generator=generator("grace", seed, request.id), dtype=torch.float32)
+        return drawn.to(output)
+
+    def _books(self, state: EditState | None, site: Site, count: int) -> list[Book]:
+        books = [Book(self.settings.radius, self.settings.expand) for _ in range(count)]
+        known = deltas_of(state).get(site)
+        if state is not None and isinstance(known, Codebook):
+            for s, book in enumerate(books):
+                for n in torch.nonzero(known.there[s])[:, 0].tolist():
+                    book.keys.append(known.keys[s, n])
+                    book.values.append(known.values[s, n])
+                    book.radii.append(float(known.radii[s, n]))
+                    book.labels.append(float(state.memory[LABELS][s, n]))
+        return books
+
+    def _state(self, engine: Engine, books: Sequence[Book], site: Site) -> EditState:
+        precision, device = engine.model.precision, engine.model.device_at(site)
+        width_in, width_out = engine.model.widths(site)
+
+        def stacked(rows: Sequence[Sequence[Tensor]], width: int) -> Tensor:
+            own = [torch.stack(list(row)) if row else torch.zeros(0, width, dtype=precision) for row in rows]
+            return pad_sequence([part.to(device, precision) for part in own], batch_first=True)
+
+        def numbers(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+            return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
+
+        delta = Codebook(
+            _WHERE[self.settings.replace],
+            stacked([book.keys for book in books], width_in),
+            stacked([book.values for book in books], width_out),
+            numbers([book.radii for book in books], precision).to(device),
+            numbers([[True] * len(book.keys) for book in books], torch.bool).to(device),
+        )
+        return EditState(len(books), {site: delta}, {LABELS: numbers([book.labels for book in books], torch.float64)})
+
+
+@torch.no_grad()
+def _at_prompt_end(engine: Engine, site: Site, requests: Sequence[Request]) -> tuple[Tensor, Tensor]:
+    """Input (R, d_in) and output (R, d_out) of the unedited layer at the last token of each prompt."""
+    prompts = [engine.text.prompt(request.prompt) for request in requests]
+    rows = [Row(s, tuple(ids), len(ids)) for s, ids in enumerate(prompts)]
+    x, y = engine.model.activations(collate(rows, engine.model.device, engine.pad), site)
+    at = torch.tensor([len(ids) - 1 for ids in prompts], device=x.device)
+    own = torch.arange(len(rows), device=x.device)
+    return x[own, at].to(engine.model.precision), y[own, at].to(engine.model.precision)

@@ -1,0 +1,137 @@
+"""In-context editing (Zheng et al., 2023): the new fact is put before the prompt, and nothing in the model changes.
+
+The *oracle* is told which edit a question is about and is the ceiling of what text before a prompt can do. The other rule
+puts the nearest of the stream's facts before a question, by the unedited model's own hidden states, or none if none is near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
+
+from baft.engine.engine import Engine
+from baft.engine.joint import joint
+from baft.engine.preambles import Fact, Preamble, Query
+from baft.engine.rows import Row, collate
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods.base import Batches, Context, Method, Outcome, Report, Request
+from baft.methods.registry import register
+from baft.methods.settings.in_context import Settings
+
+SAME = 1e-3
+"""Difference of cosines that rounding can make: of facts that are equally near by it the latest counts."""
+
+
+@dataclass(frozen=True)
+class OraclePreamble(Preamble):
+    """The fact of the edit that a question is about; of two edits of one id the later."""
+
+    def choose(self, engine: Engine, queries: Sequence[Query]) -> list[str]:
+        if any(query.about is None for query in queries):
+            raise UserError(
+                "in_context with choose: oracle must be told which edit a question is about, which only a benchmark does: "
+                "outside a study use choose: nearest."
+            )
+        return [dict(self.facts[query.stream]).get(query.about or "", "") for query in queries]
+
+
+@dataclass(frozen=True)
+class NearestPreamble(Preamble):
+    """The fact whose prompt has the largest cosine with the question, if it is ``similarity`` at least.
+
+    ``keys`` (S, n, d) are unit vectors of the facts' prompts at the output of block ``layer`` (:func:`prompt_vectors`).
+    """
+
+    shapes: ClassVar[Mapping[str, str]] = {"keys": "S n d"}
+
+    keys: Tensor
+    layer: int
+    similarity: float
+
+    def choose(self, engine: Engine, queries: Sequence[Query]) -> list[str]:
+        vectors = prompt_vectors(engine, [query.prompt for query in queries], self.layer)
+        return [self._nearest(query.stream, vector) for query, vector in zip(queries, vectors, strict=True)]
+
+    def _nearest(self, stream: int, vector: Tensor | None) -> str:
+        facts = self.facts[stream]
+        if vector is None or not facts:
+            return ""
+        cosines = self.keys[stream, : len(facts)] @ vector.to(self.keys)
+        best = float(cosines.max())
+        latest = int(torch.nonzero(cosines >= best - SAME)[-1])
+        return facts[latest].text if best >= self.similarity else ""
+
+
+@torch.no_grad()
+def prompt_vectors(engine: Engine, prompts: Sequence[str], layer: int) -> list[Tensor | None]:
+    """A unit vector (d,) of each prompt: the mean over its tokens of the unedited model's states after block ``layer``.
+
+    None for a prompt that the model cannot be asked; asking it says why.
+    """
+    rows: dict[int, Row] = {}
+    for number, prompt in enumerate(prompts):
+        try:
+            ids = engine.text.prompt(prompt)
+            engine.check_length(len(ids), prompt)
+        except UserError:
+            continue
+        rows[number] = Row(0, tuple(ids), len(ids))
+    found: list[Tensor | None] = [None] * len(prompts)
+
+    def work(group: Sequence[int]) -> None:
+        batch = collate([rows[number] for number in group], engine.model.device, engine.pad)
+        _, states = engine.model.activations(batch, Site(layer))
+        real = batch.real.to(states.device)[..., None]
+        means = torch.where(real, states.to(engine.model.precision), 0.0).sum(1) / real.sum(1)
+        for number, vector in zip(group, normalize(means, dim=-1), strict=True):
+            found[number] = vector
+
+    for _ in engine.budget.run(sorted(rows, key=lambda n: len(rows[n].ids)), lambda n: len(rows[n].ids), work):
+        pass
+    return found
+
+
+@register
+class InContext(Method):
+    """Text before the prompt; nothing is trained."""
+
+    name = "in_context"
+    settings: Settings
+
+    def check(self, engine: Engine, context: Context) -> None:
+        engine.model.layer(self.settings.layer)
+
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        earlier = state.preamble if state is not None else None
+        old = earlier.facts if earlier is not None else ((),) * len(batches)
+        new = tuple(tuple(Fact(r.id, self._text(r)) for r in batch) for batch in batches)
+        facts = tuple((*before, *now) for before, now in zip(old, new, strict=True))
+        if self.settings.choose == "oracle":
+            preamble: Preamble = OraclePreamble(facts)
+        else:
+            layer = engine.model.layer(self.settings.layer)
+            keys = self._keys(engine, batches, earlier, layer)
+            preamble = NearestPreamble(facts, keys, layer, self.settings.similarity)
+        return Outcome(EditState(len(batches), preamble=preamble), tuple(Report() for _ in batches))
+
+    def _text(self, request: Request) -> str:
+        fact = request.prompt + joint(request.prompt, request.target) + request.target
+        return self.settings.template.replace("{fact}", fact)
+
+    def _keys(self, engine: Engine, batches: Batches, earlier: Preamble | None, layer: int) -> Tensor:
+        vectors = iter(prompt_vectors(engine, [r.prompt for batch in batches for r in batch], layer))
+        streams = []
+        for s, batch in enumerate(batches):
+            own = [vector for _, vector in zip(batch, vectors, strict=False) if vector is not None]
+            if isinstance(earlier, NearestPreamble):
+                own = [*earlier.keys[s, : len(earlier.facts[s])].to(own[0].device), *own]
+            streams.append(torch.stack(own))
+        return pad_sequence(streams, batch_first=True).cpu()

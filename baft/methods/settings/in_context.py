@@ -1,0 +1,38 @@
+"""The settings of in-context editing."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator
+
+from baft.methods.settings import Layer, MethodSettings
+
+
+class Settings(MethodSettings):
+    """What is put before a question, and when."""
+
+    choose: Literal["oracle", "nearest"] = Field(
+        "nearest",
+        description="oracle: a question about an edit gets that edit's fact, as the benchmark tells, and no other question "
+        "gets any: the ceiling. nearest: the stream's fact whose prompt is most like the question, if it is like enough.",
+    )
+    template: str = Field("{fact}.\n", description="What is put before the prompt; {fact} is prompt and target.")
+    layer: Layer = Field(0.5, description="Block whose output tells how alike prompts are; a float is a share.")
+    similarity: float = Field(
+        0.9,
+        ge=-1,
+        le=1,
+        description="Least cosine of a question with a fact's prompt for the fact to be put before it.",
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _has_a_place(cls, template: str) -> str:
+        if template.count("{fact}") != 1:
+            raise ValueError(f"it is {template!r}, but must have {{fact}} once")
+        return template
+
+    @classmethod
+    def tiny(cls) -> Self:
+        return cls(layer=1)

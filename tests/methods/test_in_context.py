@@ -1,0 +1,94 @@
+"""In-context editing: which fact goes before which question."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from baft.engine.engine import Engine
+from baft.engine.preambles import Query
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods.base import Context, Request
+from baft.methods.in_context import prompt_vectors
+from baft.methods.registry import create
+from tests.engine.tiny import PROMPTS, engine
+
+FRANCE = Request("france", "The capital of France is", "Rome", "France")
+CURIE = Request("curie", "Marie Curie was born in", "Rome", "Marie Curie")
+CHINA = Request("china", "中国的首都是", "巴黎", "中国")
+
+
+def edited(tiny: Engine, batches: list[list[Request]], state: EditState | None = None, **settings: object) -> EditState:
+    outcome = create("in_context", {"layer": 1, **settings}).fit(tiny, batches, state, Context())
+    assert all(report.error is None for report in outcome.reports)
+    return outcome.state
+
+
+def test_the_oracle_puts_the_right_fact_before_questions_about_it() -> None:
+    tiny = engine("llama")
+    state = edited(tiny, [[FRANCE, CHINA], [CURIE]], choose="oracle")
+    queries = [
+        Query(0, "Paris is", "france"),
+        Query(0, "Paris is", "china"),
+        Query(0, "Paris is", "curie"),
+        Query(1, "Paris is", "curie"),
+        Query(1, "Paris is", ""),
+    ]
+    assert tiny.openings(state, queries) == [
+        "The capital of France is Rome.\n",
+        "中国的首都是巴黎.\n",
+        "",
+        "Marie Curie was born in Rome.\n",
+        "",
+    ]
+
+
+def test_the_oracle_must_be_told_what_a_question_is_about() -> None:
+    tiny = engine("llama")
+    state = edited(tiny, [[FRANCE]], choose="oracle")
+    with pytest.raises(UserError, match="only a benchmark does: outside a study use choose: nearest"):
+        tiny.openings(state, [Query(0, "Paris is")])
+
+
+def test_of_two_facts_of_one_record_the_later_counts() -> None:
+    tiny = engine("llama")
+    for choose in ("oracle", "nearest"):
+        first = edited(tiny, [[FRANCE]], choose=choose)
+        later = Request("france", FRANCE.prompt, "Warsaw", FRANCE.subject)
+        state = edited(tiny, [[later]], first, choose=choose)
+        assert tiny.openings(state, [Query(0, FRANCE.prompt, "france")]) == ["The capital of France is Warsaw.\n"]
+
+
+def test_the_nearest_fact_is_put_before_a_question_that_is_like_its_prompt() -> None:
+    tiny = engine("llama", torch.float64)
+    state = edited(tiny, [[FRANCE, CURIE], [CURIE]], similarity=0.999)
+    found = tiny.openings(state, [Query(s, p) for s in (0, 1) for p in (FRANCE.prompt, CURIE.prompt, "Paris is")])
+    france, curie = "The capital of France is Rome.\n", "Marie Curie was born in Rome.\n"
+    assert found == [france, curie, "", "", curie, ""]
+    # With no threshold there is always one, the nearest by the model's own states.
+    any_ = edited(tiny, [[FRANCE, CURIE]], similarity=-1)
+    with torch.no_grad():
+        means = []
+        for prompt in (FRANCE.prompt, CURIE.prompt, *PROMPTS):
+            ids = torch.tensor([tiny.text.prompt(prompt)])
+            state_ = tiny.model.model(ids, output_hidden_states=True).hidden_states[2][0].mean(0)
+            means.append(state_ / state_.norm())
+    nearest = [(france, curie)[int(m @ means[1] > m @ means[0])] for m in means[2:]]
+    assert tiny.openings(any_, [Query(0, p) for p in PROMPTS]) == nearest
+
+
+def test_vectors_do_not_depend_on_the_batch_and_skip_what_cannot_be_read() -> None:
+    tiny = engine("llama", torch.float64)
+    together = prompt_vectors(tiny, [*PROMPTS, "", "France " * 600], 1)
+    assert together[-2:] == [None, None]
+    for prompt, vector in zip(PROMPTS, together, strict=False):
+        (alone,) = prompt_vectors(tiny, [prompt], 1)
+        assert alone is not None and vector is not None
+        torch.testing.assert_close(alone, vector)
+
+
+@pytest.mark.parametrize("template", ["{fact} and {fact}", "a fact: "])
+def test_a_template_has_one_place_for_the_fact(template: str) -> None:
+    with pytest.raises(UserError, match=r"must have \{fact\} once"):
+        create("in_context", {"template": template})
