@@ -49,9 +49,10 @@ def forgetting_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
     """Score right after the own step, at the stream's end, and their difference on the same records.
 
     One row a model, protocol, method, benchmark and metric: ``immediate``, ``final``, and ``forgotten`` with interval
-    over streams (empty with fewer than two) and ``records``. Edits that failed count as in the other tables.
+    over streams (empty with fewer than two) and ``records``. Edits that failed count as in the other tables; records that
+    a later edit overwrote on purpose are left out.
     """
-    values = _averaged(cells)
+    values = _averaged(Cells(cells.values[~cells.values["overwritten"].astype(bool)], cells.facts))
     keys = [*CELL, "metric", "record_id", "stream_id"]
     own = values[values["moment"].eq("immediate")][[*keys, "value"]]
     end = values[values["moment"].eq("final")][[*keys, "value"]]
@@ -94,7 +95,7 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
         notes = [
             "Points of a hundred: mean score right after a record's own step, less that after its stream's last step, "
             f"with the {settings.level:.0%} percentile bootstrap interval over streams (none with one stream). More than 0 "
-            f"is forgotten. {streams}."
+            f"is forgotten. {streams}. Left out are records whose prompt a later edit of the stream gives another target."
         ]
         tables.append(Table(f"{model}, {protocol}", ["Method", *HEADS.values()], blocks, notes))
     return write_table(out, frame, tables)

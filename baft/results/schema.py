@@ -94,6 +94,8 @@ RECORDS = pa.schema(
         pa.field("value", pa.float64(), nullable=False),
         # Probes behind the value.
         pa.field("probes", pa.int32(), nullable=False),
+        # Whether a later edit of the stream gave the record's prompt another target.
+        pa.field("overwritten", pa.bool_(), nullable=False),
         # Why the record's edit failed; null if it did not.
         pa.field("error", pa.string()),
     ]

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from baft.errors import UserError
 from baft.results import provenance, store
+from baft.results.overwritten import marked, overwritten
 from baft.results.provenance import Conditions
 from baft.results.schema import ALL_GROUPS, RECORDS
 
@@ -189,6 +190,7 @@ def _shards(probes: Sequence[Path], edits: Sequence[Path]) -> Iterator[pa.Table]
         _refuse_shared(path, records, seen)
         seen = pa.concat_arrays([seen, records])
         values = pa.concat_tables([values, _unprobed_failures(errors, values), _of_streams([made])])
+        values = marked(values, overwritten(path))
         yield _with_errors(values, errors).sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
 
 

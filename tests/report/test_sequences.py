@@ -54,6 +54,18 @@ def record(tmp_path: Path) -> Path:
     )
 
 
+def test_what_a_later_edit_overwrites_is_not_forgotten(tmp_path: Path) -> None:
+    rows = stream("a", [1.0, 1.0, 1.0], [1.0, 1.0], [0.0, 0.5, 1.0])
+    for row in rows:
+        # The third record gives the first one's prompt another target; the second has a prompt of its own.
+        row["prompt"] = "other" if row["record_id"] == "a1" else "same"
+        row["answers"] = ["new" if row["record_id"] == "a2" else "old"]
+    frame = sequences.forgetting_frame(read_cells([summary(tmp_path, "reft", rows)]), SETTINGS)
+    row = frame[frame["metric"].eq("edit_success")].iloc[0]
+    assert row["records"] == 2
+    assert row["forgotten"] == pytest.approx(0.25)
+
+
 def by_point(frame: pd.DataFrame) -> dict[tuple[int, str], float]:
     return {(row.edits, row.scored): row.mean for row in frame.itertuples()}
 
