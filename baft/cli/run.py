@@ -130,10 +130,10 @@ def _checked(config: Path) -> Study:
 
 def _remove_damaged(results: Path) -> None:
     """A damaged file would stop the job that reads it; removed, it is made again."""
-    from baft.results.damaged import damaged_files, unfinished_files
+    from baft.results.damaged import newly_damaged_files, unfinished_files
     from baft.results.stale import remove
 
-    files = damaged_files(results)
+    files = newly_damaged_files(results)
     if files:
         print(f"{len(files)} damaged files are made again, {files[0]} among them.", flush=True)
     remove(results, [*files, *unfinished_files(results)])
