@@ -17,8 +17,9 @@ from baft.engine.preambles import Query
 from baft.engine.saved import load_state, read_about, save_state
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
+from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context, Request
-from baft.methods.registry import create
+from baft.methods.registry import create, load_method
 from baft.models.identity import identity_of
 from baft.words import find_words
 
@@ -55,8 +56,16 @@ class EditedModel:
         save_state(self.state, Path(folder), self.about | {"model": own})
 
     @staticmethod
-    def load(folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EditedModel:
-        """A saved edit on the model it was made for. Raises UserError if ``folder`` holds none, or one of another model."""
+    def load(
+        folder: Path | str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, method: str | None = None
+    ) -> EditedModel:
+        """A saved edit on the model it was made for.
+
+        ``method`` is the path of the method's file, needed only if that is a user's own with kinds of delta of its own: no
+        code is run because a saved edit names it. Raises UserError if ``folder`` holds none, or one of another model.
+        """
+        if method is not None:
+            load_method(method)
         engine = Engine.of(model, tokenizer)
         if read_about(Path(folder)).get("model") != identity_of(model, tokenizer):
             raise UserError(
@@ -75,13 +84,15 @@ def edit(
     *,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    covariances: Path | str | None = None,
 ) -> EditedModel:
     """Makes all ``requests`` (mappings with prompt, target, subject) in one batch of one stream.
 
     ``method`` is the name of one or the path of a file that holds one. ``settings`` differ from its own: its defaults, or
     those of config/methods for a model of this architecture and shape, whose name is the ``section`` in the edit's ``about``
-    (None: defaults). The model is frozen and its weights stay as they are. Raises UserError if a request is incomplete or
-    the method cannot make the edit.
+    (None: defaults). Key covariances that the method needs are collected, once in a process, or read from the folder
+    ``covariances`` and kept there for each model that is edited. The model is frozen and its weights stay as they are.
+    Raises UserError if a request is incomplete or the method cannot make the edit.
     """
     engine = Engine.of(model, tokenizer)
     wanted = [_request(i, r) for i, r in enumerate(requests)]
@@ -91,7 +102,8 @@ def edit(
         _check_subject(request.prompt, request.subject)
     section = section_of(method, known_by_config(lambda key: getattr(model.config, key, None)))
     chosen = method_settings(method, section, settings or {})
-    editor, context = create(method, chosen), Context(seed)
+    needed = covariances_for(engine, chosen.needs(), None if covariances is None else Path(covariances))
+    editor, context = create(method, chosen), Context(seed, needed)
     editor.check(engine, context)
     try:
         outcome = editor.fit(engine, [wanted], None, context)
@@ -140,17 +152,19 @@ def edit_command(
 
     _check_subject(prompt, subject)
     quiet()
+    cache = Path(os.environ.get("BAFT_CACHE", "cache"))
     if Path(model).is_dir():
         config, folder = ModelConfig(source="folder", path=model), Path("cache/models/folder")
         prepare_model(config, folder)
     elif model == "smollm2-135m":
-        config, folder = ModelConfig(), Path(os.environ.get("BAFT_CACHE", "cache")) / "models" / model
+        config, folder = ModelConfig(), cache / "models" / model
         if not (folder / CARD).is_file():
             prepare_model(config, folder)
     else:
         raise UserError(f"--model is {model!r}, but must be smollm2-135m or a local folder.")
     request = {"prompt": prompt, "target": target, "subject": subject}
-    edited = edit(*load_model(config, folder), [request], method, settings=settings)
+    loaded = load_model(config, folder)
+    edited = edit(*loaded, [request], method, settings=settings, covariances=cache / "covariances")
     print(f"Settings: {said_of_section(method, edited.about['section'])}.")
     prompts = [prompt, *ask]
     with edited.off():

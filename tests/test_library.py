@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -223,3 +224,61 @@ def test_the_command_refuses_a_subject_before_it_loads_a_model(tmp_path: Path) -
     found = CliRunner().invoke(commands, ["edit", "The capital of France is", *options])
     assert isinstance(found.exception, UserError)
     assert "'Spain' is not in the prompt" in str(found.exception)
+
+
+def test_what_a_method_needs_is_collected_and_kept_for_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from baft.evaluation import needed
+    from baft.evaluation.moments import collect, texts_of
+
+    tiny = engine("llama")
+    collected: list[str] = []
+
+    def counted(engine: Any, texts: Any, layer: str, tokens: int) -> Any:
+        collected.append(layer)
+        return collect(engine, texts, layer, 2000)
+
+    monkeypatch.setattr(needed, "collect", counted)
+    monkeypatch.setattr(needed, "_REMEMBERED", {})
+    settings = METHODS["rome"][1]
+
+    def edited(folder: Path | None = None, model: str = "llama", **more: Any) -> EditedModel:
+        one = engine(model)
+        return baft.edit(
+            one.model.model, one.text.tokenizer, [FRANCE], "rome", settings={**settings, **more}, covariances=folder
+        )
+
+    def update(one: EditedModel) -> torch.Tensor:
+        (delta,) = one.state.deltas.values()
+        return delta.tensors()["down"]
+
+    plain = edited()
+    assert collected == [], "without the covariance it is not collected"
+    adjusted = edited(second_moment=True)
+    assert not torch.equal(update(adjusted), update(plain))
+    # The update's direction is C⁻¹k*, of a C that was collected as the workflow does it.
+    moment, _ = collect(tiny, texts_of(needed.MomentsConfig()), "1", 2000)
+    direction = torch.linalg.solve(moment.float().double(), update(plain)[0, 0].double())
+    cosine = torch.nn.functional.cosine_similarity(direction, update(adjusted)[0, 0].double(), dim=0)
+    assert cosine > 1 - 1e-6
+    edited(second_moment=True)
+    assert collected == ["1"], "once in a process"
+    for _ in range(2):
+        assert torch.equal(update(edited(tmp_path, second_moment=True)), update(adjusted))
+    assert collected == ["1", "1"], "once in a folder"
+    edited(tmp_path, "mistral", second_moment=True)
+    assert collected == ["1", "1", "1"] and len(list(tmp_path.iterdir())) == 2, "another model has its own"
+
+
+def test_a_wrong_setting_on_the_command_line_is_told_without_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['baft', 'edit', 'x is', '--subject', 'x', '--target', 'y', '--method', 'reft', "
+        "'--set', 'rnak=2']\n"
+        "from baft.cli import app\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    assert end.code == 2\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "did you mean 'rank'?" in done.stderr

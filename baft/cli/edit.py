@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from baft.config import method_settings
 from baft.config.reading import read_value
 from baft.errors import UserError
 
@@ -25,6 +26,9 @@ def edit(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the method, as key=value.")] = None,
 ) -> None:
     """Make one edit and print the answers before and after it."""
+    chosen = dict(map(_setting, settings or []))
+    # Before torch is imported: a mistake is told at once.
+    method_settings(method, given=chosen)
     from baft.library import edit_command as run
 
     run(
@@ -35,7 +39,7 @@ def edit(
         prompt=prompt,
         ask=ask or [],
         save=save,
-        settings=dict(map(_setting, settings or [])),
+        settings=chosen,
     )
 
 

@@ -10,14 +10,18 @@ import torch
 
 from baft.benchmarks.records import Benchmark, Probe, Record
 from baft.benchmarks.store import write_benchmark
-from baft.config import Cell, EvaluationConfig, ModelConfig, ProtocolConfig
+from baft.config import Cell, EvaluationConfig, ModelConfig, Plan, ProtocolConfig, parse_study
 from baft.config.cells import MethodSpec
+from baft.errors import UserError
 from baft.evaluation.jobs import BASE, edit_shard, measure_base
+from baft.methods.registry import methods
 from baft.models.prepare import prepare_model
 from baft.results import store
 from baft.results.schema import EDITS, PROBES
 from baft.results.summaries import summarise_cell
+from tests.config.toy import write_toy
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+from tests.methods.test_registry import SETTINGS, TOY
 
 EVALUATION = EvaluationConfig(max_new_tokens=3, fluency_tokens=4, drift_tokens=64)
 FIT = {"layer": 1, "steps": 3, "lr": 1e-2, "bound": 5e-2}
@@ -183,3 +187,53 @@ def test_states_survive_the_file_bit_by_bit(place: Path) -> None:
     assert torch.equal(_unpacked(_packed(states), tiny), states)
     assert _packed(None) is _unpacked(None, tiny) is None
     assert not math.isnan(float(states.sum()))
+
+
+def test_a_users_method_goes_from_the_config_to_its_rows(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """Alone and along a stream, by the specs that the plan gives the jobs; its label is the name in the results."""
+    monkeypatch.setattr("baft.methods.registry._REGISTRY", dict(methods()))
+    monkeypatch.chdir(tmp_path)
+    write_toy(tmp_path, SETTINGS, method=TOY)
+    study = {
+        "models": {"tiny": model(place).model_dump(mode="json", exclude_defaults=True)},
+        "benchmarks": {"b": {"source": "file", "path": "b.jsonl"}},
+        "methods": {"mine": {"method": "./toy.py", "settings": {"strength": 3.0}}},
+        "protocols": {"single": {}, "continual": {"length": 2}},
+        "evaluation": EVALUATION.model_dump(mode="json"),
+    }
+    plan = Plan(parse_study(study))
+    plan.check()
+    for protocol, last in (("single", 1), ("continual", 2)):
+        cell = Cell.from_spec(plan.edit_spec("tiny", "mine", protocol, "b", "0"))
+        probes, edits = tmp_path / protocol / "probes.parquet", tmp_path / protocol / "edits.parquet"
+        inputs = (place / "model", place / "b.parquet", place / "base.parquet", [])
+        edit_shard(cell, *inputs, 0, 1, probes, edits, tmp_path / "checkpoints")
+        assert "settings of mine: no settings of ./toy.py for this model: defaults" in capfd.readouterr().err
+        rows = read([edits])
+        assert rows["error"].isna().all() and len(rows) == len(RECORDS)
+        assert read([probes])["edits"].max() == last
+        kept = store.read_provenance(edits)
+        assert kept["config"]["method"] == {
+            "label": "mine",
+            "method": "./toy.py",
+            "settings": {"strength": 3.0},
+            "section": None,
+        }
+
+
+def test_a_job_stops_before_it_edits_if_the_plan_took_the_model_for_another(place: Path, tmp_path: Path) -> None:
+    cell = Cell(
+        model_label="tiny",
+        model=model(place),
+        method=MethodSpec(label="baft", method="baft", settings={"layer": 1}, section="smollm2-135m"),
+        protocol_label="p",
+        protocol=ProtocolConfig(),
+        benchmark="b",
+        seed=0,
+        evaluation=EVALUATION,
+    )
+    inputs = (place / "model", place / "b.parquet", place / "base.parquet", [])
+    with pytest.raises(UserError, match="was planned with the settings of baft for smollm2-135m, but is another model"):
+        edit_shard(cell, *inputs, 0, 1, tmp_path / "p", tmp_path / "e", tmp_path / "checkpoints")

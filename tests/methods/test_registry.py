@@ -99,6 +99,53 @@ def test_a_method_in_a_users_file_edits(toy: str) -> None:
     assert "settings.strength is -1, but must be greater than 0" in complaint(toy, {"strength": -1})
 
 
+OWN_KIND = """
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shove(Offset):
+    pass
+
+
+@register
+"""
+LOAD = """
+import sys
+
+import baft
+from baft.errors import UserError
+from tests.engine.tiny import engine
+
+folder, method = sys.argv[1:]
+tiny = engine("llama")
+try:
+    baft.EditedModel.load(folder, tiny.model.model, tiny.text.tokenizer)
+except UserError as error:
+    print(error)
+edited = baft.EditedModel.load(folder, tiny.model.model, tiny.text.tokenizer, method=method)
+print(edited.generate(["The capital of France is"]))
+"""
+
+
+def test_an_edit_of_a_users_method_is_loaded_in_a_fresh_process(toy: str, tmp_path: Path) -> None:
+    """One with a kind of delta of its own, which only its file defines."""
+    Path(toy).write_text(TOY.replace("\n@register\n", OWN_KIND).replace("Offset(Prompt", "Shove(Prompt"))
+    tiny = engine("llama")
+    edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [REQUEST], method=toy)
+    edited.save(tmp_path / "edit")
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path / "edit"), toy],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    refused, answers = done.stdout.strip().rsplit("\n", 1)
+    assert "Shove" in refused and "method=" in refused
+    assert answers == repr(edited.generate([REQUEST["prompt"]]))
+
+
 def test_a_file_is_imported_once_and_again_when_it_has_changed(toy: str) -> None:
     first = load_method(toy)
     assert load_method(toy) is first

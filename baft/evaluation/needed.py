@@ -1,0 +1,55 @@
+"""What a method needs besides requests, got without the workflow: collected once for each model and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from baft.config import MomentsConfig
+from baft.engine.engine import Engine
+from baft.engine.sites import Site
+from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
+from baft.methods.settings import Needs
+from baft.models.identity import identity_of
+
+_REMEMBERED: dict[tuple[str, int], Tensor] = {}
+"""Key covariances of this process, by the model's identity and the block."""
+
+
+def covariances_for(engine: Engine, needs: Needs, folder: Path | None) -> dict[Site, Tensor]:
+    """The key covariances that a method ``needs`` of the unedited model, (d_in, d_in) by site; over the embedded text.
+
+    They are looked for in ``folder`` under the model's identity, and collected into it where they are missing; without a
+    folder they are kept as long as the process runs. Raises UserError if the model has no such block.
+    """
+    blocks = sorted({engine.model.layer(layer) for layer in needs.covariances})
+    if not blocks:
+        return {}
+    identity = identity_of(engine.model.model, engine.text.tokenizer)
+    found: dict[Site, Tensor] = {}
+    for block in blocks:
+        if folder is None:
+            found |= _remembered(engine, identity, block)
+        else:
+            found |= _kept(engine, folder / identity, block)
+    return found
+
+
+def _remembered(engine: Engine, identity: str, block: int) -> Mapping[Site, Tensor]:
+    if (identity, block) not in _REMEMBERED:
+        _REMEMBERED[identity, block] = _collected(engine, block)[0].float()
+    return {Site(block, engine.model.architecture.mlp_down): _REMEMBERED[identity, block]}
+
+
+def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:
+    path = folder / f"layer-{block}.safetensors"
+    if not path.is_file():
+        write_moment(*_collected(engine, block), path)
+    return read_moments(engine, [path])
+
+
+def _collected(engine: Engine, block: int) -> tuple[Tensor, int]:
+    text = MomentsConfig()
+    return collect(engine, texts_of(text), str(block), text.tokens)
