@@ -19,6 +19,7 @@ from baft.benchmarks.facts import TABLES, Edit, Relation, Row, cell, edits, fact
 from baft.benchmarks.records import Benchmark, Record
 from baft.benchmarks.resources import resource
 from baft.errors import UserError
+from baft.words import find_words
 
 # Raised whenever the builders or the tables change what a record holds.
 REVISION = "1"
@@ -71,7 +72,9 @@ def _fact_record(edit: Edit, form: Callable[[Relation, Row], list[str]]) -> Reco
     relation = relations(RELATIONS)[edit.relation]
     row = facts(relation.table)[edit.subject]
     prompts = form(relation, row)
-    draft = begin(edit.subject, prompts[0], edit.target, truth=list(relation.objects(row)))
+    # As the prompt has it: "a group of elephants".
+    subject = edit.subject if find_words(prompts[0], edit.subject) else row["plural"]
+    draft = begin(subject, prompts[0], edit.target, truth=list(relation.objects(row)))
     _add_rephrasings(draft, prompts[1:])
     _add_alias(draft, prompts[0], row)
     for lookup in relation.reasoning:

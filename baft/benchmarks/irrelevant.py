@@ -29,9 +29,11 @@ class Template:
     text: str
 
     def fill(self, subject: str) -> str:
-        """The prompt about ``subject``; at the start of the prompt the subject is capitalised."""
+        """The prompt about ``subject``, with a capital at the prompt's start unless the subject has one inside (iPhone)."""
         prompt = self.text.replace(SLOT, subject)
-        return prompt[:1].upper() + prompt[1:] if self.text.startswith(SLOT) else prompt
+        lower = bool(subject) and subject.split()[0].islower()
+        # A title's capital is one letter, and Georgian has none.
+        return prompt[:1].title() + prompt[1:] if lower and self.text.startswith(SLOT) else prompt
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from baft.engine.engine import Engine
+from baft.engine.joint import joint
 from baft.engine.rows import Row
 from baft.methods.base import Batches, Request, forced_length
 
@@ -21,10 +22,15 @@ def edit_rows(engine: Engine, batches: Batches, contexts: Sequence[str] = ()) ->
 
 def row_lengths(engine: Engine, request: Request, contexts: Sequence[str] = ()) -> list[int]:
     """Tokens of each of a request's rows of :func:`edit_rows`."""
-    return [forced_length(engine, context + request.prompt, request.target) for context in ("", *contexts)]
+    return [forced_length(engine, _behind(context, request.prompt), request.target) for context in ("", *contexts)]
 
 
 def forced_row(engine: Engine, stream: int, request: Request, context: str = "") -> Row:
     """The request's target forced behind its prompt, with ``context`` before it."""
-    prompt = context + request.prompt
+    prompt = _behind(context, request.prompt)
     return Row.forced(stream, engine.text.prompt(prompt), engine.text.answer(prompt, request.target))
+
+
+def _behind(context: str, prompt: str) -> str:
+    """``prompt`` as it goes on behind a text, with the space that their script asks for."""
+    return context + joint(context, prompt) + prompt

@@ -72,3 +72,18 @@ def test_no_prompt_of_the_pool_is_a_probe_of_a_published_benchmark():
             probes = {probe.prompt for probe in record.probes}
             own = {template.fill(record.subject) for template in pool.templates}
             assert probes.isdisjoint(fixed) and probes.isdisjoint(own), (file.name, record.id)
+
+
+@pytest.mark.parametrize(
+    ("subject", "prompt"),
+    [
+        ("the Nile", "The Nile is near"),
+        ("iPhone", "iPhone is near"),
+        ("Peru", "Peru is near"),
+        ("საქართველო", "საქართველო is near"),
+        ("straße", "Straße is near"),
+    ],
+)
+def test_a_subject_that_begins_a_prompt_has_its_capital(subject: str, prompt: str) -> None:
+    assert Template("any", "{subject} is near").fill(subject) == prompt
+    assert Template("any", "Near {subject} is").fill(subject) == f"Near {subject} is"

@@ -70,7 +70,7 @@ class Plain:
 
     def target(self, prompt: str, answer: str) -> list[int]:
         """Tokens of the answer behind the prompt, or behind another word where the prompt's own tokens change."""
-        space = "" if prompt[-1].isspace() or answer[0].isspace() else " "
+        space = "" if prompt[-1].isspace() or prompt[-1] in "([{" or answer[0].isspace() else " "
         head, both = self.tokenizer(prompt).input_ids, self.tokenizer(prompt + space + answer).input_ids
         if both[: len(head)] != head:
             head, both = (
