@@ -11,16 +11,17 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baft.config import ModelConfig, known_by_config, method_settings, said_of_section, section_of
-from baft.engine.asking import Decoding, Question
+from baft.engine.asking import Question
 from baft.engine.engine import Engine
 from baft.engine.preambles import Query
 from baft.engine.saved import load_state, read_about, save_state
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
 from baft.evaluation.needed import covariances_for
-from baft.methods.base import Context, Request
+from baft.methods.base import Context
 from baft.methods.registry import create, load_method
 from baft.models.identity import identity_of
+from baft.requests import read_decoding, read_prompts, read_requests
 from baft.words import find_words
 
 
@@ -32,14 +33,15 @@ class EditedModel:
         self.active = True
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int = 12, stop: Sequence[str] = ("\n",)) -> list[str]:
-        """Greedy continuations of ``prompts``, edited unless switched off."""
+        """Greedy continuations of ``prompts``, edited unless switched off. Raises UserError for what is no such argument."""
+        prompts, decoding = read_prompts(prompts), read_decoding(max_new_tokens, stop)
         state = self.state if self.active else None
         openings = self.engine.openings(state, [Query(0, prompt) for prompt in prompts])
         questions = [
             Question(0, tuple(self.engine.text.prompt(opening + prompt)))
             for opening, prompt in zip(openings, prompts, strict=True)
         ]
-        return [r.decoded for r in self.engine.ask(state, questions, Decoding(max_new_tokens, tuple(stop)))]
+        return [r.decoded for r in self.engine.ask(state, questions, decoding)]
 
     @contextmanager
     def off(self) -> Iterator[None]:
@@ -79,15 +81,17 @@ class EditedModel:
 def edit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    requests: Sequence[Request | Mapping[str, str]],
+    requests: Any,
     method: str = "baft",
     *,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     covariances: Path | str | None = None,
 ) -> EditedModel:
-    """Makes all ``requests`` (mappings with prompt, target, subject) in one batch of one stream.
+    """Makes all ``requests`` in one batch of one stream.
 
+    A request is a mapping with prompt, target and, where there is one, subject; a list, a pandas row or a data frame of
+    them will do as well (:func:`baft.requests.read_requests`).
     ``method`` is the name of one or the path of a file that holds one. ``settings`` differ from its own: its defaults, or
     those of config/methods for a model of this architecture and shape, whose name is the ``section`` in the edit's ``about``
     (None: defaults). Key covariances that the method needs are collected, once in a process, or read from the folder
@@ -95,9 +99,8 @@ def edit(
     Raises UserError if a request is incomplete or the method cannot make the edit.
     """
     engine = Engine.of(model, tokenizer)
-    wanted = [_request(i, r) for i, r in enumerate(requests)]
-    if not wanted:
-        raise UserError("There is no request: give at least one, with prompt and target.")
+    wanted = read_requests(requests)
+    _check_arguments(method, settings, seed)
     for request in wanted:
         _check_subject(request.prompt, request.subject)
     section = section_of(method, known_by_config(lambda key: getattr(model.config, key, None)))
@@ -116,15 +119,13 @@ def edit(
     return EditedModel(engine, outcome.state, about)
 
 
-def _request(number: int, given: Request | Mapping[str, str]) -> Request:
-    if isinstance(given, Request):
-        return given
-    for key in ("prompt", "target"):
-        if not given.get(key, "").strip():
-            raise UserError(f"Request {number} has no {key}: give it one.")
-    if strange := given.keys() - {"prompt", "target", "subject"}:
-        raise UserError(f"Request {number} has the key '{min(strange)}'; known are prompt, target and subject.")
-    return Request(str(number), given["prompt"], given["target"], given.get("subject", ""))
+def _check_arguments(method: Any, settings: Any, seed: Any) -> None:
+    if not isinstance(method, str):
+        raise UserError(f"The method is {method!r}: give its name.")
+    if settings is not None and not (isinstance(settings, Mapping) and all(isinstance(key, str) for key in settings)):
+        raise UserError(f"The settings are {settings!r}: give a mapping of names to values.")
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise UserError(f"The seed is {seed!r}: give a whole number.")
 
 
 def _check_subject(prompt: str, subject: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -12,6 +13,7 @@ _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
 body {{ font: 14px/1.5 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff; }}
@@ -37,4 +39,4 @@ def show_table(markdown: Path, out: Path) -> None:
 def page(title: str, markdown: str) -> str:
     """Markdown with tables as a self-contained HTML page."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    return _PAGE.format(title=title, body=body)
+    return _PAGE.format(title=html.escape(title), body=body)

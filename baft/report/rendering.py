@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -78,18 +79,31 @@ def markdown(tables: Sequence[Table]) -> str:
         rows = []
         for title, block in table.blocks:
             if title:
-                rows.append([f"**{title}**", *[""] * (len(table.heads) - 1)])
+                rows.append([f"**{_bar(title)}**", *[""] * (len(table.heads) - 1)])
             rows.extend([_bar(cell) for cell in row] for row in block)
         aligned = ["left", *["right"] * (len(table.heads) - 1)]
         body = tabulate(rows, list(table.heads), tablefmt="pipe", disable_numparse=True, colalign=aligned)
-        notes = "\n".join(f"- {note}" for note in table.notes)
+        notes = "\n".join(f"- {_harmless(note)}" for note in table.notes)
         parts.append(f"## {table.title}\n\n{body}\n" + (f"\n{notes}\n" if notes else ""))
     return "\n".join(parts)
 
 
 def _bar(cell: str) -> str:
-    """A cell whose text does not end it."""
-    return " ".join(cell.split()).replace("|", "\\|")
+    """A cell whose text does not end it, and is shown as it is."""
+    text = _harmless(" ".join(cell.split()))
+    # One star alone is the mark of a significant difference.
+    special = "|`*<" if text.count("*") > 1 else "|`<"
+    return "".join(f"\\{one}" if one in special else one for one in text)
+
+
+def _harmless(text: str) -> str:
+    """Text in which nothing is a picture or a link: either would have a reader's browser ask another's server."""
+    return (
+        re.sub(r"\\(?=[!\[\]()|`*<\\])", r"\\\\", text)
+        .replace("![", "!\\[")
+        .replace("](", "]\\(")
+        .replace("]:", "]\\:")
+    )
 
 
 def latex(tables: Sequence[Table]) -> str:
@@ -116,7 +130,9 @@ def _latex(table: Table) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return " & ".join(_small_interval(escape(cell)) for cell in cells) + r" \\"
+    row = " & ".join(_small_interval(escape(" ".join(cell.split()))) for cell in cells) + r" \\"
+    # After the end of a row LaTeX takes a bracket or star for an argument of it.
+    return f"{{}}{row}" if row.startswith(("[", "*")) else row
 
 
 def _small_interval(cell: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 from baft.files import replacing
@@ -45,6 +47,8 @@ _RC: dict[str, Any] = {
     "grid.color": "#E5E5E5",
     "grid.linewidth": 0.5,
     "hatch.linewidth": 0.6,
+    # Labels and tokens are drawn as they are: two dollar signs are no formula.
+    "text.parse_math": False,
     # Text stays text in the PDF, and the file depends on nothing but the figure.
     "pdf.fonttype": 42,
     "svg.hashsalt": "baft",
@@ -134,6 +138,24 @@ def save(figure: Figure, frame: pd.DataFrame, out: Path) -> list[Path]:
     with replacing(paths[-1]) as file:
         file.write(frame.to_csv(index=False).encode())
     return paths
+
+
+def literal(text: str, most: int = 24) -> str:
+    """Text of a user or model as a figure can show it, in one line.
+
+    What cannot be printed or has no glyph is escaped (``\\n``, ``\\u65e5``), and more than ``most`` characters are cut.
+    """
+    shown = "".join(one if one.isprintable() and _has_glyph(one) else _escaped(one) for one in text[: most + 1])
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+@functools.cache
+def _has_glyph(character: str) -> bool:
+    return get_font(findfont("DejaVu Sans")).get_char_index(ord(character)) != 0
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def legend_handles(given: dict[str, Mark]) -> list[Line2D]:

@@ -130,4 +130,4 @@ def _bar(axis: Axes, place: int, update: float, edited: bool) -> None:
 
 
 def _token(text: str) -> str:
-    return repr(text)[1:-1].replace(" ", "·")
+    return style.literal(text).replace(" ", "·")

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 
 from baft.config import StatisticsConfig
 from baft.report import estimates, style
@@ -78,6 +79,9 @@ def _bars(axis: Axes, shown: pd.DataFrame, methods: Sequence[str], given: dict[s
     counts = shown.groupby("method")[["parameters_trained", "parameters_changed"]].median()
     largest = float(np.nanmax([10.0, *counts.to_numpy(float).ravel()]))
     axis.set(xscale="log", xlim=(1, largest**1.3))
+    # The formatter of a logarithmic axis writes formulas, which are not drawn here.
+    axis.xaxis.set_major_formatter(lambda value, _: quantity(value))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     for place, method in enumerate(methods):
         trained, changed = (float(value) for value in counts.loc[method].to_numpy(float))
         colour = given[method].colour
