@@ -79,31 +79,33 @@ def markdown(tables: Sequence[Table]) -> str:
         rows = []
         for title, block in table.blocks:
             if title:
-                rows.append([f"**{_bar(title)}**", *[""] * (len(table.heads) - 1)])
-            rows.extend([_bar(cell) for cell in row] for row in block)
+                rows.append([f"**{_literal(title)}**", *[""] * (len(table.heads) - 1)])
+            rows.extend([_literal(cell) for cell in row] for row in block)
         aligned = ["left", *["right"] * (len(table.heads) - 1)]
-        body = tabulate(rows, list(table.heads), tablefmt="pipe", disable_numparse=True, colalign=aligned)
-        notes = "\n".join(f"- {_harmless(note)}" for note in table.notes)
-        parts.append(f"## {table.title}\n\n{body}\n" + (f"\n{notes}\n" if notes else ""))
+        body = tabulate(
+            rows, [_literal(head) for head in table.heads], tablefmt="pipe", disable_numparse=True, colalign=aligned
+        )
+        notes = "\n".join(f"- {_line(note)}" for note in table.notes)
+        parts.append(f"## {_line(table.title)}\n\n{body}\n" + (f"\n{notes}\n" if notes else ""))
     return "\n".join(parts)
 
 
-def _bar(cell: str) -> str:
-    """A cell whose text does not end it, and is shown as it is."""
-    text = _harmless(" ".join(cell.split()))
+def _line(text: str) -> str:
+    """Text at the start of a line or list item, where some marks would begin a heading, a quotation or a list."""
+    start = re.sub(r"^(\d+)(?=[.)])", r"\1\\", re.sub(r"^(?=[#>+=~-])", r"\\", _literal(text)))
+    return re.sub(r"(?<=\s)(?=#+$)", r"\\", start)
+
+
+def _literal(text: str) -> str:
+    """Text that a reader sees as it is: nothing in it ends a cell, or is a picture, a link, HTML or emphasis.
+
+    A picture or a link would have the reader's browser ask another's server.
+    """
+    text = re.sub(r"\\(?=[!-/:-@[-`{-~]|$)", r"\\\\", " ".join(text.split()))
+    text = re.sub(r"(?<=!)\[|(?<=\])[(:[]|[|`]|<(?=[A-Za-z/!?])|&(?=#?\w+;)", r"\\\g<0>", text)
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
     # One star alone is the mark of a significant difference.
-    special = "|`*<" if text.count("*") > 1 else "|`<"
-    return "".join(f"\\{one}" if one in special else one for one in text)
-
-
-def _harmless(text: str) -> str:
-    """Text in which nothing is a picture or a link: either would have a reader's browser ask another's server."""
-    return (
-        re.sub(r"\\(?=[!\[\]()|`*<\\])", r"\\\\", text)
-        .replace("![", "!\\[")
-        .replace("](", "]\\(")
-        .replace("]:", "]\\:")
-    )
+    return text.replace("*", "\\*") if text.count("*") > 1 else text
 
 
 def latex(tables: Sequence[Table]) -> str:

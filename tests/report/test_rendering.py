@@ -1,7 +1,10 @@
+import html
 import math
+import re
 
 import pytest
 
+from baft.report.pages import page
 from baft.report.rendering import HOLE, Table, escape, estimate, latex, markdown, number, percent, plain, quantity
 from baft.results.summaries import Unit
 
@@ -61,6 +64,35 @@ def test_markdown_has_a_row_a_method_in_its_block() -> None:
     assert cells[0] == ["Method", "A"]
     assert cells[2:] == [["**zs_re**", ""], ["ReFT", "1.0 [0.5, 2.0]"], ["x", HOLE]]
     assert lines[-1] == "- 50% of & more."
+
+
+@pytest.mark.parametrize("where", ["title", "head", "block", "cell", "note"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![x](http://e/a.png)", "[a](http://e)", "<http://e.com>", "[x]: http://e", "**b**", "`c`", "a|b", "\\![x](http://e)",
+        "&lt;img&gt;", "<script>1</script>", "<img src=http://e>", "_i_", "# h", "- l", "1. l", "> q", "\n\n# h", "t #",
+        "[[a](b)](http://e)", "!\\[x](http://e)", "a_b", "p < 0.05", "x\\",
+    ],
+)  # fmt: skip
+def test_markdown_shows_any_text_as_it_is(text: str, where: str) -> None:
+    texts = {"title": "T", "head": "H", "block": "B", "cell": "C", "note": "N", where: text}
+    table = Table(texts["title"], ["A", texts["head"]], [(texts["block"], [["x", texts["cell"]]])], [texts["note"]])
+    shown = page("t", markdown([table])).split("<body>")[1]
+    assert set(re.findall(r"<(\w+)", shown)) <= {
+        "h2",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "strong",
+        "ul",
+        "li",
+    }
+    plain_text = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", shown)).split())
+    assert " ".join(text.split()) in plain_text
 
 
 def test_latex_is_booktabs_with_everything_escaped() -> None:
