@@ -35,7 +35,7 @@ def check_linear(engine: Engine, site: Site) -> tuple[int, int]:
 def moment_at(moments: Mapping[Site, Tensor], site: Site) -> Tensor:
     """The second moment of the keys at ``site``. Raises UserError if it was not collected."""
     if site not in moments:
-        raise UserError(f"second_moment needs the key moment of {site}, which was not collected.")
+        raise UserError(f"The second moment of the keys at {site} was not collected, and the method needs it.")
     return moments[site]
 
 
@@ -50,7 +50,10 @@ def check_moment(moments: Mapping[Site, Tensor], site: Site, width: int) -> None
         )
     if not moment.isfinite().all():
         raise UserError(f"The second moment of the keys at {site} has numbers that are not finite: collect it again.")
-    if int(torch.linalg.lu_factor_ex(moment.double()).info):
+    # Rounded to float32, what has no inverse seems to have one, but is no longer positive definite.
+    lower, info = torch.linalg.cholesky_ex(moment.double())
+    pivots = lower.diagonal().square()
+    if int(info) or float(pivots.min()) <= width * torch.finfo(torch.float64).eps * float(pivots.max()):
         raise UserError(
             f"The second moment of the keys at {site} has no inverse: collect it from more tokens than the {width} "
             "dimensions of a key (`moments.tokens`)."

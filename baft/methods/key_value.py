@@ -8,7 +8,8 @@ that gives it. Keys are read behind several texts, so that they do not depend on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from baft.engine.deltas import Delta, LowRank, Offset
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
 from baft.engine.positions import AtMark, Everywhere
-from baft.engine.rows import Grouping, Row, chosen, collate
+from baft.engine.rows import Batch, Grouping, Row, chosen, collate
 from baft.engine.sampling import top_k
 from baft.engine.sites import Site
 from baft.methods.base import Context, Request, digest, generator
@@ -196,6 +197,26 @@ def find_changes(
     )
 
 
+@dataclass(frozen=True)
+class Lent(Delta):
+    """Another delta under other numbers: stream s is the stream ``owner[s]`` (S,) of ``of``.
+
+    Many requests of one stream are trained side by side this way without a copy of its delta for each.
+    """
+
+    shapes: ClassVar[Mapping[str, str]] = {"owner": "S"}
+
+    owner: Tensor
+    of: Delta
+
+    def apply(self, x: Tensor, y: Tensor, batch: Batch, grouping: Grouping, decision: Tensor | None = None) -> Tensor:
+        own = replace(batch, stream=chosen(self.owner, batch.stream).to(batch.stream.device))
+        return self.of.apply(x, y, own, Grouping(own.stream), decision)
+
+    def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
+        return self.of.select(self.owner).update(x, y, present)
+
+
 def without(update: LowRank, failed: Sequence[bool]) -> LowRank:
     """``update`` with zeros for the streams that ``failed``."""
     mask = torch.tensor(failed, device=update.up.device)[:, None, None]
@@ -203,7 +224,10 @@ def without(update: LowRank, failed: Sequence[bool]) -> LowRank:
 
 
 def appended(previous: Delta | None, update: LowRank, streams: Tensor, count: int) -> LowRank:
-    """``update`` of some of ``count`` streams beside all streams' earlier updates; the others get an update of zeros."""
+    """``update`` of some of ``count`` streams beside all streams' earlier updates; the others get an update of zeros.
+
+    Once there are more of them than outputs they are added up, for no change of a matrix needs more than one an output.
+    """
 
     def spread(part: Tensor) -> Tensor:
         whole = torch.zeros(count, *part.shape[1:], dtype=part.dtype, device=part.device)
@@ -212,4 +236,7 @@ def appended(previous: Delta | None, update: LowRank, streams: Tensor, count: in
     down, up = spread(update.down), spread(update.up)
     if isinstance(previous, LowRank):
         down, up = torch.cat([previous.down, down], 1), torch.cat([previous.up, up], 1)
+    if down.shape[1] > up.shape[2]:
+        down = (up.double().mT @ down.double()).to(down.dtype)
+        up = torch.eye(up.shape[2], dtype=up.dtype, device=up.device).repeat(count, 1, 1)
     return LowRank(Everywhere(), down, up)

@@ -21,6 +21,14 @@ from tests.engine.tiny import engine
 SITE = Site(1, "mlp.down_proj")
 
 
+def of_few_keys(width: int) -> torch.Tensor:
+    """The second moment of fewer keys than dimensions, as it is stored: rounded, it is singular no more."""
+    keys = torch.randn(width - 8, width, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = (keys.mT @ keys / len(keys)).float()
+    assert int(torch.linalg.matrix_rank(found.double())) == width
+    return found
+
+
 def moment(*shape: int) -> dict[Site, torch.Tensor]:
     return {SITE: torch.eye(*shape)}
 
@@ -41,7 +49,10 @@ def moment(*shape: int) -> dict[Site, torch.Tensor]:
         ("rome", {"layer": 1, "second_moment": True}, moment(32, 32), "32 x 32, but this model's keys there are 48"),
         ("rome", {"layer": 1, "second_moment": True}, moment(48, 47), "48 x 47"),
         ("rome", {"layer": 1, "second_moment": True}, {SITE: torch.zeros(48, 48)}, "no inverse"),
+        ("rome", {"layer": 1, "second_moment": True}, {SITE: of_few_keys(48)}, "no inverse"),
         ("rome", {"layer": 1, "second_moment": True}, {SITE: torch.eye(48) / 0}, "not finite"),
+        ("memit", {"layers": [0, 1]}, moment(48, 48), r"0:mlp\.down_proj was not collected"),
+        ("memit", {"layers": [1]}, {SITE: of_few_keys(48)}, "no inverse"),
     ],
 )
 def test_what_does_not_fit_the_model_is_told(
