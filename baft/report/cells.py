@@ -128,13 +128,13 @@ def each_seed_at(cells: Cells, moment: str) -> pd.DataFrame:
 def at_moment(cells: Cells, moment: str) -> pd.DataFrame:
     """:func:`each_seed_at` averaged over seeds, one row a record.
 
-    Columns ``model, protocol, method, benchmark, metric, group, record_id, stream_id, value``. A record's stream is
-    that of its first seed: streams are windows over the records, the same for each seed.
+    Columns ``model, protocol, method, benchmark, metric, group, record_id, stream_id, unit_id, value``. A record's stream
+    is that of its first seed: streams are windows over the records, the same for each seed.
     """
     values = each_seed_at(cells, moment)
     keys = ["model", "protocol", "method", "benchmark", "metric", "group", "record_id"]
     grouped = values.groupby(keys, as_index=False, sort=True)
-    return grouped.agg(stream_id=("stream_id", "first"), value=("value", "mean"))
+    return grouped.agg(stream_id=("stream_id", "first"), unit_id=("unit_id", "first"), value=("value", "mean"))
 
 
 def rows_of(frame: pd.DataFrame) -> Iterator[Any]:

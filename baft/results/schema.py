@@ -92,6 +92,9 @@ RECORDS = pa.schema(
         # A probe group, or ALL_GROUPS.
         pa.field("group", pa.string(), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
+        # What of a mean of this metric is independent: a stream, or records that share a question of the metric's kind. It
+        # has the name of its first stream.
+        pa.field("unit_id", pa.string(), nullable=False),
         # Probes behind the value.
         pa.field("probes", pa.int32(), nullable=False),
         # Whether a later edit of the stream gave the record's prompt another target.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ from baft.results import provenance, store
 from baft.results.overwritten import marked, overwritten
 from baft.results.provenance import Conditions
 from baft.results.schema import ALL_GROUPS, RECORDS
+from baft.results.units import units_by_kind
 
 Unit = Literal["share", "nats", "bits", "ratio"]
 Better = Literal["more", "less"]
@@ -184,20 +185,21 @@ def summarise_cell(probes: Sequence[Path], edits: Sequence[Path], out: Path) -> 
 def _shards(probes: Sequence[Path], edits: Sequence[Path]) -> Iterator[pa.Table]:
     """The values of each shard's records. A record, and a stream too, is in one shard only."""
     seen = pa.array([], pa.string())
+    units = units_by_kind(probes)
     for path, made in zip(probes, edits, strict=True):
         values, errors = _per_record(group_means(path)), store.read_table([made], _ERRORS)
         records = pc.unique(values["record_id"])
         _refuse_shared(path, records, seen)
         seen = pa.concat_arrays([seen, records])
         values = pa.concat_tables([values, _unprobed_failures(errors, values), _of_streams([made])])
-        values = marked(values, overwritten(path))
-        yield _with_errors(values, errors).sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
+        values = _with_errors(_with_units(marked(values, overwritten(path)), units), errors)
+        yield values.sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
 
 
 def group_means(path: Path) -> pa.Table:
     """Mean of each metric over the probes of a group, long: one row a record, moment, metric and group.
 
-    Columns as in :data:`~baft.results.schema.RECORDS`, without ``error``. Only the columns needed are read.
+    Columns as in :data:`~baft.results.schema.RECORDS`, without ``unit_id`` and ``error``. Only the columns needed are read.
     """
     table = store.read_table([path], [*_KEYS, "error", *_COLUMNS])
     # Five strings a row are most of the memory, and hashing them most of the time, unless they become codes first.
@@ -348,6 +350,17 @@ def _unprobed_failures(errors: pa.Table, probed: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=probed.schema)
 
 
+def _with_units(values: pa.Table, units: Mapping[str, Mapping[str, str]]) -> pa.Table:
+    """``values`` with the unit of each: that of the metric's kind of probe, or else the stream."""
+    found = values["stream_id"]
+    for kind, named in units.items():
+        metrics = pa.array([name for name, metric in METRICS.items() if metric.kind == kind], pa.string())
+        where = pc.index_in(values["record_id"], value_set=pa.array(list(named), pa.string()))
+        own = pa.array(list(named.values()), pa.string()).take(where)
+        found = pc.if_else(pc.is_in(values["metric"], value_set=metrics), pc.coalesce(own, found), found)
+    return values.append_column("unit_id", found)
+
+
 def _with_errors(values: pa.Table, errors: pa.Table) -> pa.Table:
     where = pc.index_in(values["record_id"], value_set=errors["record_id"].combine_chunks())
-    return values.append_column("error", errors["error"].take(where)).cast(RECORDS)
+    return values.append_column("error", errors["error"].take(where)).select(RECORDS.names).cast(RECORDS)

@@ -32,7 +32,7 @@ def origin(**changes: Any) -> dict[str, Any]:
 
 
 def probe(record: str, kind: str, group: str = "", index: int = 0, **values: Any) -> dict[str, Any]:
-    """A probe row of a stream of one record, after its edit."""
+    """A probe row of a stream of one record, after its edit. No other record has its prompt."""
     row = {
         "record_id": record,
         "stream_id": record,
@@ -42,7 +42,7 @@ def probe(record: str, kind: str, group: str = "", index: int = 0, **values: Any
         "kind": kind,
         "group": group,
         "index": index,
-        "prompt": "p",
+        "prompt": f"{kind} {group} {index} of {record}",
         "answers": ["a"],
     }
     return row | values
