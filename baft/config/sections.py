@@ -318,18 +318,12 @@ class AblationsConfig(Section):
 
 
 class StatisticsConfig(Section):
-    """Intervals of the tables and figures."""
+    """Intervals and tests of the tables and figures."""
 
-    resamples: int = Field(2000, gt=0, description="Bootstrap resamples of the records.")
     level: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
-    seed: int = Field(0, ge=0, description="Seed of the resampling.")
     reference: Label | None = Field(
         None, description="Label of the method that the others are compared with; null for the first that edits."
     )
-
-    def bootstrap(self) -> dict[str, Any]:
-        """What the functions of :mod:`baft.report.estimates` take: ``resamples``, ``level``, ``seed``."""
-        return {"resamples": self.resamples, "level": self.level, "seed": self.seed}
 
 
 def _require(section: ModelConfig | BenchmarkConfig | MomentsConfig, source: str, *keys: str) -> None:

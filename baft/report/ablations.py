@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.estimates import CELL
 from baft.report.labels import HEADS, method_name, ordered_benchmarks
-from baft.report.notes import record_notes
+from baft.report.notes import interval_note, record_notes, significance_mark, significance_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
@@ -24,18 +25,18 @@ def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> p
     """Teacher-forced means with interval, and the paired difference of each variant from ``method`` with its own.
 
     One row a model, protocol, method, benchmark and metric. ``changed`` are the settings in which a variant differs, as
-    they were run. ``p`` and ``p_holm`` are those of :func:`~baft.report.estimates.differences`, corrected across the rows
-    of a model and protocol; a row of ``method`` itself has no difference.
+    they were run. ``p`` and ``p_holm`` are those of :func:`~baft.report.estimates.differences`, corrected across the
+    variants and benchmarks of a metric; a row of ``method`` itself has no difference.
     """
     shown = cells.values["metric"].isin(list(HEADS)) & cells.values["group"].eq(ALL_GROUPS)
     chosen = Cells(cells.values[shown], cells.facts)
-    means = estimates.means(chosen, **statistics.bootstrap(), metrics=tuple(HEADS))
-    paired = estimates.differences(chosen, method, **statistics.bootstrap())
+    means = estimates.means(chosen, level=statistics.level, metrics=tuple(HEADS))
+    paired = estimates.differences(chosen, method, level=statistics.level)
     apart = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
     paired = paired.rename(columns=apart)[[*CELL, "metric", *apart.values(), "p", "p_holm"]]
     changed = _changed(cells, method)
     frame = means.merge(paired, how="left", on=[*CELL, "metric"]).merge(changed, on=["model", "method"])
-    columns = [*CELL, "changed", "metric", "mean", "low", "high", *apart.values(), "p", "p_holm", "records"]
+    columns = [*CELL, "changed", "metric", "mean", "low", "high", *apart.values(), "p", "p_holm", "records", "units"]
     return frame[columns]
 
 
@@ -73,9 +74,9 @@ def tabulate_ablations(
         heads = ["Changed", *(text for head in shown.values() for text in (head, "\N{GREEK CAPITAL LETTER DELTA}"))]
         name = method_name(methods[0])
         notes = [
-            f"Per cent, and percentage points from {name} on the same records, with {statistics.level:.0%} bootstrap "
-            f"intervals. *: p < {1 - statistics.level:.2g} by the sign-flip permutation test of streams after Holm's "
-            f"correction across this table ({setting['p'].count()} tests).",
+            f"Per cent, and percentage points from {name} on the same records. {interval_note(statistics.level)}",
+            *significance_notes(setting[setting["method"].ne(methods[0])], statistics.level),
+            *unit_notes(setting),
             *record_notes(cells.one(model, protocol)),
         ]
         tables.append(Table(f"{model}, {protocol} editing: {name} and variants of it", heads, blocks, notes))
@@ -96,5 +97,8 @@ def _cell(row: Any, level: float) -> tuple[str, str]:
     """The mean and the difference."""
     if row is None:
         return HOLE, HOLE
-    apart = percent(row.difference, row.difference_low, row.difference_high, signed=True)
-    return percent(row.mean, row.low, row.high), apart + ("*" if row.p_holm < 1 - level else "")
+    mean, apart = percent(row.mean, row.low, row.high), HOLE
+    if not math.isnan(row.difference):
+        apart = percent(row.difference, row.difference_low, row.difference_high, signed=True)
+        apart += significance_mark(row.p_holm, level)
+    return mean, apart

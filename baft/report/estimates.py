@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from baft.errors import UserError
@@ -15,80 +17,77 @@ from baft.report.labels import UNEDITED
 from baft.results import statistics, store
 from baft.results.schema import ALL_GROUPS
 from baft.results.summaries import METRICS, SCORES
-
-_PERMUTATIONS_A_RESAMPLE = 10
+from baft.results.units import joined
 
 SHOWN = tuple(name for name in METRICS if not name.endswith("_exact"))
 
 CELL = ["model", "protocol", "method", "benchmark"]
 
 
-def means(
-    cells: Cells, *, resamples: int, level: float, seed: int, metrics: Sequence[str] = (*METRICS, *SCORES)
-) -> pd.DataFrame:
+def means(cells: Cells, *, level: float, metrics: Sequence[str] = (*METRICS, *SCORES)) -> pd.DataFrame:
     """Mean over records with interval, one row a model, protocol, method, benchmark, metric and group.
 
     Only ``metrics`` are estimated, over all groups and by group; scores of a whole cell over all groups.
 
-    Beside ``mean, low, high``: ``records`` used and ``left_out`` (edited, but without a value), ``failed`` edits over
-    all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the standard deviation of the seeds'
-    means (NaN with one seed). With several seeds the interval covers their choice too, but for scores of a whole cell,
-    which are of values averaged over seeds.
+    Beside ``mean, low, high``: ``records`` used, the independent ``units`` that they are, ``left_out`` (edited, but without
+    a value), ``failed`` edits over all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the
+    standard deviation of the seeds' means (NaN with one seed). The interval is about other records, edited with the
+    seeds that were run. ``low`` and ``high`` are NaN where there is none.
     """
     tables = []
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
-        rows = _scores(at_moment(chosen, moment), metrics, resamples=resamples, level=level, seed=seed)
+        rows = _scores(at_moment(chosen, moment), metrics, level)
         values = each_seed_at(chosen, moment)
         values = values[values["metric"].isin(metrics)]
         for keys, group in values.groupby([*CELL, "metric", "group"], sort=True):
+            names = dict(zip([*CELL, "metric", "group"], map(str, keys), strict=True))
             found = statistics.mean_interval(
-                group["value"].to_numpy(),
-                group["stream_id"].to_numpy(str),
-                group["seed"].to_numpy(str),
-                resamples=resamples,
-                level=level,
-                seed=seed,
+                group["value"].to_numpy(), group["unit_id"].to_numpy(str), METRICS[names["metric"]].range, level=level
             )
-            names = dict(zip([*CELL, "metric", "group"], keys, strict=True))
-            interval = {"mean": found.mean, "low": found.low, "high": found.high}
-            rows.append({**names, **interval, "records": group["record_id"].nunique()})
+            rows.append({**names, **_interval(found), "records": group["record_id"].nunique()})
         table = pd.DataFrame(rows).assign(moment=moment)
         tables.append(table.merge(_counts(chosen), on=CELL).merge(_seed_spread(chosen, moment), how="left"))
     table = pd.concat(tables, ignore_index=True)
     table["left_out"] = table["edited"] - table["records"]
     table["split"] = table["conditions"].map(lambda conditions: conditions.split)
-    columns = ["moment", "split", "metric", "group", "mean", "low", "high", "records", "edited", "left_out", "failed"]
-    shown: pd.DataFrame = table[[*CELL, *columns, "rejected", "seeds", "seed_sd"]]
+    columns = ["moment", "split", "metric", "group", "mean", "low", "high", "records", "units", "edited", "left_out"]
+    shown: pd.DataFrame = table[[*CELL, *columns, "failed", "rejected", "seeds", "seed_sd"]]
     return shown
 
 
-def _scores(
-    values: pd.DataFrame, metrics: Sequence[str], *, resamples: int, level: float, seed: int
-) -> list[dict[str, Any]]:
+def _interval(found: statistics.Interval | statistics.Difference) -> dict[str, Any]:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records, "units": found.units}
+
+
+def _scores(values: pd.DataFrame, metrics: Sequence[str], level: float) -> list[dict[str, Any]]:
     """Rows of the scores among ``metrics``, of the cells that have all their parts."""
     rows = []
     for name in (name for name in SCORES if name in metrics):
         parts = SCORES[name].parts
         chosen = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(parts)]
         for keys, cell in chosen.groupby(CELL, sort=True):
-            table = cell.pivot(index=["record_id", "stream_id"], columns="metric", values="value").reindex(
-                columns=parts
-            )
+            table = cell.pivot(index="record_id", columns="metric", values="value").reindex(columns=parts)
             if table.isna().all().any():
                 continue
-            streams = table.index.get_level_values("stream_id").to_numpy(str)
-            found = statistics.harmonic_interval(
-                table.to_numpy().T, streams, resamples=resamples, level=level, seed=seed
-            )
-            interval = {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records}
-            rows.append({**dict(zip(CELL, keys, strict=True)), "metric": name, "group": ALL_GROUPS, **interval})
+            found = statistics.harmonic_interval(table.to_numpy().T, units_of(cell, "metric"), level=level)
+            where = {**dict(zip(CELL, keys, strict=True)), "metric": name, "group": ALL_GROUPS}
+            rows.append({**where, **_interval(found)})
     return rows
 
 
+def units_of(rows: pd.DataFrame, *by: str) -> npt.NDArray[np.str_]:
+    """The unit of each record of ``rows``, in the order of their ids, for a statistic of its values for each ``by``.
+
+    Records that are one unit in any of these values are one unit.
+    """
+    wide = rows.pivot(index="record_id", columns=list(by), values="unit_id")
+    return joined(wide).to_numpy(str)
+
+
 def point_means(cells: Cells) -> pd.DataFrame:
-    """The ``mean``, ``split`` and ``moment`` of :func:`means`, without what takes resampling."""
+    """The ``mean``, ``split`` and ``moment`` of :func:`means`, without what takes long."""
     tables = []
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
@@ -124,55 +123,50 @@ def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
     return spread.rename(columns={"value": "seed_sd"})
 
 
-def differences(cells: Cells, reference: str | None, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+def differences(cells: Cells, reference: str | None, *, level: float) -> pd.DataFrame:
     """Each method's mean minus the reference method's, on records and seeds both have, one row a metric and benchmark.
 
-    ``p`` is the sign-flip permutation test's, ``p_holm`` corrected across all rows of a model and protocol, with so
-    many permutations that the correction cannot by itself keep a difference from being significant at ``1 - level``.
-    The unedited model is not compared. Empty where the reference was not run.
+    With the interval, the ``records`` and the independent ``units`` that they are. ``p`` is the test of
+    :func:`~baft.results.statistics.paired_difference`, NaN where the units are too few for one. ``p_holm`` is corrected
+    within a family: the tests of one model, protocol and metric, which are a column of a table. The unedited model is not
+    compared. Empty where the reference was not run.
     """
-    tables = [
-        _corrected(_compared(cells.one(*setting), reference, resamples=resamples, level=level, seed=seed))
-        for setting in cells.settings()
+    found = pd.concat(
+        [_compared(cells.one(*setting), reference, level) for setting in cells.settings()], ignore_index=True
+    )
+    corrected = [
+        family.assign(p_holm=statistics.holm(family["p"].to_numpy(float))) for _, family in found.groupby(FAMILY)
     ]
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(corrected).sort_index() if corrected else found.assign(p_holm=pd.Series(dtype=float))
 
 
-_DIFFERENCE = [*CELL, "reference", "moment", "metric", "mean", "low", "high", "p", "records"]
+FAMILY = ["model", "protocol", "metric"]
+"""What Holm's correction is made within: a column of a table, over its benchmarks and methods."""
+
+_DIFFERENCE = [*CELL, "reference", "moment", "metric", "mean", "low", "high", "p", "records", "units"]
 
 
-def _compared(cells: Cells, reference: str | None, *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+def _compared(cells: Cells, reference: str | None, level: float) -> pd.DataFrame:
     moment = shown_moment(cells)
     values = each_seed_at(cells, moment)
     values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(SHOWN)]
     keys = ["model", "protocol", "benchmark", "metric", "record_id", "seed"]
-    theirs = values[values["method"].isin([reference])][[*keys, "value"]]
+    theirs = values[values["method"].isin([reference])][[*keys, "unit_id", "value"]]
     ours = values[~values["method"].isin([reference, UNEDITED])]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_reference"))
-    groups = pairs.groupby([*CELL, "metric"], sort=True)
-    # The smallest p-value, 2 / (permutations + 1), times the number of tests must be well below 1 - level.
-    permutations = max(_PERMUTATIONS_A_RESAMPLE * resamples, math.ceil(4 * groups.ngroups / (1 - level)))
     rows = []
-    for names, group in groups:
+    for names, group in pairs.groupby([*CELL, "metric"], sort=True):
+        row = dict(zip([*CELL, "metric"], map(str, names), strict=True))
         found = statistics.paired_difference(
             group["value"].to_numpy(),
             group["value_reference"].to_numpy(),
-            group["stream_id"].to_numpy(str),
-            group["seed"].to_numpy(str),
-            resamples=resamples,
-            permutations=permutations,
+            joined(group[["unit_id", "unit_id_reference"]]).to_numpy(str),
+            METRICS[row["metric"]].range,
             level=level,
-            seed=seed,
         )
-        estimate = {"mean": found.mean, "low": found.low, "high": found.high, "p": found.p}
-        row = dict(zip([*CELL, "metric"], names, strict=True))
-        records = group["record_id"].nunique()
-        rows.append({**row, "reference": reference, "moment": moment, **estimate, "records": records})
+        where = {**row, "reference": reference, "moment": moment}
+        rows.append({**where, **_interval(found), "p": found.p, "records": group["record_id"].nunique()})
     return pd.DataFrame(rows, columns=_DIFFERENCE)
-
-
-def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(p_holm=statistics.holm(table["p"].to_numpy(float)))
 
 
 _COSTS = {
@@ -183,11 +177,11 @@ _COSTS = {
 }
 
 
-def costs(edits: Sequence[Path], *, resamples: int, level: float, seed: int) -> pd.DataFrame:
+def costs(edits: Sequence[Path], *, level: float) -> pd.DataFrame:
     """What an edit costs, one row a model, protocol, method and benchmark, failed edits left out.
 
     Median ``parameters_trained`` and ``parameters_changed``, mean ``optimiser_steps``, mean ``seconds`` with interval
-    over batches of edits (``seconds_low``, ``seconds_high``; NaN with one batch), largest ``peak_memory`` in bytes, the
+    over batches of edits (``seconds_low``, ``seconds_high``; NaN with few batches), largest ``peak_memory`` in bytes, the
     ``edits`` counted, those ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
     """
     rows = []
@@ -199,12 +193,8 @@ def costs(edits: Sequence[Path], *, resamples: int, level: float, seed: int) -> 
         if len(timed):
             # Edits of one batch share its time, and say nothing about another's.
             batches = timed["seconds"].map(repr).to_numpy(str)
-            found = statistics.mean_interval(
-                timed["seconds"].to_numpy(), batches, resamples=resamples, level=level, seed=seed
-            )
-            seconds["seconds"] = found.mean
-            if found.clusters > 1:
-                seconds |= {"seconds_low": found.low, "seconds_high": found.high}
+            found = statistics.mean_interval(timed["seconds"].to_numpy(), batches, (0.0, math.inf), level=level)
+            seconds = {"seconds": found.mean, "seconds_low": found.low, "seconds_high": found.high}
         devices = ", ".join(sorted(set(group["device"])))
         counts = {"edits": len(done), "failed": len(group) - len(done), "devices": devices}
         rows.append({**dict(zip(CELL, keys, strict=True)), **row, **seconds, **counts})

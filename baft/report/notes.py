@@ -1,9 +1,16 @@
-"""What stands below every table: which records it is about, and which are not in it."""
+"""What stands below every table: which records it is about, which are not in it, and what its intervals are."""
 
 from __future__ import annotations
 
+import math
+
+import pandas as pd
+
 from baft.report.cells import Cells
 from baft.report.labels import method_name, ordered_benchmarks
+from baft.report.rendering import HOLE
+from baft.results.statistics import LEAST_UNITS
+from baft.results.summaries import METRICS, SCORES, STREAM
 
 
 def record_notes(cells: Cells) -> list[str]:
@@ -25,3 +32,64 @@ def record_notes(cells: Cells) -> list[str]:
             parts.append(f"{rejected} more could not be used")
         notes.append(f"{benchmark}: {'; '.join(parts)}.")
     return notes
+
+
+def interval_note(level: float) -> str:
+    """What the intervals of a table with shares, and perhaps other values, are."""
+    return (
+        f"{level:.0%} intervals over independent units. Of shares: Gaffke's for bounded values, which is Clopper and "
+        "Pearson's exact one where each value is yes or no; of other values: the studentised bootstrap's."
+    )
+
+
+def unit_notes(rows: pd.DataFrame) -> list[str]:
+    """In words: by benchmark how many independent units the records are, and where they are too few for an interval.
+
+    ``rows`` are estimates with ``benchmark, metric, records, units, low``.
+    """
+    notes = []
+    for benchmark in ordered_benchmarks(rows["benchmark"]):
+        own = rows[rows["benchmark"].eq(benchmark) & rows["units"].lt(rows["records"])]
+        parts = [
+            f"{units} for {', '.join(sorted({kind_of(name) for name in found}))}"
+            for units, found in own.groupby("units")["metric"]
+        ]
+        if parts:
+            notes.append(f"{benchmark}: independent units among the records: {'; '.join(parts)}.")
+    if notes:
+        notes.append("Units are streams of edits; of edits made one by one, records that ask no question in common.")
+    if rows["low"].isna().any():
+        notes.append(
+            f"[{HOLE}]: no interval, from fewer than {LEAST_UNITS} independent units, or (of values that are no shares) "
+            "because too many agree."
+        )
+    return notes
+
+
+def significance_notes(rows: pd.DataFrame, level: float) -> list[str]:
+    """What the marks behind differences mean. ``rows`` have ``metric`` and ``p`` of one model and protocol."""
+    made = rows.groupby("metric")["p"].count()
+    sizes = f"{made.max()}" if made.min() == made.max() else f"{made.min()} to {made.max()}"
+    notes = [
+        f"*: p < {1 - level:.2g} after Holm's correction within a column (its benchmarks and methods; {sizes} tests). A "
+        "test is the interval's inversion (McNemar's exact test where each value is yes or no): that the mean difference "
+        "is 0. The intervals are not corrected.",
+    ]
+    if rows["p"].isna().any():
+        notes.append("†: untestable, from units too few for any p below that, and not counted in the correction.")
+    return notes
+
+
+def significance_mark(p_holm: float, level: float) -> str:
+    """What stands behind a difference: a star, a dagger where it could not be tested, or nothing."""
+    if math.isnan(p_holm):
+        return "†"
+    return "*" if p_holm < 1 - level else ""
+
+
+def kind_of(metric: str) -> str:
+    """The kind of probe that ``metric`` is measured by, or its name where other metrics of the kind differ from it."""
+    own = METRICS.get(metric)
+    if own is None:
+        return SCORES[metric].display if metric in SCORES else metric
+    return own.display.lower() if own.given or own.kind == STREAM else own.kind

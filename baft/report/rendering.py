@@ -24,33 +24,47 @@ class Table:
     notes: Sequence[str] = field(default=())
 
 
-def percent(value: float, low: float = math.nan, high: float = math.nan, *, signed: bool = False) -> str:
-    """A share as per cent with one decimal, its interval in brackets where there is one."""
+def percent(value: float, low: float | None = None, high: float | None = None, *, signed: bool = False) -> str:
+    """A share as per cent with one decimal. Its interval in brackets, a dash in them where it is NaN: there is none."""
     if math.isnan(value):
         return HOLE
     form = "{:+.1f}" if signed else "{:.1f}"
-    text = form.format(_no_negative_zero(100 * value))
-    if math.isnan(low) or math.isnan(high):
+    ends = [None if end is None else _percent(end, "{:.1f}") for end in (low, high)]
+    return _with_interval(_percent(value, form), *ends)
+
+
+def _percent(value: float, form: str) -> str:
+    return HOLE if math.isnan(value) else form.format(_no_negative_zero(100 * value))
+
+
+def _with_interval(text: str, low: str | None, high: str | None) -> str:
+    if low is None or high is None:
         return text
-    return f"{text} [{_no_negative_zero(100 * low):.1f}, {_no_negative_zero(100 * high):.1f}]"
+    return f"{text} [{HOLE}]" if HOLE in (low, high) else f"{text} [{low}, {high}]"
 
 
 _FORMS: dict[Unit, str] = {"share": "{:.1f}", "nats": "{:.3f}", "bits": "{:.2f}", "ratio": "{:.3f}"}
 
 
 def estimate(
-    value: float, low: float = math.nan, high: float = math.nan, *, unit: Unit = "share", signed: bool = False
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    unit: Unit = "share",
+    signed: bool = False,
 ) -> str:
-    """A value in its unit (a share as per cent), its interval in brackets where there is one."""
+    """A value in its unit (a share as per cent), with its interval as in :func:`percent`."""
     if unit == "share":
         return percent(value, low, high, signed=signed)
     if math.isnan(value):
         return HOLE
-    value_text, low_text, high_text = (
-        (_FORMS[unit] if abs(x) < 1000 else "{:.2g}").format(x) for x in (value, low, high)
-    )
-    text = f"+{value_text}" if signed and value > 0 else value_text
-    return text if math.isnan(low) or math.isnan(high) else f"{text} [{low_text}, {high_text}]"
+    value_text, low_text, high_text = (None if x is None else _in_unit(x, unit) for x in (value, low, high))
+    return _with_interval(f"+{value_text}" if signed and value > 0 else f"{value_text}", low_text, high_text)
+
+
+def _in_unit(value: float, unit: Unit) -> str:
+    return HOLE if math.isnan(value) else (_FORMS[unit] if abs(value) < 1000 else "{:.2g}").format(value)
 
 
 def number(value: float, form: str = "{:,.0f}") -> str:
@@ -155,6 +169,7 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     HOLE: "--",
     "↓": r"$\downarrow$",
+    "†": r"\textdagger{}",
 }
 
 

@@ -24,7 +24,7 @@ def sequence_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
     """Means of :data:`MEASURED` after so many ``edits``, one row a model, protocol, method, benchmark, metric and scoring.
 
     ``scored`` is ``final``: all records edited so far, scored after that many edits; or ``immediate``: the same records,
-    each scored right after its own step. With interval over streams; empty with fewer than two of them, which say nothing
+    each scored right after its own step. With interval over streams; empty with fewer than five of them, which say little
     about others. ``streams`` that came so far, and ``records`` used.
     """
     values = _averaged(cells)
@@ -40,7 +40,7 @@ def sequence_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
             for scored, shown in (("final", final), ("immediate", now)):
                 if len(shown):
                     names = dict(zip([*CELL, "metric"], keys, strict=True))
-                    rows.append({**names, "edits": edits, "scored": scored, **_mean(shown, settings)})
+                    rows.append({**names, "edits": edits, "scored": scored, **_mean(shown, (0.0, 1.0), settings.level)})
     columns = [*CELL, "metric", "edits", "scored", "mean", "low", "high", "records", "streams"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -49,8 +49,8 @@ def forgetting_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
     """Score right after the own step, at the stream's end, and their difference on the same records.
 
     One row a model, protocol, method, benchmark and metric: ``immediate``, ``final``, and ``forgotten`` with interval
-    over streams (empty with fewer than two) and ``records``. Edits that failed count as in the other tables; records that
-    a later edit overwrote on purpose are left out.
+    over streams (empty with fewer than five) and ``records``. Edits that failed count as in the other tables; records
+    that a later edit overwrote on purpose are left out.
     """
     values = _averaged(Cells(cells.values[~cells.values["overwritten"].astype(bool)], cells.facts))
     keys = [*CELL, "metric", "record_id", "stream_id"]
@@ -60,7 +60,7 @@ def forgetting_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
     rows = []
     for names, group in pairs.groupby([*CELL, "metric"], sort=True):
         lost = group.assign(value=group["value_immediate"] - group["value_final"])
-        found = _mean(lost, settings)
+        found = _mean(lost, (-1.0, 1.0), settings.level)
         rows.append(
             {
                 **dict(zip([*CELL, "metric"], names, strict=True)),
@@ -94,9 +94,11 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
         )
         notes = [
             "Points of a hundred: mean score right after a record's own step, less that after its stream's last step, "
-            f"with the {settings.level:.0%} percentile bootstrap interval over streams (none with one stream). More than 0 "
-            f"is forgotten. {streams}. Left out are records whose prompt a later edit of the stream gives another target."
+            f"with Gaffke's {settings.level:.0%} interval for bounded values over streams. More than 0 is forgotten. "
+            f"{streams}. Left out are records whose prompt a later edit of the stream gives another target."
         ]
+        if shown["low"].isna().any():
+            notes.append(f"[{HOLE}]: no interval, from fewer than {statistics.LEAST_UNITS} streams.")
         tables.append(Table(f"{model}, {protocol}", ["Method", *HEADS.values()], blocks, notes))
     return write_table(out, frame, tables)
 
@@ -115,9 +117,6 @@ def _averaged(cells: Cells) -> pd.DataFrame:
     return values.groupby(keys, as_index=False, sort=True).agg(value=("value", "mean"))
 
 
-def _mean(shown: pd.DataFrame, settings: StatisticsConfig) -> dict[str, Any]:
-    found = statistics.mean_interval(
-        shown["value"].to_numpy(), shown["stream_id"].to_numpy(str), **settings.bootstrap()
-    )
-    low, high = (found.low, found.high) if found.clusters > 1 else (float("nan"), float("nan"))
-    return {"mean": found.mean, "low": low, "high": high, "records": found.records, "streams": found.clusters}
+def _mean(shown: pd.DataFrame, ends: tuple[float, float], level: float) -> dict[str, Any]:
+    found = statistics.mean_interval(shown["value"].to_numpy(), shown["stream_id"].to_numpy(str), ends, level=level)
+    return {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records, "streams": found.units}

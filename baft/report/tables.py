@@ -19,11 +19,18 @@ from baft.files import write_text
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import record_notes
+from baft.report.notes import (
+    interval_note,
+    kind_of,
+    record_notes,
+    significance_mark,
+    significance_notes,
+    unit_notes,
+)
 from baft.report.rendering import HOLE, Table, estimate, number, plain, quantity
 from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS, SCORES, STREAM, Metric, measure_of
+from baft.results.summaries import METRICS, SCORES, measure_of
 
 TABLES = ("main", "paired", "cost")
 SUFFIXES = ("csv", "md", "tex")
@@ -59,10 +66,9 @@ def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, stati
     there are holes. Raises :class:`UserError` if the cells do not belong into one table.
     """
     cells = read_cells(records)
-    settings = statistics.bootstrap()
-    main = estimates.means(cells, **settings)
-    paired = estimates.differences(cells, statistics.reference, **settings)
-    cost = estimates.costs(edits, **settings)
+    main = estimates.means(cells, level=statistics.level)
+    paired = estimates.differences(cells, statistics.reference, level=statistics.level)
+    cost = estimates.costs(edits, level=statistics.level)
     made = {
         "main": (main, main_tables(main, cells, statistics)),
         "paired": (paired, paired_tables(paired, cells, statistics)),
@@ -93,7 +99,7 @@ def main_tables(main: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) 
     overall = main[main["group"].eq(ALL_GROUPS)]
     made = []
     for model, protocol, setting in settings_of(overall):
-        title, counts = f"{model}, {protocol} editing", count_notes(setting)
+        title, counts = f"{model}, {protocol} editing", [*count_notes(setting), *unit_notes(setting)]
         notes = [*_main_notes(statistics, cells.one(model, protocol), setting), *counts]
         made.append(Table(title, ["Method", *_HEADS.values()], _blocks(setting, _HEADS, _estimate), notes))
         if further := _present(setting):
@@ -136,10 +142,10 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
     conditions = cells.facts["conditions"].iloc[0]
     moment = {"final": "after the last edit of a stream", "immediate": "right after each edit"}
     return [
-        f"Per cent, mean over records with the {statistics.level:.0%} percentile bootstrap interval "
-        f"({statistics.resamples} resamples of streams).",
+        f"Per cent, mean over records. {interval_note(statistics.level)}",
         f"Scored {moment.get(setting['moment'].iloc[0], 'before any edit')}; {conditions.split} split; "
-        f"{conditions.prompt_format} prompts; {conditions.dtype}; seeds: {setting['seeds'].max()}.",
+        f"{conditions.prompt_format} prompts; {conditions.dtype}; seeds: {setting['seeds'].max()} (not a source of the "
+        "intervals).",
         "Success, generality and portability: share of answer tokens right when the answer is forced, and (dec.) "
         "whether the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced "
         "answer positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and "
@@ -161,7 +167,7 @@ _EXPLAINED = {
 
 def _further_notes(statistics: StatisticsConfig, shown: Mapping[str, str]) -> list[str]:
     return [
-        f"Mean over records with the {statistics.level:.0%} interval, as in the table before; ↓: less is better.",
+        f"Mean over records with {statistics.level:.0%} intervals, as in the table before; ↓: less is better.",
         " ".join(text for metric, text in _EXPLAINED.items() if metric in shown),
     ]
 
@@ -174,7 +180,7 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
         lowest, most = rows["edited"].min(), rows["edited"].max()
         parts = [f"{most} records" if lowest == most else f"{lowest} to {most} records, depending on the method"]
         for names, left in rows[rows["left_out"] > 0].groupby("left_out")["metric"]:
-            if metrics := sorted({_counted(METRICS[name]) for name in left if name in METRICS}):
+            if metrics := sorted({kind_of(name) for name in left if name in METRICS}):
                 parts.append(f"{names} left out of {', '.join(metrics)} (no such probe, or a failed edit)")
         failed = rows.drop_duplicates("method").set_index("method")["failed"]
         parts += [f"{failed[name]} failed edits of {method_name(name)}" for name in failed.index[failed > 0]]
@@ -184,28 +190,22 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _counted(metric: Metric) -> str:
-    return metric.display.lower() if metric.given or metric.kind == STREAM else metric.kind
-
-
 def paired_tables(paired: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) -> list[Table]:
     """Two tables a model and protocol of differences from the reference, those that stay significant marked."""
     made = []
     for model, protocol, setting in settings_of(paired):
-        reference = str(setting["reference"].iloc[0])
-        further = _present(setting)
-        tables = "the two tables of this model and protocol" if further else "this table"
+        reference = method_name(str(setting["reference"].iloc[0]))
         notes = [
-            f"Percentage points, method minus {method_name(reference)} on the records both have, with the "
-            f"{statistics.level:.0%} bootstrap interval.",
-            f"*: p < {1 - statistics.level:.2g} by the sign-flip permutation test of streams after Holm's correction "
-            f"across {tables} ({len(setting)} tests).",
+            f"Percentage points, method minus {reference} on the records both have. {interval_note(statistics.level)}",
+            *significance_notes(setting, statistics.level),
+            *_pairs(setting),
+            *unit_notes(setting),
             *record_notes(cells.one(model, protocol)),
         ]
-        title = f"{model}, {protocol} editing: differences from {method_name(reference)}"
+        title = f"{model}, {protocol} editing: differences from {reference}"
         cell = functools.partial(_difference, level=statistics.level)
         made.append(Table(title, ["Method", *_HEADS.values()], _blocks(setting, _HEADS, cell), notes))
-        if further:
+        if further := _present(setting):
             notes = [
                 "As in the table before; KL in nats, fluency in bits, drift as a ratio. ↓: less is better.",
                 *notes[1:],
@@ -215,9 +215,22 @@ def paired_tables(paired: pd.DataFrame, cells: Cells, statistics: StatisticsConf
     return made
 
 
+def _pairs(setting: pd.DataFrame) -> list[str]:
+    """In words: by benchmark the records compared, and the independent units that they are."""
+    notes = []
+    for benchmark in ordered_benchmarks(setting["benchmark"]):
+        own = setting[setting["benchmark"].eq(benchmark)]
+        counts = [
+            str(found.min()) if found.min() == found.max() else f"{found.min()} to {found.max()}"
+            for found in (own["records"], own["units"])
+        ]
+        notes.append(f"{benchmark}: {counts[0]} records compared, {counts[1]} independent units.")
+    return notes
+
+
 def _difference(row: Any, level: float) -> str:
     text = estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit, signed=True)
-    return text + ("*" if row.p_holm < 1 - level else "")
+    return text + significance_mark(row.p_holm, level)
 
 
 def cost_tables(cost: pd.DataFrame, cells: Cells) -> list[Table]:

@@ -13,11 +13,12 @@ from baft.config.sweeps import line_of, setting_of
 from baft.report import estimates
 from baft.report.cells import Cells, at_moment, read_cells, rows_of, settings_of, shown_moment
 from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import record_notes
+from baft.report.notes import record_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
+from baft.results.areas import pareto_front
 from baft.results.schema import ALL_GROUPS
-from baft.results.statistics import hypervolume_interval, pareto_front
+from baft.results.statistics import hypervolume_interval
 
 # Locality and edit success, as teacher forcing and as greedy decoding measure them.
 VARIANTS = {
@@ -34,12 +35,12 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
     ``line``: the swept ``setting``, what it was ``swept_to``, and its ``place`` in the order of the values, from 0.
     """
     wanted = [metric for pair in VARIANTS.values() for metric in pair]
-    means = estimates.means(cells, **statistics.bootstrap(), metrics=wanted)
+    means = estimates.means(cells, level=statistics.level, metrics=wanted)
     means = means[means["group"].eq(ALL_GROUPS)]
     pieces = []
     for variant, names in VARIANTS.items():
         sides = [
-            means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high", "records"]]
+            means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high", "records", "units"]]
             for metric in names
         ]
         both = sides[0].add_prefix("locality_").join(sides[1].add_prefix("success_"), how="inner").reset_index()
@@ -75,9 +76,9 @@ def _order(values: Mapping[str, Any], label: str) -> tuple[bool, float, str]:
 def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
     """The area above (0, 0) that each line's points dominate, one row a model, protocol, variant, benchmark and line.
 
-    ``area`` with its interval over records (streams drawn together, for all points of a line at once), in [0, 1], for
+    ``area`` with its interval over units (weighed together, for all points of a line at once), in [0, 1], for
     points that are means as in :func:`tradeoff_frame`; ``points`` and the ``setting`` and ``values`` they are at;
-    ``records`` used. The unedited model is left out.
+    ``records`` used, and the ``units`` that they are. The unedited model is left out.
     """
     curves = _curves(cells).sort_values("place", kind="stable")
     rows = []
@@ -94,25 +95,33 @@ def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*PANEL, "line", *_AREA])
 
 
-_AREA = ["area", "low", "high", "points", "setting", "values", "records"]
+_AREA = ["area", "low", "high", "points", "setting", "values", "records", "units"]
 
 
 def _area(group: pd.DataFrame, metrics: tuple[str, str], statistics: StatisticsConfig) -> dict[str, Any] | None:
+    group = group[group["metric"].isin(metrics)]
     wide = [
-        group[group["metric"].eq(metric)].pivot(index=["record_id", "stream_id"], columns="method", values="value")
+        group[group["metric"].eq(metric)].pivot(index="record_id", columns="method", values="value")
         for metric in metrics
     ]
     points = [label for label in wide[0].columns if label in wide[1].columns]
     if not points:
         return None
-    records = wide[0].index.union(wide[1].index)
+    group = group[group["method"].isin(points)]
+    records = sorted(group["record_id"].unique())
     x, y = (side.reindex(index=records, columns=points).to_numpy(float).T for side in wide)
-    streams = records.get_level_values("stream_id").to_numpy(str)
-    found = hypervolume_interval(x, y, streams, **statistics.bootstrap())
+    units = estimates.units_of(group, "method", "metric")
+    found = hypervolume_interval(x, y, units, level=statistics.level)
     on_curve = group.drop_duplicates("method").set_index("method").loc[points].sort_values("place")
     swept = on_curve["setting"].iloc[0] if len(points) > 1 else None
     values = ", ".join(_shown(value) for value in on_curve["swept_to"]) if swept else ""
-    estimate = {"area": found.mean, "low": found.low, "high": found.high, "records": found.records}
+    estimate = {
+        "area": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "records": found.records,
+        "units": found.units,
+    }
     return {**estimate, "points": len(points), "setting": swept or "", "values": values}
 
 
@@ -145,9 +154,10 @@ def area_tables(areas: pd.DataFrame, cells: Cells, statistics: StatisticsConfig)
             blocks.append((benchmark, rows))
         notes = [
             "Area of locality times edit success that a method's points dominate above (0, 0), per cent of the unit "
-            f"square, with the {statistics.level:.0%} percentile bootstrap interval ({statistics.resamples} resamples "
-            "of streams). A method with a single point has a rectangle.",
+            f"square, with {statistics.level:.0%} intervals over independent units: Gaffke's for bounded values, with the "
+            "same weights for all points. A method with a single point has a rectangle.",
             "Noise and further points enlarge the area: compare methods with as many points on the same records.",
+            *unit_notes(setting.assign(metric="area")),
             *record_notes(cells.one(model, protocol)),
         ]
         heads = ["Method", "Area", "Area, dec.", "Points", "Swept"]

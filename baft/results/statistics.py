@@ -1,102 +1,104 @@
-"""Intervals, paired comparisons and trade-offs: few functions, each with what it assumes.
+"""Intervals and paired comparisons: few functions, each with what it assumes.
 
-Records are the unit. Records of one stream share a model and are not independent, so resampling draws whole streams
-(``clusters``); where each stream has one record this is the bootstrap over records. A seed gives the same answer
-whatever order the records come in, because they are sorted by cluster first.
+What is independent is a *unit*: a stream of edits, or the records that share a question (:mod:`baft.results.units`). A
+mean is over all values, so that a unit weighs by its values. Intervals of bounded values are those of
+:mod:`baft.results.dirichlet`, of others those of :mod:`baft.results.studentised`. Fewer than :data:`LEAST_UNITS` units
+give no interval and no test: their limits are NaN.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from baft.results import dirichlet, studentised
+from baft.results.areas import hypervolume
 
 Floats = npt.NDArray[np.float64]
+Names = Sequence[str] | npt.NDArray[np.str_]
 
-# Resamples times clusters held at once by a bootstrap: 64 MiB of indices.
-_BATCH_CELLS = 8_000_000
+LEAST_UNITS = 5
+"""From fewer independent units no interval is made: it would leave almost everything possible, or pretend."""
+
+# Dirichlet weights drawn for a statistic of several means, the same in every call; and weights held at once (16 MiB).
+_DRAWS = 4000
+_BATCH_CELLS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its interval; ``low`` and ``high`` are NaN where fewer than two clusters leave it undefined."""
+    """A mean with its interval; ``low`` and ``high`` are NaN where there is none. ``records`` counts values."""
 
     mean: float
     low: float
     high: float
     records: int
-    clusters: int
+    units: int
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean of paired differences with its interval, and the p-value of no difference."""
+    """The mean of paired differences with its interval, and the p-value of no difference (NaN: untestable)."""
 
     mean: float
     low: float
     high: float
     p: float
     records: int
-    clusters: int
+    units: int
 
 
-def mean_interval(
-    values: npt.ArrayLike,
-    clusters: Sequence[str] | npt.NDArray[np.str_],
-    seeds: Sequence[str] | npt.NDArray[np.str_] | None = None,
-    *,
-    resamples: int,
-    level: float,
-    seed: int,
-) -> Interval:
-    """Mean over records with a percentile bootstrap interval at ``level``, drawing clusters with replacement.
+def mean_interval(values: npt.ArrayLike, units: Names, ends: tuple[float, float], *, level: float) -> Interval:
+    """Mean over values with its interval at ``level``. ``values`` and ``units`` have one entry a value.
 
-    ``values`` and ``clusters`` have one entry a record. A replicate's mean is over the records drawn, so clusters of
-    different sizes weigh by their records. The percentile interval is the one that rliable and most of the literature
-    report; it needs some twenty clusters to have its level, and is of width 0 if all records agree.
-
-    ``seeds`` says with which seed of the method each value was had. Seeds are a factor crossed with the clusters: where
-    there are several, each replicate draws clusters and, independently, seeds, both with replacement, and takes the
-    mean over all values of the drawn pairs (Owen and Eckles' pigeonhole bootstrap, Ann. Appl. Stat. 6, 2012). So the
-    interval covers the choice of records and of seeds. With two or three seeds it is a coarse one for the latter.
-    ``records`` then counts values. Raises ``ValueError`` without records.
+    ``ends`` are the least and the greatest value possible. With two finite ends the interval keeps its level whatever
+    the distribution; for yes/no values of independent records it is Clopper and Pearson's. With an infinite one it is the
+    studentised bootstrap's, cut at a finite end. Several values of one unit, such as a record's with several seeds of
+    the method, may depend on each other in any way; the interval is about further units. Raises ``ValueError`` without
+    values, or if one is outside ``ends``.
     """
-    if seeds is not None and len(set(seeds)) > 1:
-        return _crossed_interval(values, clusters, seeds, resamples=resamples, level=level, seed=seed)
-    sums, sizes = _by_cluster(values, clusters)
-    mean = float(sums.sum() / sizes.sum())
-    low, high = _percentiles(sums, sizes, resamples, level, seed)
+    sums, sizes = _by_unit(values, units, ends)
+    mean, low, high = float(sums.sum() / sizes.sum()), math.nan, math.nan
+    if len(sums) >= LEAST_UNITS:
+        if math.isinf(ends[0]) or math.isinf(ends[1]):
+            low, high, _ = studentised.limits_and_p(sums, sizes, level)
+            low, high = (float(np.clip(limit, *ends)) for limit in (low, high))
+        else:
+            low, high = dirichlet.limits(sums, sizes, ends, level)
     return Interval(mean, low, high, int(sizes.sum()), len(sums))
 
 
 def paired_difference(
-    ours: npt.ArrayLike,
-    reference: npt.ArrayLike,
-    clusters: Sequence[str] | npt.NDArray[np.str_],
-    seeds: Sequence[str] | npt.NDArray[np.str_] | None = None,
-    *,
-    resamples: int,
-    permutations: int,
-    level: float,
-    seed: int,
+    ours: npt.ArrayLike, reference: npt.ArrayLike, units: Names, ends: tuple[float, float], *, level: float
 ) -> Difference:
-    """Mean of ``ours - reference`` on the same records, with interval and p-value.
+    """Mean of ``ours - reference``, values of the same records that lie between ``ends``, with interval and p-value.
 
-    The interval is :func:`mean_interval`'s of the differences. The p-value is two-sided, from the permutation test that
-    flips the signs of whole clusters, which is exact under the hypothesis that the two are exchangeable within each
-    cluster; all flips are enumerated where there are no more than ``permutations`` of them, else that many are drawn,
-    and the p-value is then at least 2 / (permutations + 1). A cluster's values of all ``seeds`` are flipped together: the
-    p-value is about the seeds that were run.
+    The interval is :func:`mean_interval`'s of the differences, and the p-value is its inversion: p < 1 - level where it
+    leaves 0 out. So the hypothesis is that the mean difference is 0, whatever else differs between the two; no symmetry is
+    assumed. For yes/no values of independent records this is McNemar's exact test. p is NaN where so few units could
+    never give a p below 1 - level (:func:`testable`), or the bootstrap can't tell.
     """
     differences = np.asarray(ours, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
-    found = mean_interval(differences, clusters, seeds, resamples=resamples, level=level, seed=seed)
-    sums, _ = _by_cluster(differences, clusters)
-    return Difference(
-        found.mean, found.low, found.high, _sign_flip_p(sums, permutations, seed), found.records, found.clusters
-    )
+    low, high = ends
+    apart = (low - high, high - low)
+    found = mean_interval(differences, units, apart, level=level)
+    p = math.nan
+    if testable(found.units, level):
+        sums, sizes = _by_unit(differences, units, apart)
+        if math.isinf(high - low):
+            p = studentised.limits_and_p(sums, sizes, level)[2]
+        else:
+            p = dirichlet.no_difference_p(sums, sizes, apart)
+    return Difference(found.mean, found.low, found.high, p, found.records, found.units)
+
+
+def testable(units: int, level: float) -> bool:
+    """Whether so many independent units can give a p-value below 1 - ``level``: if all differ as much as they can."""
+    return units >= LEAST_UNITS and 2 * 0.5**units < 1 - level
 
 
 def holm(p_values: npt.ArrayLike) -> Floats:
@@ -114,82 +116,40 @@ def holm(p_values: npt.ArrayLike) -> Floats:
     return adjusted
 
 
-def pareto_front(points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Which rows of ``points`` (n, 2) no other row dominates; more is better in both columns.
-
-    A row is dominated by another that is at least as good in both and better in one; equal rows are both on the front.
-    A row with NaN is never on the front and dominates nothing.
-    """
-    table = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    as_good = (table[:, None, :] >= table[None, :, :]).all(axis=2)
-    better = (table[:, None, :] > table[None, :, :]).any(axis=2)
-    dominated = np.asarray((as_good & better).any(axis=0))
-    return ~dominated & ~np.isnan(table).any(axis=1)
-
-
-def hypervolume(x: npt.ArrayLike, y: npt.ArrayLike, reference: tuple[float, float] = (0.0, 0.0)) -> Floats:
-    """Area that points dominate above ``reference``, more being better in both directions.
-
-    ``x`` and ``y`` are (points, …): the area is taken over the first axis, for each of the rest. Points at or below the
-    reference add nothing. Zitzler and Thiele (1999), in two dimensions.
-    """
-    right = np.maximum(np.asarray(x, dtype=np.float64) - reference[0], 0.0)
-    up = np.maximum(np.asarray(y, dtype=np.float64) - reference[1], 0.0)
-    order = np.argsort(-right, axis=0, kind="stable")
-    right = np.take_along_axis(right, order, axis=0)
-    height = np.maximum.accumulate(np.take_along_axis(up, order, axis=0), axis=0)
-    width = right - np.concatenate([right[1:], np.zeros_like(right[:1])])
-    area: Floats = (width * height).sum(axis=0)
-    return area
-
-
 def hypervolume_interval(
     x: npt.ArrayLike,
     y: npt.ArrayLike,
-    clusters: Sequence[str] | npt.NDArray[np.str_],
+    units: Names,
     *,
     reference: tuple[float, float] = (0.0, 0.0),
-    resamples: int,
     level: float,
-    seed: int,
 ) -> Interval:
-    """:func:`hypervolume` of points that are means over records, with a percentile bootstrap interval.
+    """:func:`~baft.results.areas.hypervolume` of points that are means over records of shares, with its interval.
 
-    ``x`` and ``y`` are (points, records); where one is NaN, the mean is over the other records, and a point of which a
-    replicate has no record adds nothing to its area. Each replicate draws clusters once for all points, so that their
-    dependence is kept. The area of means is biased upwards by noise (a maximum is taken): compare areas only between
-    sets of as many points on as many records.
+    ``x`` and ``y`` are (points, records); where one is NaN, the mean is over the other records. Units get one weight for
+    all points, so that their dependence is kept. The area of means is biased upwards by noise (a maximum is taken):
+    compare areas only between sets of as many points on as many records.
     """
     coordinates = np.concatenate([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
     points = len(coordinates) // 2
-    value, low, high, sizes = _of_means(
-        coordinates,
-        clusters,
-        lambda means: hypervolume(means[:points], means[points:], reference),
-        resamples=resamples,
-        level=level,
-        seed=seed,
-    )
-    return Interval(value, low, high, int(sizes.sum()), len(sizes))
+
+    def area(means: Floats) -> Floats:
+        return hypervolume(means[:points], means[points:], reference)
+
+    value, low, high, count = _of_means(coordinates, units, area, level)
+    return Interval(value, low, high, coordinates.shape[1], count)
 
 
-def harmonic_interval(
-    parts: npt.ArrayLike,
-    clusters: Sequence[str] | npt.NDArray[np.str_],
-    *,
-    resamples: int,
-    level: float,
-    seed: int,
-) -> Interval:
-    """Harmonic mean of the means over records of each row of ``parts``, with a percentile bootstrap interval.
+def harmonic_interval(parts: npt.ArrayLike, units: Names, *, level: float) -> Interval:
+    """Harmonic mean of the means over records of each row of ``parts``, shares, with its interval.
 
-    ``parts`` are (parts, records), none negative; NaN where a record has no value of a part, which every part has of some
-    record. It is 0 if one mean is 0, and a replicate without any record of a part counts that part as 0. The records
-    counted are those with all parts. CounterFact's S (Meng et al., 2022) is that of efficacy, paraphrase and neighbourhood.
+    ``parts`` are (parts, records); NaN where a record has no value of a part, which every part has of some record. It is 0
+    if one mean is 0. The records counted are those with all parts. CounterFact's S (Meng et al., 2022) is that of
+    efficacy, paraphrase and neighbourhood.
     """
     table = np.asarray(parts, dtype=np.float64)
-    value, low, high, sizes = _of_means(table, clusters, _harmonic, resamples=resamples, level=level, seed=seed)
-    return Interval(value, low, high, int((~np.isnan(table)).all(axis=0).sum()), len(sizes))
+    value, low, high, count = _of_means(table, units, _harmonic, level)
+    return Interval(value, low, high, int((~np.isnan(table)).all(axis=0).sum()), count)
 
 
 def _harmonic(means: Floats) -> Floats:
@@ -200,127 +160,52 @@ def _harmonic(means: Floats) -> Floats:
 
 
 def _of_means(
-    table: Floats,
-    clusters: Sequence[str] | npt.NDArray[np.str_],
-    statistic: Callable[[Floats], Floats],
-    *,
-    resamples: int,
-    level: float,
-    seed: int,
-) -> tuple[float, float, float, Floats]:
-    """``statistic`` of the rows' means over records, its percentile bootstrap interval, and the clusters' sizes.
+    table: Floats, units: Names, statistic: Callable[[Floats], Floats], level: float
+) -> tuple[float, float, float, int]:
+    """``statistic`` of the rows' means over records, its interval, and the number of units.
 
-    NaN is left out of a mean; a mean of no record is 0. Each replicate draws clusters once for all rows.
+    As in :mod:`baft.results.dirichlet`, with one unseen unit that has 0, or 1, in every row at once; the statistic grows
+    with every mean. NaN is left out of a mean, and a row of NaN alone has 0.
     """
-    sizes = _by_cluster(np.zeros(len(clusters)), clusters)[1]
-    sums = np.array([_by_cluster(np.nan_to_num(row), clusters)[0] for row in table])
-    counts = np.array([_by_cluster(~np.isnan(row), clusters)[0] for row in table])
+    sums = np.array([_by_unit(np.nan_to_num(row), units, (0.0, 1.0))[0] for row in table])
+    sizes = np.array([_by_unit(~np.isnan(row), units, (0.0, 1.0))[0] for row in table])
+    count = sums.shape[1]
 
-    def value(drawn: npt.NDArray[np.int64], axis: int = -1) -> Floats:
-        found = counts[:, drawn].sum(axis=axis)
-        return statistic(np.divide(sums[:, drawn].sum(axis=axis), found, out=np.zeros_like(found), where=found > 0))
+    def of(weighed: Floats, seen: Floats) -> Floats:
+        return statistic(np.divide(weighed, seen, out=np.zeros_like(seen), where=seen > 0))
 
-    everything = np.arange(len(sizes))
-    low, high = float("nan"), float("nan")
-    if len(sizes) > 1:
-        drawn = stats.bootstrap(
-            (everything,),
-            value,
-            n_resamples=resamples,
-            batch=max(1, _BATCH_CELLS // (2 * len(sizes) * len(sums))),
-            vectorized=True,
-            confidence_level=level,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        )
-        low, high = (float(end) for end in drawn.confidence_interval)
-    return float(value(everything)), low, high, sizes
+    value = float(of(sums.sum(axis=1)[:, None], sizes.sum(axis=1)[:, None])[0])
+    if count < LEAST_UNITS:
+        return value, math.nan, math.nan, count
+    unseen = np.array([dirichlet.unseen_size(row) if row.any() else 0.0 for row in sizes])[:, None]
+    rng, batch = np.random.default_rng(0), max(1, _BATCH_CELLS // count)
+    low, high = [], []
+    for start in range(0, _DRAWS, batch):
+        weights = rng.exponential(size=(count + 1, min(batch, _DRAWS - start)))
+        weighed, seen = sums @ weights[1:], sizes @ weights[1:] + unseen * weights[0]
+        low.append(of(weighed, seen))
+        high.append(of(weighed + unseen * weights[0], seen))
+    tail = (1 - level) / 2
+    return (
+        value,
+        float(np.quantile(np.concatenate(low), tail)),
+        float(np.quantile(np.concatenate(high), 1 - tail)),
+        count,
+    )
 
 
-def _by_cluster(values: npt.ArrayLike, clusters: Sequence[str] | npt.NDArray[np.str_]) -> tuple[Floats, Floats]:
-    """Sum of the values, and number of records, of each cluster, in an order that only the data decide."""
+def _by_unit(values: npt.ArrayLike, units: Names, ends: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Sum of the values, and number of values, of each unit, in an order that only the data decide."""
     given = np.asarray(values, dtype=np.float64)
-    names = np.asarray(clusters)
+    names = np.asarray(units)
     if given.shape != names.shape or given.ndim != 1:
-        raise ValueError(f"one cluster a value is needed, not {names.shape} for {given.shape}")
+        raise ValueError(f"one unit a value is needed, not {names.shape} for {given.shape}")
     if not len(given):
-        raise ValueError("no records to take a mean of")
-    # Sorting by value within a cluster fixes the order of summation, which decides the last bit.
+        raise ValueError("no values to take a mean of")
+    # Means of shares may leave the range by a rounding.
+    if not ((given >= ends[0] - 1e-9) & (given <= ends[1] + 1e-9)).all():
+        raise ValueError(f"values between {ends[0]:g} and {ends[1]:g} are needed, not {given.min()} to {given.max()}")
+    # Sorting by value within a unit fixes the order of summation, which decides the last bit.
     order = np.lexsort((given, names))
     _, start, sizes = np.unique(names[order], return_index=True, return_counts=True)
-    return np.add.reduceat(given[order], start), sizes.astype(np.float64)
-
-
-def _crossed_interval(
-    values: npt.ArrayLike,
-    clusters: Sequence[str] | npt.NDArray[np.str_],
-    seeds: Sequence[str] | npt.NDArray[np.str_],
-    *,
-    resamples: int,
-    level: float,
-    seed: int,
-) -> Interval:
-    given = np.asarray(values, dtype=np.float64)
-    names, rows = np.unique(np.asarray(clusters), return_inverse=True)
-    runs, columns = np.unique(np.asarray(seeds), return_inverse=True)
-    sums, sizes = np.zeros((len(names), len(runs))), np.zeros((len(names), len(runs)))
-    order = np.lexsort((given, columns, rows))
-    np.add.at(sums, (rows[order], columns[order]), given[order])
-    np.add.at(sizes, (rows, columns), 1.0)
-    mean, low, high = float(sums.sum() / sizes.sum()), float("nan"), float("nan")
-
-    def drawn_mean(drawn: npt.NDArray[np.int64], run: npt.NDArray[np.int64], axis: int = -1) -> Floats:
-        pairs = (drawn[..., :, None], run[..., None, :])
-        found = sizes[pairs].sum(axis=(-2, -1))
-        # A replicate of pairs that were all not measured says nothing: it has the mean of all.
-        means: Floats = np.divide(sums[pairs].sum(axis=(-2, -1)), found, out=np.full_like(found, mean), where=found > 0)
-        return means
-
-    if len(names) > 1:
-        found = stats.bootstrap(
-            (np.arange(len(names)), np.arange(len(runs))),
-            drawn_mean,
-            n_resamples=resamples,
-            batch=max(1, _BATCH_CELLS // (2 * sums.size)),
-            vectorized=True,
-            confidence_level=level,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        )
-        low, high = (float(end) for end in found.confidence_interval)
-    return Interval(mean, low, high, int(sizes.sum()), len(names))
-
-
-def _percentiles(sums: Floats, sizes: Floats, resamples: int, level: float, seed: int) -> tuple[float, float]:
-    if len(sums) < 2:
-        return float("nan"), float("nan")
-    found = stats.bootstrap(
-        (sums, sizes),
-        lambda total, size, axis=-1: total.sum(axis=axis) / size.sum(axis=axis),
-        paired=True,
-        n_resamples=resamples,
-        batch=max(1, _BATCH_CELLS // len(sums)),
-        vectorized=True,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-def _sign_flip_p(sums: Floats, permutations: int, seed: int) -> float:
-    # Flipping a zero changes nothing: leaving zeros out gives the same p-value from far fewer clusters.
-    moving = sums[sums != 0]
-    if len(moving) < 2:
-        return 1.0
-    found = stats.permutation_test(
-        (moving,),
-        lambda total, axis=-1: total.sum(axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=permutations,
-        batch=max(1, _BATCH_CELLS // len(moving)),
-        alternative="two-sided",
-        rng=np.random.default_rng(seed),
-    )
-    return float(found.pvalue)
+    return np.add.reduceat(given[order].clip(*ends), start), sizes.astype(np.float64)

@@ -36,7 +36,7 @@ from tests.report.test_cells import CELL, write_cell
 from tests.results.synthetic import edit, probe, write_shard
 
 EVALUATION = EvaluationConfig(max_new_tokens=5, stop=(), fluency_tokens=12)
-STATISTICS = StatisticsConfig(resamples=50, level=0.95, seed=0)
+STATISTICS = StatisticsConfig()
 
 
 def ask(prompt: str, *answers: str, kind: Any = "reliability", contrast: tuple[str, ...] = ()) -> Asked:

@@ -84,7 +84,7 @@ def make_study(
 
 @pytest.fixture(scope="session")
 def statistics() -> StatisticsConfig:
-    return StatisticsConfig(resamples=200, level=0.95, seed=0, reference="reft")
+    return StatisticsConfig(reference="reft")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ CONFIG = {
     "benchmarks": {"mini_zsre": {"limit": 17, "split": "test"}, "zsre": {"limit": None}},
     "results": "elsewhere",
     "seeds": [0, 1],
-    "statistics": {"resamples": 1234, "level": 0.9, "seed": 5},
+    "statistics": {"level": 0.9},
     "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
     "ablations": {"method": "reft", "variants": {"a": {"rank": 2}}},
     "analysis": {"records": 7, "rank": 9, "picture": None},
@@ -53,7 +53,8 @@ def test_the_main_caption_says_which_records() -> None:
     text = " ".join(render(next(caption for caption in CAPTIONS if caption.stem == "main")).split())
     assert "mini_zsre: the first 17 of the test split" in text
     assert "zsre: all of the tune split" in text
-    assert "seeds are drawn as well" in text
+    assert "other records, edited with the same seeds" in text
+    assert "fewer than five units give none" in text
 
 
 @pytest.mark.parametrize(

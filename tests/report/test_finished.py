@@ -39,7 +39,7 @@ def grid(results: Path, *methods: str, points: tuple[str, ...] = ("baft@locality
         protocols={"single": ("mini_zsre", "mini_wikibio")},
         benchmarks={"mini_zsre": 1, "mini_wikibio": 1},
         seeds=(0,),
-        statistics=StatisticsConfig(resamples=50, reference="reft"),
+        statistics=StatisticsConfig(reference="reft"),
     )
 
 
@@ -91,7 +91,7 @@ def test_a_report_has_the_figures_of_streams_of_the_map_and_of_the_analysis(tmp_
         cell(tmp_path, label, own, [0.5, 1.0])
     summary(tmp_path, "reft", stream("a", [1.0, 1.0], [], [0.0, 1.0]), stream("b", [1.0, 0.5], [], [1.0, 0.5]))
     bases(tmp_path / "bases", "b", rows())
-    common = {"results": str(tmp_path), "models": ("m",), "seeds": (0,), "statistics": StatisticsConfig(resamples=50)}
+    common = {"results": str(tmp_path), "models": ("m",), "seeds": (0,), "statistics": StatisticsConfig()}
     single = {"protocols": {"single": ("b",)}, "benchmarks": {"b": 1}, "analysed": ("b",)}
     whole = Grid(methods=("reft",), **single, **common)
     chart = Grid(methods=("reft", "reft@layer-5@rank-1"), **single, **common)

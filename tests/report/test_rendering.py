@@ -20,7 +20,7 @@ TABLE = Table(
         ((0.5,), "50.0"),
         ((math.nan, 0.1, 0.2), HOLE),
         ((0.0, 0.0, 0.0), "0.0 [0.0, 0.0]"),
-        ((1.0, math.nan, math.nan), "100.0"),
+        ((1.0, math.nan, math.nan), f"100.0 [{HOLE}]"),
     ],
 )
 def test_percent(arguments: tuple[float, ...], text: str) -> None:

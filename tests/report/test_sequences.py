@@ -16,7 +16,7 @@ from baft.results import store
 from baft.results.summaries import summarise_cell
 from tests.results.synthetic import edit, probe, write_shard
 
-SETTINGS = StatisticsConfig(resamples=50)
+SETTINGS = StatisticsConfig()
 
 
 def scored(stream: str, record: str, step: int, moment: str, edits: int, value: float) -> dict:
@@ -88,7 +88,15 @@ def test_forgetting_is_the_difference_on_the_same_records(record: Path) -> None:
     assert (row.immediate, row.final) == pytest.approx((5.5 / 7, 4.0 / 7))
     assert row.forgotten == pytest.approx(1.5 / 7)
     assert (row.records, row.streams) == (7, 3)
-    assert row.low <= row.forgotten <= row.high
+    assert pd.isna(row.low) and pd.isna(row.high), "three streams are too few"
+
+
+def test_five_streams_have_an_interval(tmp_path: Path) -> None:
+    streams = [stream(name, [1.0, 1.0], [], [0.0, 1.0]) for name in "abcde"]
+    (row,) = sequences.forgetting_frame(read_cells([summary(tmp_path, "reft", *streams)]), SETTINGS).itertuples()
+    assert (row.forgotten, row.streams) == (0.5, 5)
+    # Streams that agree don't make it certain.
+    assert row.low < 0.1 and row.high > 0.7
 
 
 def test_one_stream_has_no_interval(tmp_path: Path) -> None:
@@ -101,7 +109,8 @@ def test_one_stream_has_no_interval(tmp_path: Path) -> None:
 def test_the_table_and_the_figure_are_written(record: Path, tmp_path: Path) -> None:
     paths = sequences.tabulate_forgetting([record], tmp_path / "forgetting", SETTINGS)
     text = paths[1].read_text()
-    assert "+21.4 [" in text and "7 records in 3 streams" in text
+    assert "+21.4 [–]" in text and "7 records in 3 streams" in text
+    assert "no interval, from fewer than 5 streams" in text
     drawn = plot_batched_sequence_length([record], tmp_path / "figure", SETTINGS)
     assert [path.suffix for path in drawn] == [".pdf", ".png", ".csv"]
     shown = pd.read_csv(drawn[2])
@@ -109,7 +118,10 @@ def test_the_table_and_the_figure_are_written(record: Path, tmp_path: Path) -> N
 
 
 def test_methods_scored_at_one_number_of_edits_stand_beside_each_other(tmp_path: Path) -> None:
-    streams = [stream(name, [1.0, 1.0], [], [value, 1.0]) for name, value in (("a", 0.0), ("b", 0.5), ("c", 1.0))]
+    streams = [
+        stream(name, [1.0, 1.0], [], [value, 1.0])
+        for name, value in zip("abcde", (0.0, 0.5, 1.0, 0.0, 1.0), strict=True)
+    ]
     records = [summary(tmp_path / method, method, *streams) for method in ("reft", "baft")]
     frame = sequences.sequence_frame(read_cells(records), SETTINGS)
     axis = Figure().subplots()

@@ -52,7 +52,7 @@ def test_the_wide_form_has_a_row_a_method_and_benchmark(folder: Path) -> None:
     assert len(wide) == 11
     assert {"edit_success", "edit_success_low", "edit_success_high", "locality_decoded"} <= set(wide.columns)
     row = wide.query("method == 'none' and benchmark == 'mini_zsre'").iloc[0]
-    assert row["locality"] == row["locality_low"] == 1.0
+    assert row["locality"] == row["locality_high"] == 1.0 > row["locality_low"]
 
 
 def test_the_notes_say_split_moment_and_counts(folder: Path) -> None:
@@ -79,7 +79,9 @@ def test_differences_are_from_the_reference_and_corrected(folder: Path) -> None:
     assert not set(paired["method"]) & {"reft", "none"}
     assert (paired["p_holm"] >= paired["p"]).all()
     text = (folder / "paired.md").read_text()
-    assert f"({len(paired)} tests)" in text
+    # A column: four methods on one benchmark and three on the other.
+    assert "within a column (its benchmarks and methods; 7 tests)" in text
+    assert "mini_zsre: 30 records compared, 30 independent units." in text
     assert text.count("]*") == (paired["p_holm"] < 0.05).sum() > 0
 
 
@@ -163,7 +165,29 @@ def test_a_second_table_has_likelihoods_and_side_effects_where_there_are_any(
     assert rows["ReFT"] == ["0.500", "100.0", "50.0", "25.0", f"{100 * 3 / (1 + 2 + 4):.1f}", "1.500"]
     assert rows["ROME"][4] == "100.0"
     paired = (tmp_path / "tables" / "paired.md").read_text()
-    assert "-0.375 [-0.375, -0.375]" in paired
+    assert "-0.375 [–]†" in paired and "untestable" in paired
     wide = pd.read_csv(tmp_path / "tables" / "main_wide.csv")
     assert wide.set_index("method").loc["rome", "counterfact_score"] == 1.0
     assert r"$\downarrow$" in (tmp_path / "tables" / "main.tex").read_text()
+
+
+def test_few_records_have_no_interval_and_the_table_says_why(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    files = []
+    for method, value in (("reft", 0.0), ("rome", 1.0)):
+        cell = {"model": "m", "method": method, "protocol": "single", "benchmark": "b", "seed": 0}
+        probes = [score(value, record=name) for name in "abc"]
+        files.append(
+            (*write_shard(tmp_path, cell, probes, [edit(name) for name in "abc"], method={"name": method}), cell)
+        )
+    records = [tmp_path / "records" / method / "part.parquet" for method in ("reft", "rome")]
+    for (probes, edits, _), out in zip(files, records, strict=True):
+        summarise_cell([probes], [edits], out)
+    tabulate(records, [edits for _, edits, _ in files], tmp_path / "tables", statistics)
+    main, paired = ((tmp_path / "tables" / f"{name}.md").read_text() for name in ("main", "paired"))
+    assert "100.0 [–]" in main and "[100.0" not in main
+    assert "no interval, from fewer than 5 independent units" in main
+    assert "+100.0 [–]†" in paired and "b: 3 records compared, 3 independent units." in paired
+    assert "*" not in paired.split("- Percentage points")[0].replace("**b**", "")
+    assert "textdagger" in (tmp_path / "tables" / "paired.tex").read_text()
+    wide = pd.read_csv(tmp_path / "tables" / "main_wide.csv").set_index("method")
+    assert wide.loc["rome", "edit_success"] == 1.0 and math.isnan(wide.loc["rome", "edit_success_low"])

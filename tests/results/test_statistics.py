@@ -1,5 +1,4 @@
 import math
-from itertools import product
 
 import numpy as np
 import pytest
@@ -9,8 +8,7 @@ from scipy import stats
 
 from baft.results import statistics as s
 
-SETTINGS = {"resamples": 2000, "level": 0.95, "seed": 0}
-PAIRED = {**SETTINGS, "permutations": 20_000}
+SHARE = (0.0, 1.0)
 
 
 def names(count: int) -> list[str]:
@@ -18,129 +16,145 @@ def names(count: int) -> list[str]:
 
 
 def test_interval_of_many_records_is_the_normal_one() -> None:
-    values = np.random.default_rng(1).normal(0.3, 0.2, size=2000)
-    found = s.mean_interval(values, names(2000), **SETTINGS)
+    values = np.random.default_rng(1).uniform(0.1, 0.5, size=2000)
+    found = s.mean_interval(values, names(2000), SHARE, level=0.95)
     half = 1.959964 * values.std() / math.sqrt(2000)
     assert found.mean == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - half, abs=0.05 * half)
-    assert found.high == pytest.approx(values.mean() + half, abs=0.05 * half)
-    assert (found.records, found.clusters) == (2000, 2000)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.15 * half)
+    assert (found.records, found.units) == (2000, 2000)
 
 
-def test_interval_of_a_proportion_matches_the_binomial_law() -> None:
-    # A resampled count of 30 successes in 100 is Binomial(100, 0.3): its quantiles are known without resampling.
-    values = np.repeat([1.0, 0.0], [30, 70])
-    found = s.mean_interval(values, names(100), resamples=50_000, level=0.9, seed=3)
-    expected = stats.binom.ppf([0.05, 0.95], 100, 0.3) / 100
-    assert [found.low, found.high] == pytest.approx(expected, abs=0.0101)
+@pytest.mark.parametrize(("right", "records"), [(10, 10), (0, 7), (19, 20), (98, 100), (30, 100)])
+def test_interval_of_yes_and_no_is_clopper_and_pearsons(right: int, records: int) -> None:
+    values = np.repeat([1.0, 0.0], [right, records - right])
+    found = s.mean_interval(values, names(records), SHARE, level=0.9)
+    law = stats.binomtest(right, records).proportion_ci(0.9, method="exact")
+    assert [found.low, found.high] == pytest.approx([law.low, law.high], abs=1e-5)
 
 
-def test_clusters_that_move_together_widen_the_interval() -> None:
+def test_units_that_move_together_widen_the_interval() -> None:
     values = np.repeat(np.random.default_rng(2).random(20), 10)
-    together = s.mean_interval(values, np.repeat(names(20), 10), **SETTINGS)
-    apart = s.mean_interval(values, names(200), **SETTINGS)
-    ratio = (together.high - together.low) / (apart.high - apart.low)
-    assert ratio == pytest.approx(math.sqrt(10), rel=0.15)
-    assert (together.records, together.clusters) == (200, 20)
+    together = s.mean_interval(values, np.repeat(names(20), 10), SHARE, level=0.95)
+    alone = s.mean_interval(values[::10], names(20), SHARE, level=0.95)
+    assert [together.low, together.high] == pytest.approx([alone.low, alone.high])
+    assert (together.records, together.units) == (200, 20)
 
 
-def test_clusters_of_different_sizes_weigh_by_their_records() -> None:
-    found = s.mean_interval([1.0, 0.0, 0.0, 0.0], ["a", "b", "b", "b"], **SETTINGS)
+def test_units_of_different_sizes_weigh_by_their_values() -> None:
+    found = s.mean_interval([1.0, 0.0, 0.0, 0.0], ["a", "b", "b", "b"], SHARE, level=0.95)
     assert found.mean == 0.25
-    assert (found.low, found.high) == (0.0, 1.0)
 
 
-def test_one_cluster_has_no_interval_and_no_records_no_mean() -> None:
-    found = s.mean_interval([0.2, 0.4], ["a", "a"], **SETTINGS)
-    assert found.mean == pytest.approx(0.3)
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
-    with pytest.raises(ValueError, match="no records"):
-        s.mean_interval([], [], **SETTINGS)
-    with pytest.raises(ValueError, match="one cluster a value"):
-        s.mean_interval([1.0], [], **SETTINGS)
+@pytest.mark.parametrize("ends", [SHARE, (0.0, math.inf)])
+def test_fewer_than_five_units_have_no_interval(ends: tuple[float, float]) -> None:
+    values = [0.2, 0.4, 0.3, 0.6, 0.9, 0.7]
+    four = s.mean_interval(values, list("aabbcd"), ends, level=0.95)
+    assert four.mean == pytest.approx(np.mean(values)) and four.units == 4
+    assert math.isnan(four.low) and math.isnan(four.high)
+    five = s.mean_interval(values, list("aabcde"), ends, level=0.95)
+    assert five.low < five.mean < five.high
 
 
-def test_records_that_agree_have_an_interval_of_no_width() -> None:
-    found = s.mean_interval([1.0] * 30, names(30), **SETTINGS)
-    assert (found.mean, found.low, found.high) == (1.0, 1.0, 1.0)
+def test_records_that_agree_do_not_make_it_certain() -> None:
+    found = s.mean_interval([1.0] * 30, names(30), SHARE, level=0.95)
+    assert (found.mean, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(0.025 ** (1 / 30))
+    # Of values without an upper end, records that agree say nothing of how far others may be.
+    assert math.isnan(s.mean_interval([2.0] * 30, names(30), (0.0, math.inf), level=0.95).high)
+
+
+def test_what_cannot_be_averaged_is_refused() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        s.mean_interval([], [], SHARE, level=0.95)
+    with pytest.raises(ValueError, match="one unit a value"):
+        s.mean_interval([1.0], [], SHARE, level=0.95)
+    for wrong in (1.5, math.nan):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            s.mean_interval([wrong], ["a"], SHARE, level=0.95)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefgh"), st.floats(0, 1)), min_size=3, max_size=40),
-    st.integers(0, 5),
+    st.sampled_from([SHARE, (0.0, math.inf)]),
     st.randoms(),
 )
-def test_order_does_not_matter_and_the_interval_lies_in_the_data(rows: list, seed: int, random) -> None:
+def test_order_does_not_matter_and_the_interval_holds_the_mean(rows: list, ends: tuple[float, float], random) -> None:
     shuffled = random.sample(rows, len(rows))
-    arguments = {"resamples": 200, "level": 0.9, "seed": seed}
-    one = s.mean_interval([v for _, v in rows], [c for c, _ in rows], **arguments)
-    other = s.mean_interval([v for _, v in shuffled], [c for c, _ in shuffled], **arguments)
+    one = s.mean_interval([v for _, v in rows], [c for c, _ in rows], ends, level=0.9)
+    other = s.mean_interval([v for _, v in shuffled], [c for c, _ in shuffled], ends, level=0.9)
     assert repr(one) == repr(other)
-    if one.clusters > 1:
-        ends = min(v for _, v in rows) - 1e-12, max(v for _, v in rows) + 1e-12
-        assert ends[0] <= one.low <= one.high <= ends[1]
+    if ends == SHARE and one.units >= 5:
+        assert 0 <= one.low <= one.mean <= one.high <= 1
 
 
-def test_another_seed_gives_another_interval() -> None:
-    values = np.random.default_rng(0).random(30)
-    one, other = (s.mean_interval(values, names(30), resamples=200, level=0.95, seed=n) for n in (0, 1))
-    assert (one.low, one.high) != (other.low, other.high)
-
-
-def test_coverage_is_near_its_level() -> None:
-    rng = np.random.default_rng(5)
-    inside = 0
-    for _ in range(300):
-        found = s.mean_interval(rng.random(60), names(60), resamples=400, level=0.9, seed=0)
-        inside += found.low <= 0.5 <= found.high
-    assert 0.84 <= inside / 300 <= 0.95
-
-
-def test_sign_flip_p_is_the_share_of_all_flips_at_least_as_extreme() -> None:
-    differences = np.array([0.5, 0.25, 1.0, -0.125, 0.75, 0.375])
-    found = s.paired_difference(differences, np.zeros(6), names(6), **PAIRED)
-    flips = [abs(np.dot(signs, differences)) for signs in product((1, -1), repeat=6)]
-    assert found.p == pytest.approx(np.mean(np.array(flips) >= differences.sum() - 1e-12))
-    assert found.mean == pytest.approx(differences.mean())
-
-
-def test_zeros_do_not_change_the_p_value() -> None:
-    differences = np.array([0.5, 0.25, 1.0, -0.125, 0.75, 0.375])
-    padded = np.concatenate([differences, np.zeros(50)])
-    one = s.paired_difference(differences, np.zeros(6), names(6), **PAIRED)
-    assert s.paired_difference(padded, np.zeros(56), names(56), **PAIRED).p == one.p
+def test_p_of_yes_and_no_is_mcnemars() -> None:
+    ours, reference = np.repeat([1.0, 0.0, 1.0, 0.0], [9, 2, 20, 5]), np.repeat([0.0, 1.0, 1.0, 0.0], [9, 2, 20, 5])
+    found = s.paired_difference(ours, reference, names(36), SHARE, level=0.95)
+    assert found.mean == pytest.approx(7 / 36)
+    assert found.p == pytest.approx(stats.binomtest(9, 11).pvalue)
 
 
 def test_p_of_many_records_is_the_t_tests() -> None:
     rng = np.random.default_rng(4)
-    ours, reference = rng.random(200) + 0.045, rng.random(200)
-    found = s.paired_difference(ours, reference, names(200), **PAIRED)
-    assert found.p == pytest.approx(stats.ttest_rel(ours, reference).pvalue, rel=0.15)
+    ours, reference = rng.gamma(4, size=1000), rng.gamma(4, size=1000)
+    ours += 0.18 - (ours - reference).mean()
+    found = s.paired_difference(ours, reference, names(1000), (-math.inf, math.inf), level=0.95)
+    assert found.p == pytest.approx(stats.ttest_rel(ours, reference).pvalue, rel=0.25)
 
 
-def test_p_values_are_uniform_where_nothing_differs() -> None:
-    rng = np.random.default_rng(6)
-    p_values = [
-        s.paired_difference(rng.random(8), rng.random(8), names(8), **{**PAIRED, "resamples": 10}).p for _ in range(200)
-    ]
-    # 256 flips, in pairs of opposite sign: a p-value is a multiple of 1/128.
-    assert stats.kstest(np.array(p_values) - rng.random(200) / 128, "uniform").pvalue > 0.01
+@pytest.mark.parametrize("ends", [SHARE, (0.0, math.inf)])
+def test_the_test_inverts_the_interval(ends: tuple[float, float]) -> None:
+    rng, apart = np.random.default_rng(3), set()
+    for _ in range(40):
+        ours, reference = rng.beta(2, 1, 12), rng.beta(1, 1.4, 12)
+        found = s.paired_difference(ours, reference, names(12), ends, level=0.9)
+        assert (found.p < 0.1) == (not found.low <= 0 <= found.high)
+        apart.add(found.p < 0.1)
+    assert apart == {True, False}
 
 
-def test_no_difference_at_all_and_a_single_pair() -> None:
-    assert s.paired_difference([0.5, 0.5], [0.5, 0.5], ["a", "b"], **PAIRED).p == 1.0
-    assert s.paired_difference([0.9], [0.1], ["a"], **PAIRED).p == 1.0
+@pytest.mark.parametrize("records", [10, 20])
+def test_level_on_skewed_differences(records: int) -> None:
+    # The reference is mostly a little better and, once in ten records, much worse: on average there is no difference. A
+    # test that flips signs finds one whenever the rare record is missing, with ten records 35 times of 100.
+    false, missed, without = 0.0, 0.0, 0.0
+    for rare in range(records + 1):
+        ours, reference = np.full(records, 0.0), np.full(records, 0.1)
+        ours[:rare] = 0.9
+        reference[:rare] = 0.0
+        found = s.paired_difference(ours, reference, names(records), SHARE, level=0.95)
+        chance = stats.binom.pmf(rare, records, 0.1)
+        false += chance * (found.p < 0.05)
+        missed += chance * (not found.low <= 0 <= found.high)
+        without += chance * (rare == 0)
+    assert false <= 0.05 and missed <= 0.05
+    assert records > 10 or without > 0.34
+
+
+def test_no_difference_at_all() -> None:
+    same = [0.5] * 8
+    for ends in (SHARE, (0.0, math.inf)):
+        assert s.paired_difference(same, same, names(8), ends, level=0.95).p == 1.0
+
+
+def test_too_few_units_cannot_be_tested() -> None:
+    # 2 / 2^5 is above 0.05, 2 / 2^6 below.
+    assert [s.testable(units, 0.95) for units in (1, 4, 5, 6)] == [False, False, False, True]
+    assert s.testable(5, 0.9)
+    five = s.paired_difference([1.0] * 5, [0.0] * 5, names(5), SHARE, level=0.95)
+    assert math.isnan(five.p) and not math.isnan(five.low)
+    six = s.paired_difference([1.0] * 6, [0.0] * 6, names(6), SHARE, level=0.95)
+    assert six.p == pytest.approx(2 / 64)
 
 
 def test_swapping_the_methods_swaps_the_sign_only() -> None:
     rng = np.random.default_rng(7)
     a, b = rng.random(10), rng.random(10)
-    one, other = s.paired_difference(a, b, names(10), **PAIRED), s.paired_difference(b, a, names(10), **PAIRED)
-    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low), abs=0.02)
-    assert one.mean == pytest.approx(-other.mean, abs=1e-15)
-    assert one.p == other.p
+    one, other = (s.paired_difference(*pair, names(10), SHARE, level=0.95) for pair in ((a, b), (b, a)))
+    assert (one.mean, one.low, one.high) == pytest.approx((-other.mean, -other.high, -other.low))
+    assert one.p == pytest.approx(other.p)
 
 
 def test_holm_by_hand() -> None:
@@ -165,110 +179,48 @@ def test_holm_never_lowers_nor_reorders(p_values: list[float]) -> None:
     assert (np.diff(adjusted[order]) >= 0).all()
 
 
-def test_pareto_front_by_hand() -> None:
-    points = [(0, 1), (1, 0), (0.5, 0.5), (0.4, 0.5), (0, 0), (1, 0), (math.nan, 2)]
-    assert s.pareto_front(points).tolist() == [True, True, True, False, False, True, False]
-    assert s.pareto_front([]).tolist() == []
-
-
-POINTS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=12)
-
-
-@given(POINTS)
-def test_every_point_is_on_the_front_or_dominated_by_one_that_is(points: list[tuple[int, int]]) -> None:
-    front = s.pareto_front(points)
-    best = [point for point, on in zip(points, front, strict=True) if on]
-    for (x, y), on in zip(points, front, strict=True):
-        dominated = any(a >= x and b >= y and (a, b) != (x, y) for a, b in best)
-        assert on != dominated
-
-
-@given(POINTS)
-def test_hypervolume_is_the_number_of_dominated_cells(points: list[tuple[int, int]]) -> None:
-    x, y = np.array(points, dtype=float).T
-    cells = sum(any(a > i and b > j for a, b in points) for i in range(8) for j in range(8))
-    assert float(s.hypervolume(x, y)) == cells
-    above = sum(any(a > i and b > j for a, b in points) for i in range(2, 8) for j in range(3, 8))
-    assert float(s.hypervolume(x, y, (2.0, 3.0))) == above
-
-
-def test_hypervolume_is_taken_over_the_first_axis() -> None:
-    x, y = np.random.default_rng(0).random((2, 5, 7))
-    assert s.hypervolume(x, y) == pytest.approx([float(s.hypervolume(x[:, n], y[:, n])) for n in range(7)])
-
-
 def test_hypervolume_interval_of_one_point_with_constant_height_is_its_widths() -> None:
     x = np.random.default_rng(0).random((1, 50))
-    found = s.hypervolume_interval(x, np.full((1, 50), 0.5), names(50), **SETTINGS)
-    width = s.mean_interval(x[0], names(50), **SETTINGS)
-    assert found.mean == pytest.approx(0.5 * width.mean)
-    assert [found.low, found.high] == pytest.approx([0.5 * width.low, 0.5 * width.high])
-    assert (found.records, found.clusters) == (50, 50)
+    found = s.hypervolume_interval(x, np.ones((1, 50)), names(50), level=0.95)
+    width = s.mean_interval(x[0], names(50), SHARE, level=0.95)
+    assert found.mean == pytest.approx(width.mean)
+    # An unseen unit may be lower than the others, but no higher.
+    assert found.high == pytest.approx(width.high, abs=0.01) and found.low < width.low
+    assert (found.records, found.units) == (50, 50)
 
 
 def test_hypervolume_interval_takes_means_over_the_records_there_are() -> None:
     x = [[0.2, math.nan, 0.4], [math.nan] * 3]
     y = [[0.5, 1.0, math.nan], [1.0] * 3]
-    assert s.hypervolume_interval(x, y, names(3), **SETTINGS).mean == pytest.approx(0.3 * 0.75)
-
-
-def test_hypervolume_interval_resamples_points_together() -> None:
-    # Success and locality that add up to 1 in each record: drawn apart, the area would vary far more.
-    x = np.random.default_rng(0).random((1, 200))
-    found = s.hypervolume_interval(x, 1 - x, names(200), **SETTINGS)
-    assert found.high <= 0.25 + 1e-12
+    found = s.hypervolume_interval(x, y, names(3), level=0.95)
+    assert found.mean == pytest.approx(0.3 * 0.75)
+    assert math.isnan(found.low)
 
 
 def test_the_harmonic_mean_is_of_the_means_and_not_of_the_records() -> None:
-    parts = np.array([[1.0, 0.0, 1.0, 1.0], [0.5, 0.5, np.nan, 0.5], [1.0, 1.0, 0.0, 0.4]])
-    found = s.harmonic_interval(parts, list("abcd"), resamples=200, level=0.95, seed=0)
+    parts = np.array([[1.0, 0.0, 1.0, 1.0, 0.75], [0.5, 0.5, np.nan, 0.5, 0.5], [1.0, 1.0, 0.0, 0.4, 0.6]])
+    found = s.harmonic_interval(parts, list("abcde"), level=0.95)
     assert found.mean == pytest.approx(stats.hmean([0.75, 0.5, 0.6]))
-    assert (found.records, found.clusters) == (3, 4)
+    assert (found.records, found.units) == (4, 5)
     assert found.low <= found.mean <= found.high
 
 
 def test_the_harmonic_mean_with_a_part_of_zero_is_zero() -> None:
-    found = s.harmonic_interval([[0.0, 0.0], [1.0, 0.5]], list("ab"), resamples=50, level=0.95, seed=0)
-    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+    found = s.harmonic_interval([[0.0] * 6, [1.0, 0.5] * 3], names(6), level=0.95)
+    assert (found.mean, found.low) == (0.0, 0.0) and found.high > 0
 
 
-def test_the_harmonic_interval_draws_clusters_for_all_parts_at_once() -> None:
-    # One stream good in every part, one bad in every part: a replicate is all good, mixed or all bad.
-    parts = np.array([[1.0, 1.0, 0.1, 0.1]] * 3)
-    found = s.harmonic_interval(parts, ["a", "a", "b", "b"], resamples=400, level=0.95, seed=1)
-    assert (found.low, found.mean, found.high) == pytest.approx((0.1, 0.55, 1.0))
+def test_the_harmonic_interval_of_equal_parts_is_their_means() -> None:
+    # One weight a unit for all parts: equal parts move together, and their harmonic mean is each of them.
+    values = np.repeat([1.0, 0.0], [14, 6])
+    found = s.harmonic_interval([values] * 3, names(20), level=0.95)
+    alone = s.mean_interval(values, names(20), SHARE, level=0.95)
+    assert [found.low, found.high] == pytest.approx([alone.low, alone.high], abs=0.015)
 
 
-def test_seeds_that_differ_widen_the_interval_as_theory_says() -> None:
-    # Records of no spread, seeds of a known one: a resampled mean is a mean of ten draws of the seeds' means.
-    means = np.random.default_rng(3).normal(size=10)
-    values, seeds = np.tile(means, 40), np.tile(names(10), 40)
-    found = s.mean_interval(values, np.repeat(names(40), 10), seeds, resamples=20_000, level=0.95, seed=0)
-    alone = stats.bootstrap((means,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1))
-    assert [found.low, found.high] == pytest.approx(list(alone.confidence_interval), abs=0.03)
-    assert (found.mean, found.clusters) == (pytest.approx(means.mean()), 40)
-
-
-def test_seeds_that_agree_leave_the_interval_as_it_was() -> None:
-    values = np.random.default_rng(4).random(200)
-    one = s.mean_interval(values, names(200), **SETTINGS)
-    both = s.mean_interval(np.repeat(values, 2), np.repeat(names(200), 2), ["0", "1"] * 200, **SETTINGS)
-    assert [both.mean, both.low, both.high] == pytest.approx([one.mean, one.low, one.high], abs=0.01)
-    single = s.mean_interval(values, names(200), ["0"] * 200, **SETTINGS)
-    assert single == one
-
-
-def test_values_missing_for_a_seed_and_a_single_cluster() -> None:
-    found = s.mean_interval([1.0, 0.0, 0.5], ["a", "a", "b"], ["0", "1", "0"], **SETTINGS)
-    assert found.mean == 0.5
-    assert 0.0 <= found.low <= found.high <= 1.0
-    assert math.isnan(s.mean_interval([1.0, 0.0], ["a", "a"], ["0", "1"], **SETTINGS).low)
-
-
-def test_a_difference_that_only_one_seed_has_is_not_sure_of_its_interval() -> None:
-    ours = np.tile([0.6, 0.5], 50)
-    clusters, seeds = np.repeat(names(50), 2), ["0", "1"] * 50
-    blind = s.paired_difference(ours, np.full(100, 0.5), clusters, **PAIRED)
-    seen = s.paired_difference(ours, np.full(100, 0.5), clusters, seeds, **PAIRED)
-    assert blind.low == pytest.approx(0.05) and seen.low == pytest.approx(0.0)
-    assert blind.p == seen.p
+def test_seeds_are_values_of_one_unit() -> None:
+    values = np.random.default_rng(4).random(40)
+    once = s.mean_interval(values, names(40), SHARE, level=0.95)
+    twice = s.mean_interval(np.repeat(values, 2), np.repeat(names(40), 2), SHARE, level=0.95)
+    assert [twice.mean, twice.low, twice.high] == pytest.approx([once.mean, once.low, once.high])
+    assert (twice.records, twice.units) == (80, 40)

@@ -43,7 +43,6 @@ def study(cache: Path) -> dict[str, object]:
         "protocols": {"continual": {"length": 6}},
         "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
         "analysis": {"records": 0},
-        "statistics": {"resamples": 50},
     }
 
 

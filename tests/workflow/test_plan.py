@@ -73,7 +73,7 @@ def test_a_result_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
     ("config", "message"),
     [
         ({"benchmark": {}}, "'benchmark' is not a known key; did you mean 'benchmarks'?"),
-        ({"methods": ["none"], "statistics": {"resamples": -5}}, "statistics.resamples is -5, but must be greater"),
+        ({"methods": ["none"], "statistics": {"level": -5}}, "statistics.level is -5, but must be greater"),
     ],
 )
 def test_a_mistake_is_one_line_without_traceback(tmp_path: Path, config: dict, message: str) -> None:

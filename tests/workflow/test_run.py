@@ -24,7 +24,6 @@ CONFIG = {
     "methods": {"reft": {"settings": {"layer": 1, "rank": 4, "steps": 500, "tolerance": 0}}},
     "protocols": {"continual": {"length": 4, "at": [2]}},
     "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
-    "statistics": {"resamples": 50},
     "analysis": {"records": 0},
 }
 PROBES = "probes/model=tiny/method=reft/protocol=continual/benchmark=mini_zsre/seed=0/shard=0/part.parquet"

@@ -47,11 +47,7 @@ def _estimated(table: pd.DataFrame, quantity: str, by: list[str], statistics: St
     rows = []
     for keys, group in table.groupby([*_PANEL, *by]):
         found = mean_interval(
-            group[quantity].to_numpy(),
-            group["record_id"].to_numpy(str),
-            resamples=statistics.resamples,
-            level=statistics.level,
-            seed=statistics.seed,
+            group[quantity].to_numpy(), group["record_id"].to_numpy(str), (0.0, 1.0), level=statistics.level
         )
         estimate = {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records}
         rows.append({**dict(zip([*_PANEL, *by], keys, strict=True)), "quantity": quantity, **estimate})

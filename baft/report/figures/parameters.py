@@ -63,11 +63,10 @@ def plot_parameters(
 
 def parameters_frame(records: Sequence[Path], edits: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
     """One row a model, protocol, method and benchmark: parameters trained and changed, edit success with intervals."""
-    settings = statistics.bootstrap()
-    means = estimates.means(read_cells(records), **settings, metrics=_SUCCESS)
+    means = estimates.means(read_cells(records), level=statistics.level, metrics=_SUCCESS)
     means = means[means["group"].eq(ALL_GROUPS) & means["method"].ne(UNEDITED)]
     columns = [*estimates.CELL, "parameters_trained", "parameters_changed"]
-    frame = estimates.costs(edits, **settings)[columns]
+    frame = estimates.costs(edits, level=statistics.level)[columns]
     frame = frame[frame["method"].ne(UNEDITED)]
     for metric in _SUCCESS:
         side = means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high"]]
