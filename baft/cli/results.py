@@ -73,7 +73,7 @@ def prune(
         typer.echo(f"Every result file in {folder} belongs to a cell of {config}.")
         return
     _list_for_removal(files, f"belong to no cell of {config}", yes)
-    with sole_run():
+    with sole_run(folder):
         remove(folder, files)
     typer.echo(f"{len(files)} files removed; tables and figures are made anew by the next run.")
 
@@ -88,7 +88,9 @@ def check(
     from baft.results.damaged import damaged_files, unfinished_files
     from baft.results.stale import remove
 
-    with sole_run():
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}.")
+    with sole_run(folder):
         files = [*damaged_files(folder), *unfinished_files(folder)]
         if not files:
             typer.echo(f"Every result file in {folder} is whole.")

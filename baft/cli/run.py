@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -16,12 +16,13 @@ import typer
 from baft.cli.study import DEFAULT_CONFIG, read_study
 from baft.config import Plan, Study
 from baft.errors import UserError
+from baft.results.locks import HELD, LOCK, break_lock, has_stale_lock, held_name, holding, refuse_if_locked
 
 app = typer.Typer()
 
 # What is left are the jobs' own progress lines, and how many jobs are done.
 QUIET = ("--quiet", "rules", "reason", "host")
-LOCK = Path(".snakemake/baft.lock")
+_LOCK = Path(".snakemake/baft.lock")
 
 
 @app.command()
@@ -32,13 +33,10 @@ def run(
     """Run a study in this folder, make its HTML report and print its main table."""
     study = _checked(config or DEFAULT_CONFIG)
     chosen = ["--configfile", str(config)] if config else []
-    if has_stale_lock(Path.cwd()):
-        print("Unlocking the folder, which an interrupted run left locked.", flush=True)
-        snakemake("--unlock", *QUIET, *chosen)
-    with sole_run():
-        _remove_damaged(Path(study.results))
+    results = Path(study.results)
+    with sole_run(results):
+        _remove_damaged(results)
         snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
-        results = Path(study.results)
         report = results / "report.html"
         if not is_current(
             report, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]
@@ -58,43 +56,29 @@ def is_current(product: Path, sources: list[Path]) -> bool:
 
 
 @contextmanager
-def sole_run(folder: Path = Path()) -> Iterator[None]:
-    """Hold a folder for this process; the kernel lets go of it when the process ends, however it ends.
+def sole_run(results: Path, folder: Path = Path()) -> Iterator[None]:
+    """Hold the folder ``results`` and this one, for this process and the Snakemake that it starts.
 
-    Raises :class:`~baft.errors.UserError` if another process holds it, or a Snakemake its lock on it.
+    Snakemake's lock on this folder is broken if who took it is known to be dead. Raises
+    :class:`~baft.errors.UserError` if another process holds one of the folders, or may do so.
     """
-    lock = folder / LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
+    lock = results / LOCK
+    with holding(folder / _LOCK) as here, holding(lock) as there:
+        if has_stale_lock(folder):
+            print("Unlocking the folder, which an interrupted run left locked.", flush=True)
+            break_lock(folder)
+        refuse_if_locked(folder)
+        # They live as long as one of the two processes does: a Snakemake whose `baft run` was killed goes on.
+        _kept_open[:] = [here, there]
+        os.environ[HELD] = held_name(lock)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                "another run is under way in this folder; wait for it, or stop it before starting again."
-            ) from None
-        if is_locked(folder):
-            raise UserError(
-                "Snakemake is at work in this folder; wait for it, or stop it before starting again. If it was killed, "
-                "unlock the folder with `snakemake --unlock`."
-            )
-        yield
+            yield
+        finally:
+            _kept_open.clear()
+            os.environ.pop(HELD, None)
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a Snakemake has locked the folder, be it alive or not."""
-    return any((folder / ".snakemake" / "locks").glob("*"))
-
-
-def has_stale_lock(folder: Path, processes: Path = Path("/proc")) -> bool:
-    """Whether Snakemake's lock is on the folder and no Snakemake works in it.
-
-    Where ``processes`` cannot be read no lock is called stale: a needless message is better than two runs at once.
-    """
-    return (
-        is_locked(folder)
-        and processes.is_dir()
-        and not any(_is_snakemake(process, folder) for process in processes.glob("[0-9]*"))
-    )
+_kept_open: list[int] = []
 
 
 def snakemake(*arguments: str) -> None:
@@ -102,7 +86,7 @@ def snakemake(*arguments: str) -> None:
 
     Raises :class:`typer.Exit` with its exit code unless that is 0.
     """
-    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments])
+    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], pass_fds=_kept_open)
     # A terminal's Ctrl-C reaches the child by itself; what is sent to this process alone is passed on.
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, lambda *_: None)
@@ -155,13 +139,3 @@ def _write_report(report: Path, chosen: list[str]) -> None:
     unfinished = report.with_name(".report.html")
     snakemake("--report", str(unfinished), *QUIET, *chosen)
     unfinished.replace(report)
-
-
-def _is_snakemake(process: Path, folder: Path) -> bool:
-    """Whether a process, given by its folder in /proc, is a Snakemake in ``folder``; one that just ended is not."""
-    try:
-        command = (process / "cmdline").read_bytes().split(b"\0")
-        started_here = (process / "cwd").resolve() == folder.resolve()
-    except OSError:
-        return False
-    return started_here and any(word.rpartition(b"/")[2] == b"snakemake" for word in command[:3])

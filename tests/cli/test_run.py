@@ -7,69 +7,60 @@ from pathlib import Path
 
 import pytest
 
-from baft.cli.run import _checked, _remove_damaged, _say_stale, has_stale_lock, is_current, sole_run
+from baft.cli.run import _checked, _remove_damaged, _say_stale, is_current, sole_run
 from baft.errors import UserError
 from tests.results.synthetic import damaged_results
-
-
-def process(folder: Path, number: int, cwd: Path, *command: str) -> None:
-    (folder / str(number)).mkdir(parents=True)
-    (folder / str(number) / "cmdline").write_bytes(b"\0".join(word.encode() for word in command) + b"\0")
-    (folder / str(number) / "cwd").symlink_to(cwd)
-
-
-@pytest.mark.parametrize(
-    ("command", "here", "stale"),
-    [
-        (["/venv/bin/python", "-m", "snakemake", "--cores", "2"], True, False),
-        (["/venv/bin/python", "/venv/bin/snakemake", "-n"], True, False),
-        (["/venv/bin/python", "-m", "snakemake"], False, True),
-        (["/home/snakemake/.venv/bin/python", "/venv/bin/baft", "run"], True, True),
-        (["vim", "Snakefile"], True, True),
-    ],
-)
-def test_a_lock_is_stale_if_no_snakemake_works_in_the_folder(
-    tmp_path: Path, command: list[str], here: bool, stale: bool
-) -> None:
-    folder, elsewhere, processes = tmp_path / "study", tmp_path / "other", tmp_path / "proc"
-    (folder / ".snakemake/locks").mkdir(parents=True)
-    elsewhere.mkdir()
-    process(processes, 7, folder if here else elsewhere, *command)
-    assert not has_stale_lock(folder, processes)
-    (folder / ".snakemake/locks/0.output.lock").touch()
-    assert has_stale_lock(folder, processes) == stale
-
-
-def test_without_a_list_of_processes_no_lock_is_stale(tmp_path: Path) -> None:
-    (tmp_path / ".snakemake/locks").mkdir(parents=True)
-    (tmp_path / ".snakemake/locks/0.output.lock").touch()
-    assert not has_stale_lock(tmp_path, tmp_path / "nothing")
 
 
 def test_a_second_run_is_refused_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, baft.cli.run as r\n"
-        "with r.sole_run(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "here = pathlib.Path(sys.argv[1])\n"
+        "with r.sole_run(here / 'results', here): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match="another run is under way"), sole_run(tmp_path):
+        with pytest.raises(UserError, match="another run is at work"), sole_run(tmp_path / "results", tmp_path):
             pass
     finally:
         holder.kill()
         holder.communicate()
-    with sole_run(tmp_path):
+    with sole_run(tmp_path / "results", tmp_path):
         pass
+
+
+def test_two_clones_with_one_results_folder_do_not_run_at_once(tmp_path: Path) -> None:
+    with sole_run(tmp_path / "results", tmp_path / "one"):
+        with (
+            pytest.raises(UserError, match=f"another run is at work in {tmp_path}/results: process {os.getpid()}"),
+            sole_run(tmp_path / "results", tmp_path / "other"),
+        ):
+            pass
+        with sole_run(tmp_path / "others results", tmp_path / "third"):
+            pass
 
 
 def test_a_run_is_refused_where_snakemake_is_at_work(tmp_path: Path) -> None:
     (tmp_path / ".snakemake/locks").mkdir(parents=True)
     (tmp_path / ".snakemake/locks/0.output.lock").touch()
-    with pytest.raises(UserError, match="Snakemake is at work in this folder"), sole_run(tmp_path):
+    with pytest.raises(UserError, match="Snakemake has locked this folder"), sole_run(tmp_path / "r", tmp_path):
         pass
+
+
+def test_the_lock_of_a_snakemake_that_was_killed_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").touch()
+    code = "import sys, pathlib, baft.results.locks as l; l.sign(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    with sole_run(tmp_path / "results", tmp_path):
+        assert "Unlocking the folder" in capsys.readouterr().out
+        assert not (tmp_path / ".snakemake/locks").exists()
 
 
 def test_what_a_crash_damaged_goes_before_a_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,10 +1,16 @@
 # The config, checked, and what follows from it: `plan` answers every question of the rules.
 import os
 import sys
+from pathlib import Path
 
 from baft.config import Plan, check_sources, parse_study
 from baft.config.reading import read_configs
 from baft.errors import UserError
+from baft.results.locks import hold_until_exit, sign
+
+# Not a job's own Snakemake.
+if workflow.is_main_process:
+    sign(Path.cwd())
 
 try:
     # Read again, for Snakemake takes the last of two equal keys without a word, and numbers in lists on its command line
@@ -47,3 +53,11 @@ shell.prefix(
     f"set -euo pipefail; trap '' TERM; "
     f'export PATH={os.path.dirname(sys.executable)!r}:"$PATH" PYTHONUNBUFFERED=1 TQDM_DISABLE=1; '
 )
+
+
+# Another folder's run may write the same results.
+onstart:
+    try:
+        hold_until_exit(Path(study.results))
+    except UserError as error:
+        sys.exit(f"baft: {error}")
