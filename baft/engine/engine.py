@@ -73,9 +73,9 @@ class Engine:
     def ask(
         self, state: EditState | None, questions: Sequence[Question], decoding: Decoding, choose: Choose = greedy
     ) -> list[Reply]:
-        """Asks the edited models of ``state``, or the unedited model if it is None: see :func:`baft.engine.asking.ask`.
+        """Asks the edited models of ``state``, or the unedited model if there is none: see :func:`baft.engine.asking.ask`.
 
         What a state puts before the prompts (:meth:`openings`) must be part of the questions already.
         """
-        deltas = {} if state is None else state.deltas
+        deltas = state.deltas if state else {}
         return ask(self.model, self.text, self.budget, deltas, questions, decoding, choose)

@@ -231,3 +231,16 @@ def test_the_divergence_is_that_of_whole_distributions(tiny: Engine, budget: int
         expected = (p.exp() * (p - q)).sum(-1)
         assert float(expected.min()) > 1e-3
         torch.testing.assert_close(torch.tensor(reply.forced[0].kl).double(), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_without_a_state_the_unedited_model_is_asked(tiny_llama: Engine) -> None:
+    prompt = tuple(tiny_llama.text.prompt("Paris is"))
+    asked = [Question(0, prompt, (tuple(tiny_llama.text.answer("Paris is", "Rome")),))]
+    empty: dict[str, int] = {}
+    nothing, none = (tiny_llama.ask(state, asked, Decoding(2)) for state in (empty, None))  # type: ignore[arg-type]
+    ids = torch.tensor([[*prompt, *asked[0].forced[0]]])
+    with torch.no_grad():
+        logp = tiny_llama.model.model(input_ids=ids).logits[0].log_softmax(-1)
+    expected = [float(logp[len(prompt) - 1 + n, token]) for n, token in enumerate(asked[0].forced[0])]
+    for (reply,) in (nothing, none):
+        assert reply.forced[0].logprob == pytest.approx(expected, abs=1e-4)

@@ -7,7 +7,7 @@ import torch
 
 from baft.benchmarks.embedded import EMBEDDED, build
 from baft.benchmarks.records import Probe, Record
-from baft.engine.budget import OutOfMemory
+from baft.engine.budget import OutOfMemory, TokenBudget
 from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
@@ -136,7 +136,8 @@ def test_memory_that_runs_out_is_an_edit_s_own_failure_only_where_it_is_alone(
 
 def test_a_budget_halves_down_to_the_edit_that_does_not_fit(tiny_llama: Engine) -> None:
     batches = [batch(0), batch(1, "bad"), batch(2)]
-    done = tiny_llama.budget.run(
+    # A budget of its own: the engine is every test's.
+    done = TokenBudget(512).run(
         batches, lambda b: 1, lambda part: edit_step(tiny_llama, NO_ROOM[0], part, None, Context())[0]
     )
     errors = [report.error is not None for outcome in done for report in outcome.reports]
