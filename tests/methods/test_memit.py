@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel
 from baft.engine.deltas import LowRank
 from baft.engine.engine import Engine
 from baft.engine.frozen import FrozenModel
+from baft.engine.saved import load_state, save_state
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
@@ -26,6 +28,7 @@ from baft.methods.key_value import essence_of
 from baft.methods.memit import Memit, least_change
 from baft.methods.registry import create
 from baft.models.architectures import blocks_of
+from tests.engine.devices import FIRST, SECOND, lies, spread
 from tests.engine.test_fitting import REQUESTS
 from tests.engine.tiny import engine
 
@@ -288,7 +291,31 @@ def test_streams_with_batches_of_several_sizes_are_those_edited_alone(kind: str)
             torch.testing.assert_close(keys[keys.any(-1)], alone.memory[f"keys {site}"][0])
 
 
-def test_passes_that_are_cut_give_what_one_gives(tiny_llama: Engine) -> None:
+def test_a_model_on_two_devices_is_edited_as_on_one(tmp_path: Path) -> None:
+    tiny, method = engine("llama", DOUBLE), made(cache=True)
+    steps = [[[REQUESTS[0]], REQUESTS[1:4]], [REQUESTS[4:6], [REQUESTS[6]]]]
+
+    def edited(own: Engine) -> EditState:
+        state: EditState | None = None
+        for batches in steps:
+            # What was saved lies in main memory.
+            save_state(fit(own, method, batches, state).state, tmp_path, {})
+            state, _ = load_state(tmp_path, own.model)
+        assert state is not None
+        return state
+
+    alone = edited(tiny)
+    with spread(tiny.model.model, tiny.model.blocks):
+        apart = edited(Engine.of(tiny.model.model, tiny.text.tokenizer, token_budget=512))
+        places = {site: {lies(t) for t in delta.tensors().values()} for site, delta in apart.deltas.items()}
+        assert places == {site: {SECOND if site.layer else FIRST} for site in method.sites(tiny)}
+    for site in method.sites(tiny):
+        torch.testing.assert_close(apart.memory[f"keys {site}"], alone.memory[f"keys {site}"])
+        for name, tensor in alone.deltas[site].tensors().items():
+            torch.testing.assert_close(apart.deltas[site].tensors()[name], tensor, rtol=1e-8, atol=1e-10)
+
+
+def test_passes_that_are_cut_give_what_one_gives() -> None:
     tiny, method = engine("llama", DOUBLE), made()
     small = replace(tiny, budget=type(tiny.budget)(40))
     first = fit(tiny, method, [[REQUESTS[7]]]).state
