@@ -43,7 +43,11 @@ def _edit(row: Row) -> Draft:
     if not wanted or not opposite:
         raise Unusable("has no replies of one of the sentiments")
     draft = begin(topic, QUESTION.format(topic), wanted[0])
-    draft.add("sentiment", "", draft.prompt, list(wanted), contrast=opposite)
+    # The reply that is trained on says nothing of the sentiment.
+    if others := list(wanted[1:]):
+        draft.add("sentiment", "", draft.prompt, others, contrast=opposite)
+    else:
+        draft.remarks.append("its sentiment is not scored: the edit's target is the only reply of that sentiment")
     return draft
 
 

@@ -175,7 +175,8 @@ def _opinion_record(opinions: dict[str, Any], topics: Sequence[tuple[str, str]],
     draft = begin(topic, question.replace("{e}", topic), answers[0])
     for template in opinions["rephrasings"]:
         draft.add("generality", "", template.replace("{e}", topic), answers[0], contrast=tuple(contrast[:1]))
-    draft.add("sentiment", "", draft.prompt, answers, contrast=tuple(contrast))
+    # The reply that is trained on says nothing of the sentiment.
+    draft.add("sentiment", "", draft.prompt, answers[1:], contrast=tuple(contrast))
     for step in range(1, OTHER_TOPICS + 1):
         far = (position + len(topics) // 2 + step) % len(topics)
         asked = opinions["kinds"][topics[far][0]]["positive" if step % 2 else "negative"]

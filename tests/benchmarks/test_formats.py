@@ -122,14 +122,22 @@ def test_convsent_wants_one_sentiment_and_probes_far_topics(loaded):
     for i, record in enumerate(benchmark.records):
         (sentiment,) = probes(record, "sentiment")
         liked, hated = (f"I like {i}.", "Good."), (f"I hate {i}.", "Bad.")
-        assert {sentiment.answers, sentiment.contrast} == {liked, hated}
-        assert record.target == sentiment.answers[0]
-        wanted.add(sentiment.answers == liked)
+        likes = record.target == liked[0]
+        # What is trained on is not scored.
+        assert sentiment.answers == (liked[1:] if likes else hated[1:])
+        assert sentiment.contrast == (hated if likes else liked)
+        wanted.add(likes)
         others = [probe.prompt for probe in probes(record, "locality")]
         near = [f"What do you think of topic {(i + step) % 40}?" for step in range(-10, 11)]
         assert len(set(others)) == 5
         assert not set(others) & set(near)
     assert wanted == {True, False}
+
+
+def test_a_lone_reply_of_the_wanted_sentiment_is_not_scored(loaded):
+    benchmark = loaded([{"ent": "tea", "pos": ["Good."], "neg": ["Bad."]}])
+    assert probes(benchmark.records[0], "sentiment") == []
+    assert "sentiment is not scored" in benchmark.remarks[0].text
 
 
 def test_convsent_without_one_sentiment_is_rejected(loaded):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from baft.benchmarks.formats import FORMATS
 from baft.benchmarks.loading import load
+from baft.benchmarks.names import NAMES
 from baft.benchmarks.store import read_benchmark, write_benchmark
 from baft.errors import UserError
 
@@ -149,6 +150,48 @@ def test_csv_and_json_agree_on_any_text(tmp_path, pairs):
     if from_csv is not None and from_json is not None:
         assert from_csv.records == from_json.records
         assert [(one.id, one.reason) for one in from_csv.rejected] == [(o.id, o.reason) for o in from_json.rejected]
+
+
+@FUZZ
+@given(
+    st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4),
+    st.sampled_from([",", ";", "\t", "|"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+    st.booleans(),
+)
+def test_any_text_arrives_in_any_csv(tmp_path, pairs, delimiter, encoding, packed):
+    import csv
+    import gzip
+    import io
+
+    clean = [tuple(text.encode("utf-8", "replace").decode() for text in pair) for pair in pairs]
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([("prompt", "target"), *clean])
+    content = stream.getvalue().encode(encoding)
+    (tmp_path / "fuzz.csv").write_bytes(gzip.compress(content) if packed else content)
+    (tmp_path / "fuzz.json").write_text(json.dumps([{"prompt": p, "target": t} for p, t in clean]), encoding="utf-8")
+    from_csv, from_json = loaded_or_told(tmp_path / "fuzz.csv"), loaded_or_told(tmp_path / "fuzz.json")
+    assert (from_csv is None) == (from_json is None)
+    if from_csv is not None and from_json is not None:
+        assert from_csv.records == from_json.records
+
+
+FIELDS = st.sampled_from([*sorted(NAMES), "strange", "rephrase_2", "Target New", "locality_inputs"])
+
+
+@FUZZ
+@given(st.dictionaries(FIELDS, st.one_of(ANSWERS, GROUPS, VALUES), max_size=6))
+def test_no_field_is_lost_without_a_word(tmp_path, fields):
+    path = tmp_path / "fuzz.json"
+    path.write_text(json.dumps([{"prompt": "p", "target": "t", "strange": 1} | fields]), encoding="utf-8")
+    benchmark = loaded_or_told(path, format="plain")
+    if benchmark is not None:
+        check(benchmark, 1, tmp_path)
+        strange = fields.get("strange", 1)
+        # Of NaN, too, there is nothing to tell.
+        assert (
+            strange in (None, "", [], {}) or strange != strange or any("'strange'" in note for note in benchmark.notes)
+        )
 
 
 @pytest.mark.parametrize("prompt", ["x" * 100_000, "שלום " * 20_000, "👩‍🚀" * 5_000])
