@@ -31,7 +31,7 @@ PROBES = pa.schema(
         # Teacher-forced share of right answer tokens: best over the aliases, and of the first alias.
         pa.field("token_accuracy", pa.float64()),
         pa.field("token_accuracy_first", pa.float64()),
-        # SQuAD-normalised decoded answer equals / starts with an accepted alias.
+        # Decoded answer, compared as docs/metrics.md says, equals / starts with an accepted alias.
         pa.field("exact_match", pa.bool_()),
         pa.field("starts_with", pa.bool_()),
         # Mean natural-log probability per token of the first alias; of a sentiment probe over the tokens of all answers.
