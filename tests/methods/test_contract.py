@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -25,13 +26,14 @@ from baft.engine.saved import load_state, save_state
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Context, Method, Outcome, Request
-from baft.methods.registry import create, methods
+from baft.methods.registry import create, load_method, methods
 from baft.methods.settings import MethodSettings
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 KINDS = ("llama", "gpt2", "gemma")
-NAMES = sorted(methods())
-EDITING = [name for name in NAMES if methods()[name].edits]
+# Those of the package, and the files that a user names.
+NAMES = [*sorted(methods()), *filter(None, os.environ.get("BAFT_METHODS", "").split(os.pathsep))]
+EDITING = [name for name in NAMES if load_method(name).edits]
 REQUESTS = [
     Request(f"r{number}", prompt, target, subject)
     for number, (prompt, target, subject) in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))
@@ -178,7 +180,7 @@ def test_every_edit_is_loaded_in_a_fresh_process(tmp_path: Path) -> None:
 
     tiny = engine("llama", torch.float64)
     expected = {}
-    for name in NAMES:
+    for name in methods():
         state = fit(tiny, name, [[REQUESTS[0]], [REQUESTS[1], REQUESTS[2]]]).state
         save_state(state, tmp_path / name, {})
         expected[name] = said(tiny, state)
