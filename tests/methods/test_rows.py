@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from baft.methods.base import Context, Request, create
+from baft.methods.base import Context, Request
+from baft.methods.registry import create
 from baft.methods.rows import edit_rows, row_lengths
 from tests.engine.tiny import engine
 
