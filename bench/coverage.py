@@ -1,10 +1,11 @@
-"""How often the 95 % intervals of the tables hold the true mean: a Markdown table of coverage in per cent.
+"""How often the 95 % intervals of the tables hold the true mean: Markdown tables of coverage in per cent.
 
     python bench/coverage.py [samples]
 
 Yes/no: independent yes/no scores. Forced: 1, or with some chance 0 to 3 quarters. Streams: means of ten yes/no scores of a
 stream, correlated by 0.1 or 0.5. Each field: Gaffke's interval as the tables have it, then the percentile bootstrap and
-Student's t on the same samples. The standard error is 0.7 points at 95 % with the default of 1,000 samples.
+Student's t on the same samples. The standard error is 0.7 points at 95 % with the default of 1,000 samples. Then the
+studentised bootstrap and Student's t of values without an upper end, and Wilson's interval of yes/no scores, exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from baft.results import dirichlet
+from baft.results import dirichlet, studentised
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, float, tuple[int, int]], Floats]
@@ -70,6 +71,33 @@ def by_t(samples: Floats, rate: float) -> float:
     return float((np.abs(samples.mean(axis=1) - rate) <= half).mean())
 
 
+def by_studentised(samples: Floats, mean: float) -> float:
+    """Coverage of :mod:`baft.results.studentised`."""
+    limits = [studentised.limits_and_p(row, np.ones(len(row)), 0.95)[:2] for row in samples]
+    return float(np.mean([low <= mean <= high for low, high in limits]))
+
+
+def by_wilson(units: int, rate: float) -> float:
+    """Coverage of Wilson's interval of independent yes/no scores."""
+    limits = [stats.binomtest(right, units).proportion_ci(method="wilson") for right in range(units + 1)]
+    inside = [one.low <= rate <= one.high for one in limits]
+    return float(stats.binom.pmf(np.arange(units + 1), units, rate)[inside].sum())
+
+
+def without_end(count: int) -> None:
+    """Print the table of values without an upper end."""
+    sizes = (5, 10, 20, 50, 100)
+    laws = {"exponential": stats.expon(), "log-normal, 0.5": stats.lognorm(0.5), "log-normal, 1": stats.lognorm(1.0)}
+    print(f"\n| values | {' | '.join(map(str, sizes))} |\n|---|{'---|' * len(sizes)}")
+    for name, law in laws.items():
+        fields = []
+        for units in sizes:
+            samples = law.rvs((count, units), random_state=units)
+            found = (by_studentised(samples, law.mean()), by_t(samples, law.mean()))
+            fields.append(" / ".join(f"{100 * value:.0f}" for value in found))
+        print(f"| {name} | {' | '.join(fields)} |", flush=True)
+
+
 def main(count: int) -> None:
     """Print the table."""
     designs: list[tuple[str, Draw, tuple[int, ...]]] = [
@@ -89,6 +117,9 @@ def main(count: int) -> None:
                 found = (by_weights(samples, rate), by_bootstrap(samples, rate, rng), by_t(samples, rate))
                 fields.append(" / ".join(f"{100 * value:.0f}" for value in found))
             print(f"| {name} | {units} | {' | '.join(fields)} |", flush=True)
+    without_end(count)
+    wilson = (f"{units} units {100 * by_wilson(units, 0.99):.1f}" for units in (10, 20, 100))
+    print(f"\nWilson's interval at a rate of 0.99: {', '.join(wilson)}")
 
 
 if __name__ == "__main__":
