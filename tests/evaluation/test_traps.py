@@ -77,7 +77,7 @@ def test_1_teacher_forcing_is_never_shown_without_decoding(tiny_llama: Engine, t
     forced = [name for name in cells if not name.endswith(", dec.")]
     assert len(forced) == len(kinds)
     for name in forced:
-        assert (cells[name], cells[f"{name}, dec."]) == ("75.0", "0.0")
+        assert (cells[name], cells[f"{name}, dec."]) == ("75.0 [–]", "0.0 [–]")
 
 
 def test_2_forgetting_is_not_hidden_and_the_moment_is_named(tmp_path: Path) -> None:
