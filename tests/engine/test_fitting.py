@@ -29,7 +29,9 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "ft_l": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 5e-2}),
     "ft_m": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 0, "objective": "target_new"}),
     "lora": ("lora", {"rank": 2, "steps": 12, "lr": 1e-2}),
-    "rome": ("rome", {"layer": 1, "steps": 12, "lr": 0.1, "prefixes": 2, "prefix_tokens": 3}),
+    # Below a layer that attends to all before it: tiny Gemma's last layer sees no further back than six tokens, and what is
+    # changed at a subject beyond them reaches no answer.
+    "rome": ("rome", {"layer": 0, "steps": 12, "lr": 0.1, "prefixes": 2, "prefix_tokens": 3}),
 }
 
 
@@ -47,10 +49,8 @@ def halfway(engine: Engine, label: str) -> float:
 # Adam scales a vanishing gradient up to a whole step, and with it the rounding noise of a batched product. In float64 what
 # is left of that is far below what a mistake would leave; in float32 it is the noise itself that is bounded.
 LARGEST = {torch.float64: 1e-8, torch.float32: 1e-4}
-# On this random model most gradients of v* vanish, and the noise is all there is.
-ROUNDING = pytest.mark.xfail(reason="the gradients vanish here, and Adam normalises their rounding noise")
 CASES = [
-    pytest.param(label, kind, dtype, marks=[ROUNDING] if (label, kind) == ("rome", "gemma2") else [])
+    (label, kind, dtype)
     for label in METHODS
     for kind, dtype in (
         ("llama", torch.float64),
