@@ -40,26 +40,35 @@ def perplexity_ratios(
     """Each stream's perplexity of its pieces over the unedited model's, whose :func:`unedited_nlls` are given.
 
     ``streams`` are the ids of the streams of ``state``, each of which reads about ``tokens`` tokens, prompts included, but
-    a piece at least. None where it is not asked for, or where a model's probabilities are not numbers.
+    a piece at least. None where it is not asked for; NaN where the edited model's probabilities
+    are not numbers, or the unedited one's at all of the pieces. A piece that the unedited model cannot read is left out.
     """
     if unedited is None or not tokens:
         return [None] * len(streams)
     count = min(POOL, max(1, round(tokens * POOL / _tokens(engine))))
     drawn = [random.Random(seed_of("drift", stream)).sample(range(POOL), count) for stream in streams]
+    drawn = [[piece for piece in own if math.isfinite(unedited[piece])] for own in drawn]
     edited = state.edited.tolist()
     asked = [(s, piece) for s, own in enumerate(drawn) if edited[s] for piece in own]
     found = iter(_read(engine, state, asked))
     return [
-        _ratio([next(found) for _ in own], [unedited[piece] for piece in own]) if edited[s] else 1.0
+        _ratio([next(found) for _ in own], [unedited[piece] for piece in own]) if edited[s] else _same(own)
         for s, own in enumerate(drawn)
     ]
 
 
-def _ratio(after: Sequence[Forced], before: Sequence[float]) -> float | None:
+def _same(pieces: Sequence[int]) -> float:
+    """The ratio of an unedited model, to which there is none if nothing could be read."""
+    return 1.0 if pieces else math.nan
+
+
+def _ratio(after: Sequence[Forced], before: Sequence[float]) -> float:
     number = sum(len(one.logprob) for one in after)
+    if not number:
+        return math.nan
     change = sum(-sum(one.logprob) - len(one.logprob) * nll for one, nll in zip(after, before, strict=True)) / number
-    # A ruined model's perplexity has no end, and the mean over many must have one.
-    return None if math.isnan(change) else math.exp(min(change, _MOST))
+    # A bad model's perplexity has no end, and the mean over many must have one; one that is no number is not measured.
+    return math.exp(min(change, _MOST)) if math.isfinite(change) else math.nan
 
 
 def _read(engine: Engine, state: EditState | None, asked: Sequence[tuple[int, int]]) -> list[Forced]:

@@ -32,6 +32,7 @@ from baft.config import (
 )
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
+from baft.errors import UserError
 from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.editing import withheld_of
@@ -83,6 +84,7 @@ def quiet() -> None:
 def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: EvaluationConfig, out: Path) -> None:
     """Asks the unedited model every probe of a benchmark and writes its answers.
 
+    Raises UserError if it can answer none of them.
     Its negative log-probabilities (nats a token) of the pieces of general text are in the provenance as ``drift_nlls``.
     """
     engine, data = load_engine(model, folder), read_benchmark(benchmark)
@@ -96,6 +98,12 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
             rows.append(row | {"argmax": list(now.argmax), "states": _packed(now.states)})
         progress.advance(len(records))
     about = {"model": model.model_dump(exclude={"resources"}), "evaluation": evaluation.model_dump()}
+    unmeasured = [row["error"] for row in rows if row.get("error") is not None]
+    if unmeasured and len(unmeasured) == len(rows):
+        raise UserError(
+            f"The unedited model answers none of the {len(rows)} probes of {data.name} ({unmeasured[0].rstrip('.')}), so "
+            "there is nothing to compare its edits with: check its weights, its dtype and the benchmark."
+        )
     conditions = conditions_of_run(engine, model, folder, data, evaluation, {}, {}, len(data.records))
     drift = unedited_nlls(engine) if evaluation.drift_tokens else None
     write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nlls=drift))

@@ -22,6 +22,7 @@ from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.answers import exact_match, starts_with
 from baft.evaluation.fluency import n_gram_entropy, sampler
+from baft.results.schema import RUINED
 
 Row = dict[str, Any]
 Key = tuple[str, str, str, int]
@@ -63,6 +64,9 @@ MEASURED = (
 )
 """Columns of one model by itself; :func:`compared` makes the rest from an edited model's and the unedited one's."""
 
+
+NO_NUMBERS = "the model's probabilities are not numbers"
+"""Why a probe has no measurement where the unedited model gives nothing to compare with."""
 
 # Probes whose decoded answer is compared with the accepted ones: it may be a little longer than the shortest of them, lest a
 # small `max_new_tokens` makes every long answer wrong.
@@ -109,10 +113,16 @@ def measure(
 
 
 def compared(asked: Asked, now: Measured, before: Measured) -> Row:
-    """A row's columns after an edit, with what compares them with the unedited model's at the same probe."""
-    for one in (now, before):
-        if "error" in one.columns:
-            return {"error": one.columns["error"]}
+    """A row's columns after an edit, with what compares them with the unedited model's at the same probe.
+
+    A probe that the unedited model cannot answer has no measurement, and why is its ``error``. Where only the edited
+    model cannot, the edit has ruined it: :data:`~baft.results.schema.RUINED`.
+    """
+    if "error" in before.columns:
+        return {"error": before.columns["error"]}
+    if "error" in now.columns:
+        why = now.columns["error"]
+        return failed(RUINED if why == NO_NUMBERS else why, before)
     row, earlier = dict(now.columns), before.columns
     row["logprob_before"] = earlier.get("logprob_after")
     row["contrast_logprob_before"] = earlier.get("contrast_logprob_after")
@@ -126,7 +136,11 @@ def compared(asked: Asked, now: Measured, before: Measured) -> Row:
 
 
 def failed(error: str, before: Measured) -> Row:
-    """A row's columns where the edit failed: why, and what the unedited model gave."""
+    """A row's columns where the edit failed: why, and what the unedited model gave.
+
+    A probe that the unedited model cannot answer is no measure of any edit, failed or not: it has the reason for that.
+    """
+    error = before.columns.get("error", error)
     names = ("logprob", "contrast_logprob")
     return {"error": error} | {f"{name}_before": before.columns.get(f"{name}_after") for name in names}
 
@@ -188,7 +202,8 @@ def _measure(
         choose = sampler(engine, probes, evaluation.fluency_tokens)
         texts = engine.ask(state, list(sampled.values()), Decoding(evaluation.fluency_tokens, ()), choose)
         for number, text in zip(sampled, texts, strict=True):
-            found[number] = Measured({"decoded": text.decoded, "fluency": n_gram_entropy(text.decoded)})
+            columns = {"decoded": text.decoded, "fluency": n_gram_entropy(text.decoded)}
+            found[number] = Measured(columns if _are_numbers(text) else {"error": NO_NUMBERS})
     return found
 
 
@@ -204,18 +219,24 @@ def _question(engine: Engine, asked: Asked, opening: str, new_tokens: int, befor
     forced = [tuple(text.answer(probe.prompt, answer)) for answer in (*probe.answers, *contrast)]
     least = _SPARE + min(map(len, forced[: len(probe.answers)])) if probe.kind in _DECODED and probe.answers else 0
     engine.check_length(len(prompt) + max([new_tokens, least, *map(len, forced)]), probe.prompt)
-    compares = probe.kind == "locality"
+    # Where no answer is forced, a token of the prompt is, to tell whether the probabilities are numbers at all.
+    forced = forced or [tuple(prompt[-1:])]
+    compares = probe.kind == "locality" and bool(probe.answers)
     reference = before[asked.key].states if compares and before else None
     uncut = probe.answers if probe.kind in _DECODED else ()
     return Question(asked.stream, tuple(prompt), tuple(forced), compares and not before, reference, least, uncut)
 
 
+def _are_numbers(reply: Reply) -> bool:
+    return all(math.isfinite(value) for forced in reply.forced for value in forced.logprob)
+
+
 def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:
     probe = asked.probe
+    if not _are_numbers(reply):
+        return Measured({"error": NO_NUMBERS})
     count = len(probe.answers)
-    own, other = reply.forced[:count], reply.forced[count:]
-    if any(math.isnan(value) for forced in reply.forced for value in forced.logprob):
-        return Measured({"error": "the model's probabilities are not numbers"})
+    own, other = reply.forced[:count], reply.forced[count:] if probe.contrast else []
     accuracies = [token_accuracy(f, a) for f, a in zip(own, question.forced, strict=False)]
     columns: Row = {
         "decoded": reply.decoded,
@@ -230,5 +251,7 @@ def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:
         columns["preferred"] = columns["logprob_after"] > columns["contrast_logprob_after"]
     first = reply.forced[0] if own else Forced([], [])
     if first.kl is not None:
-        columns["kl"] = sum(first.kl) / len(first.kl)
+        mean = sum(first.kl) / len(first.kl)
+        # Not null, which is a divergence that nobody asked for.
+        columns["kl"] = mean if math.isfinite(mean) else math.nan
     return Measured(columns, tuple(first.argmax), first.states)

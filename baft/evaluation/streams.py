@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,7 +115,7 @@ def _edit_rows(stream: Stream, step: int, report: Report, outcome: Outcome, cost
             "stream_id": stream.id,
             "step": step,
             "optimiser_steps": own.steps,
-            "loss": own.loss,
+            "loss": own.loss if own.loss is not None and math.isfinite(own.loss) else None,
             "seconds": cost.seconds / edits,
             "peak_memory": cost.memory,
             "parameters_trained": outcome.trained,

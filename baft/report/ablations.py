@@ -18,7 +18,6 @@ from baft.report.labels import HEADS, method_name, ordered_benchmarks
 from baft.report.notes import interval_note, record_notes, significance_mark, significance_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
-from baft.results.schema import ALL_GROUPS
 
 
 def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> pd.DataFrame:
@@ -28,8 +27,7 @@ def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> p
     they were run. ``p`` and ``p_holm`` are those of :func:`~baft.report.estimates.differences`, corrected across the
     variants and benchmarks of a metric; a row of ``method`` itself has no difference.
     """
-    shown = cells.values["metric"].isin(list(HEADS)) & cells.values["group"].eq(ALL_GROUPS)
-    chosen = Cells(cells.values[shown], cells.facts)
+    chosen = cells.of(tuple(HEADS))
     means = estimates.means(chosen, level=statistics.level, metrics=tuple(HEADS))
     paired = estimates.differences(chosen, method, level=statistics.level)
     apart = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
@@ -37,6 +35,7 @@ def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> p
     changed = _changed(cells, method)
     frame = means.merge(paired, how="left", on=[*CELL, "metric"]).merge(changed, on=["model", "method"])
     columns = [*CELL, "changed", "metric", "mean", "low", "high", *apart.values(), "p", "p_holm", "records", "units"]
+    columns.append("unmeasured")
     return frame[columns]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from baft.errors import UserError
 from baft.results import provenance, store
 from baft.results.provenance import Conditions
-from baft.results.schema import RECORDS
+from baft.results.schema import ALL_GROUPS, RECORDS
 from baft.results.summaries import differences
 
 # What must agree among all cells of one model and protocol, those of one benchmark, and those of one method.
@@ -29,17 +29,30 @@ class Cells:
 
     ``values`` has the columns of :data:`~baft.results.schema.RECORDS` after :data:`KEYS`; ``facts`` one row a cell: the
     keys, ``conditions``, ``edited`` and ``failed`` records, and ``rejected`` ones that the benchmark could not use.
+    ``unmeasured`` has one row a cell, moment, number of edits, metric and group with ``unmeasured`` probes (of drift:
+    models): how many. All of ``values`` were measured.
     """
 
     values: pd.DataFrame
     facts: pd.DataFrame
+    unmeasured: pd.DataFrame
 
     def one(self, model: str, protocol: str) -> Cells:
         """The cells of one model and protocol."""
         chosen = (
-            frame[(frame["model"] == model) & (frame["protocol"] == protocol)] for frame in (self.values, self.facts)
+            frame[(frame["model"] == model) & (frame["protocol"] == protocol)]
+            for frame in (self.values, self.facts, self.unmeasured)
         )
         return Cells(*chosen)
+
+    def of(self, metrics: Sequence[str]) -> Cells:
+        """The same cells with only these metrics, over all groups of probes."""
+        chosen = (
+            frame[frame["metric"].isin(list(metrics)) & frame["group"].eq(ALL_GROUPS)]
+            for frame in (self.values, self.unmeasured)
+        )
+        values, unmeasured = chosen
+        return Cells(values, self.facts, unmeasured)
 
     def settings(self) -> list[tuple[str, str]]:
         """The pairs of model and protocol there are, by name."""
@@ -61,10 +74,17 @@ def read_cells(records: Sequence[Path]) -> Cells:
         cell = _cell(origin, path)
         facts.append({**cell, **_facts(origin, path)})
         values.append(store.read_table([path], RECORDS.names).to_pandas().assign(**cell))
-    cells = Cells(pd.concat(values, ignore_index=True)[[*KEYS, *RECORDS.names]], pd.DataFrame(facts))
+    rows = pd.concat(values, ignore_index=True)[[*KEYS, *RECORDS.names]]
+    cells = Cells(rows[rows["value"].notna()].reset_index(drop=True), pd.DataFrame(facts), _unmeasured(rows))
     for model, protocol in cells.settings():
         refuse_mixing(cells.one(model, protocol).facts)
     return cells
+
+
+def _unmeasured(rows: pd.DataFrame) -> pd.DataFrame:
+    lost = rows[rows["unmeasured"].gt(0)]
+    by = [*KEYS, "moment", "edits", "metric", "group"]
+    return lost.groupby(by)["unmeasured"].sum().reset_index()
 
 
 def refuse_mixing(facts: pd.DataFrame) -> None:
@@ -110,7 +130,8 @@ def shown_moment(cells: Cells) -> str:
     ``final`` if all have it, else ``immediate``, else ``before``. A cell with ``before`` rows only was never edited,
     and fits any moment. Raises :class:`UserError` if the cells have none in common.
     """
-    moments = cells.values.groupby(KEYS)["moment"].unique().map(set)
+    scored = pd.concat([cells.values[[*KEYS, "moment"]], cells.unmeasured[[*KEYS, "moment"]]])
+    moments = scored.groupby(KEYS)["moment"].unique().map(set)
     edited = [found for found in moments if found != {"before"}]
     for moment in ("final", "immediate", "before"):
         if all(moment in found for found in edited):

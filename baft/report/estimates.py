@@ -30,9 +30,10 @@ def means(cells: Cells, *, level: float, metrics: Sequence[str] = (*METRICS, *SC
     Only ``metrics`` are estimated, over all groups and by group; scores of a whole cell over all groups.
 
     Beside ``mean, low, high``: ``records`` used, the independent ``units`` that they are, ``left_out`` (edited, but without
-    a value), ``failed`` edits over all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the
-    standard deviation of the seeds' means (NaN with one seed). The interval is about other records, edited with the
-    seeds that were run. ``low`` and ``high`` are NaN where there is none.
+    a value), ``unmeasured`` probes of all seeds, which are left out (where that is all of them the mean is NaN), ``failed``
+    edits over all seeds, ``rejected`` records of the benchmark, ``seeds``, and ``seed_sd``, the standard deviation of the
+    seeds' means (NaN with one seed). The interval is about other records, edited with the seeds that were run. ``low`` and
+    ``high`` are NaN where there is none.
     """
     tables = []
     for model, protocol in cells.settings():
@@ -47,14 +48,28 @@ def means(cells: Cells, *, level: float, metrics: Sequence[str] = (*METRICS, *SC
                 group["value"].to_numpy(), group["unit_id"].to_numpy(str), METRICS[names["metric"]].range, level=level
             )
             rows.append({**names, **_interval(found), "records": group["record_id"].nunique()})
-        table = pd.DataFrame(rows).assign(moment=moment)
+        table = _with_unmeasured(pd.DataFrame(rows), chosen, moment, metrics).assign(moment=moment)
         tables.append(table.merge(_counts(chosen), on=CELL).merge(_seed_spread(chosen, moment), how="left"))
     table = pd.concat(tables, ignore_index=True)
     table["left_out"] = table["edited"] - table["records"]
     table["split"] = table["conditions"].map(lambda conditions: conditions.split)
     columns = ["moment", "split", "metric", "group", "mean", "low", "high", "records", "units", "edited", "left_out"]
-    shown: pd.DataFrame = table[[*CELL, *columns, "failed", "rejected", "seeds", "seed_sd"]]
+    shown: pd.DataFrame = table[[*CELL, *columns, "unmeasured", "failed", "rejected", "seeds", "seed_sd"]]
     return shown
+
+
+_ESTIMATE = [*CELL, "metric", "group", "mean", "low", "high", "records", "units"]
+
+
+def _with_unmeasured(found: pd.DataFrame, cells: Cells, moment: str, metrics: Sequence[str]) -> pd.DataFrame:
+    """``found`` with the ``unmeasured`` probes of each row, and a row without a mean where nothing was measured."""
+    lost = cells.unmeasured[cells.unmeasured["moment"].eq(moment) & cells.unmeasured["metric"].isin(metrics)]
+    counts = lost.groupby([*CELL, "metric", "group"], as_index=False)["unmeasured"].sum()
+    table = found.reindex(columns=_ESTIMATE).merge(counts, how="outer", on=[*CELL, "metric", "group"])
+    return table.fillna(dict.fromkeys(_COUNTS, 0)).astype(dict.fromkeys(_COUNTS, int))
+
+
+_COUNTS = ("records", "units", "unmeasured")
 
 
 def _interval(found: statistics.Interval | statistics.Difference) -> dict[str, Any]:
@@ -87,14 +102,16 @@ def units_of(rows: pd.DataFrame, *by: str) -> npt.NDArray[np.str_]:
 
 
 def point_means(cells: Cells) -> pd.DataFrame:
-    """The ``mean``, ``split`` and ``moment`` of :func:`means`, without what takes long."""
+    """The ``mean``, ``unmeasured``, ``split`` and ``moment`` of :func:`means`, without what takes long."""
     tables = []
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
         found = at_moment(chosen, moment).groupby([*CELL, "metric", "group"])["value"].mean().reset_index()
+        found = _with_unmeasured(found.rename(columns={"value": "mean"}), chosen, moment, tuple(METRICS))
         split = chosen.facts["conditions"].iloc[0].split
-        tables.append(found.rename(columns={"value": "mean"}).assign(moment=moment, split=split))
+        columns = [*CELL, "metric", "group", "mean", "unmeasured"]
+        tables.append(found[columns].assign(moment=moment, split=split))
     table: pd.DataFrame = pd.concat(tables, ignore_index=True)
     return table
 

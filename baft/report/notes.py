@@ -6,9 +6,10 @@ import math
 
 import pandas as pd
 
-from baft.report.cells import Cells
-from baft.report.labels import method_name, ordered_benchmarks
+from baft.report.cells import Cells, shown_moment
+from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
+from baft.results.schema import ALL_GROUPS
 from baft.results.statistics import LEAST_UNITS
 from baft.results.summaries import METRICS, SCORES, STREAM
 
@@ -21,6 +22,7 @@ def record_notes(cells: Cells) -> list[str]:
     if cells.facts.empty:
         return []
     conditions = cells.facts["conditions"].iloc[0]
+    shown = cells.unmeasured[cells.unmeasured["moment"].eq(shown_moment(cells))]
     notes = [f"{conditions.split} split; {conditions.prompt_format} prompts; {conditions.dtype}."]
     for benchmark in ordered_benchmarks(cells.facts["benchmark"]):
         rows = cells.facts[cells.facts["benchmark"].eq(benchmark)]
@@ -28,10 +30,34 @@ def record_notes(cells: Cells) -> list[str]:
         parts = [f"{most} records" if lowest == most else f"{lowest} to {most} records, depending on the method"]
         failed = rows.groupby("method")["failed"].sum()
         parts += [f"{failed[name]} failed edits of {method_name(str(name))}" for name in failed.index[failed > 0]]
+        parts += unmeasured_parts(shown[shown["benchmark"].eq(benchmark)])
         if (rejected := rows["rejected"].max()) > 0:
             parts.append(f"{rejected} more could not be used")
         notes.append(f"{benchmark}: {'; '.join(parts)}.")
     return notes
+
+
+def unmeasured_parts(counts: pd.DataFrame) -> list[str]:
+    """In words, what could not be measured; nothing if all was.
+
+    ``counts`` are of one benchmark, with columns ``method``, ``metric``, ``group`` and ``unmeasured``.
+    """
+    overall = counts[counts["group"].eq(ALL_GROUPS) & counts["metric"].isin(list(METRICS)) & counts["unmeasured"].gt(0)]
+    kinds = overall["metric"].map(lambda name: METRICS[name].kind)
+    # The metrics of a kind of probe share its probes, and one of them may need more of a probe than another.
+    most = overall.assign(kind=kinds).groupby(["method", "metric", "kind"])["unmeasured"].sum()
+    by_method = {
+        method: ", ".join(_lost(str(kind), int(count)) for kind, count in own.groupby("kind").max().items())
+        for method, own in most.groupby("method")
+    }
+    said: dict[str, list[str]] = {}
+    for method in ordered_methods(map(str, by_method)):
+        said.setdefault(by_method[method], []).append(method_name(method))
+    return [f"not measured and left out: {what} ({', '.join(names)})" for what, names in said.items()]
+
+
+def _lost(kind: str, count: int) -> str:
+    return f"drift after {count} edits" if kind == STREAM else f"{count} {kind} probes"
 
 
 def interval_note(level: float) -> str:
@@ -58,7 +84,7 @@ def unit_notes(rows: pd.DataFrame) -> list[str]:
             notes.append(f"{benchmark}: independent units among the records: {'; '.join(parts)}.")
     if notes:
         notes.append("Units are streams of edits; of edits made one by one, records that ask no question in common.")
-    if rows["low"].isna().any():
+    if rows.loc[rows["records"].gt(0), "low"].isna().any():
         notes.append(
             f"[{HOLE}]: no interval, from fewer than {LEAST_UNITS} independent units, or (of values that are no shares) "
             "because too many agree."

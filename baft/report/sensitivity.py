@@ -27,5 +27,6 @@ def sensitivity_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFram
     ).drop_duplicates()
     frame = means.merge(settings, on=["model", "method"])
     columns = ["model", "protocol", "benchmark", "method", "layer", "rank", "metric", "mean", "low", "high", "records"]
+    columns.append("unmeasured")
     by = ["model", "protocol", "benchmark", "metric", "layer", "rank"]
     return frame[columns].sort_values(by).reset_index(drop=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from baft.config import StatisticsConfig
 from baft.report.cells import KEYS, Cells, read_cells, rows_of, settings_of
 from baft.report.estimates import CELL
 from baft.report.labels import HEADS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.notes import unmeasured_parts
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
 from baft.results import statistics
@@ -25,9 +27,9 @@ def sequence_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
 
     ``scored`` is ``final``: all records edited so far, scored after that many edits; or ``immediate``: the same records,
     each scored right after its own step. With interval over streams; empty with fewer than five of them, which say little
-    about others. ``streams`` that came so far, and ``records`` used.
+    about others. ``streams`` that came so far, ``records`` used, and ``unmeasured`` probes that are left out.
     """
-    values = _averaged(cells)
+    values, lost = _averaged(cells), _lost(cells)
     rows = []
     for keys, group in values.groupby([*CELL, "metric"], sort=True):
         later = group[group["moment"].isin(["interim", "final"])]
@@ -41,7 +43,11 @@ def sequence_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
                 if len(shown):
                     names = dict(zip([*CELL, "metric"], keys, strict=True))
                     rows.append({**names, "edits": edits, "scored": scored, **_mean(shown, (0.0, 1.0), settings.level)})
-    columns = [*CELL, "metric", "edits", "scored", "mean", "low", "high", "records", "streams"]
+                    moments = ("immediate",) if scored == "immediate" else ("interim", "final")
+                    last = int(str(edits))
+                    there = [(at, n) for moment, at, n in lost.get(keys, ()) if moment in moments]
+                    rows[-1]["unmeasured"] = sum(n for at, n in there if _counts(scored, at, last))
+    columns = [*CELL, "metric", "edits", "scored", "mean", "low", "high", "records", "streams", "unmeasured"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -49,14 +55,15 @@ def forgetting_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
     """Score right after the own step, at the stream's end, and their difference on the same records.
 
     One row a model, protocol, method, benchmark and metric: ``immediate``, ``final``, and ``forgotten`` with interval
-    over streams (empty with fewer than five) and ``records``. Edits that failed count as in the other tables; records
-    that a later edit overwrote on purpose are left out.
+    over streams (empty with fewer than five), ``records``, and ``unmeasured`` probes at the end, which are left out. Edits
+    that failed count as in the other tables; records that a later edit overwrote on purpose are left out.
     """
-    values = _averaged(Cells(cells.values[~cells.values["overwritten"].astype(bool)], cells.facts))
+    values = _averaged(replace(cells, values=cells.values[~cells.values["overwritten"].astype(bool)]))
     keys = [*CELL, "metric", "record_id", "stream_id"]
     own = values[values["moment"].eq("immediate")][[*keys, "value"]]
     end = values[values["moment"].eq("final")][[*keys, "value"]]
     pairs = own.merge(end, on=keys, suffixes=("_immediate", "_final"))
+    missing = _lost(cells)
     rows = []
     for names, group in pairs.groupby([*CELL, "metric"], sort=True):
         lost = group.assign(value=group["value_immediate"] - group["value_final"])
@@ -70,7 +77,8 @@ def forgetting_frame(cells: Cells, settings: StatisticsConfig) -> pd.DataFrame:
                 **found,
             }
         )
-    columns = [*CELL, "metric", "immediate", "final", "forgotten", "low", "high", "records", "streams"]
+        rows[-1]["unmeasured"] = sum(n for moment, _, n in missing.get(names, ()) if moment == "final")
+    columns = [*CELL, "metric", "immediate", "final", "forgotten", "low", "high", "records", "streams", "unmeasured"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -83,11 +91,16 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
         blocks = []
         for benchmark in ordered_benchmarks(shown["benchmark"]):
             rows = [
-                [method_name(method), *(_lost(found.get((benchmark, method, metric))) for metric in HEADS)]
+                [method_name(method), *(_forgotten(found.get((benchmark, method, metric))) for metric in HEADS)]
                 for method in ordered_methods(shown["method"])
                 if method != UNEDITED
             ]
             blocks.append((benchmark, rows))
+        missing = [
+            f"{benchmark}: {part}."
+            for benchmark in ordered_benchmarks(shown["benchmark"])
+            for part in unmeasured_parts(shown[shown["benchmark"].eq(benchmark)].assign(group=ALL_GROUPS))
+        ]
         streams = ", ".join(
             f"{name}: {group['records'].max()} records in {group['streams'].max()} streams"
             for name, group in shown.groupby("benchmark")
@@ -95,7 +108,8 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
         notes = [
             "Points of a hundred: mean score right after a record's own step, less that after its stream's last step, "
             f"with Gaffke's {settings.level:.0%} interval for bounded values over streams. More than 0 is forgotten. "
-            f"{streams}. Left out are records whose prompt a later edit of the stream gives another target."
+            f"{streams}. Left out are records whose prompt a later edit of the stream gives another target.",
+            *missing,
         ]
         if shown["low"].isna().any():
             notes.append(f"[{HOLE}]: no interval, from fewer than {statistics.LEAST_UNITS} streams.")
@@ -103,10 +117,24 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
     return write_table(out, frame, tables)
 
 
-def _lost(row: Any) -> str:
+def _forgotten(row: Any) -> str:
     if row is None:
         return HOLE
     return percent(row.forgotten, row.low, row.high, signed=True)
+
+
+def _lost(cells: Cells) -> dict[Any, list[tuple[str, int, int]]]:
+    """By model, protocol, method, benchmark and metric: moments, numbers of edits, and what was not measured there."""
+    found: dict[Any, list[tuple[str, int, int]]] = {}
+    for row in rows_of(cells.unmeasured[cells.unmeasured["group"].eq(ALL_GROUPS)]):
+        key = (row.model, row.protocol, row.method, row.benchmark, row.metric)
+        found.setdefault(key, []).append((row.moment, int(row.edits), int(row.unmeasured)))
+    return found
+
+
+def _counts(scored: str, at: int, edits: int) -> bool:
+    """Whether what was scored after ``at`` edits belongs to the point at ``edits``."""
+    return at <= edits if scored == "immediate" else at == edits
 
 
 def _averaged(cells: Cells) -> pd.DataFrame:

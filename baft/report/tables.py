@@ -26,6 +26,7 @@ from baft.report.notes import (
     significance_mark,
     significance_notes,
     unit_notes,
+    unmeasured_parts,
 )
 from baft.report.rendering import HOLE, Table, estimate, number, plain, quantity
 from baft.report.writing import write_table
@@ -149,7 +150,7 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
         "Success, generality and portability: share of answer tokens right when the answer is forced, and (dec.) "
         "whether the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced "
         "answer positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and "
-        "is left out of the latter.",
+        "is left out of the latter. What could not be measured is left out and counted below.",
     ]
 
 
@@ -181,7 +182,9 @@ def count_notes(setting: pd.DataFrame) -> list[str]:
         parts = [f"{most} records" if lowest == most else f"{lowest} to {most} records, depending on the method"]
         for names, left in rows[rows["left_out"] > 0].groupby("left_out")["metric"]:
             if metrics := sorted({kind_of(name) for name in left if name in METRICS}):
-                parts.append(f"{names} left out of {', '.join(metrics)} (no such probe, or a failed edit)")
+                why = "no such probe, none that could be measured, or a failed edit"
+                parts.append(f"{names} left out of {', '.join(metrics)} ({why})")
+        parts += unmeasured_parts(rows)
         failed = rows.drop_duplicates("method").set_index("method")["failed"]
         parts += [f"{failed[name]} failed edits of {method_name(name)}" for name in failed.index[failed > 0]]
         if (rejected := rows["rejected"].max()) > 0:
@@ -285,7 +288,7 @@ def summary_text(folder: Path) -> str:
 
 
 def summary_of(main: pd.DataFrame, cost: pd.DataFrame) -> str:
-    """The same of frames with ``mean`` and ``split``, and with ``seconds``."""
+    """The same of frames with ``mean``, ``unmeasured`` and ``split``, and with ``seconds``."""
     overall = main[main["group"].eq(ALL_GROUPS)]
     seconds = cost.set_index(estimates.CELL)["seconds"].to_dict()
     tables = []
@@ -300,7 +303,12 @@ def summary_of(main: pd.DataFrame, cost: pd.DataFrame) -> str:
                 rows.append([method_name(method), *cells, time])
             blocks.append((benchmark, rows))
         title = f"{model}, {protocol} editing, {setting['split'].iloc[0]} split: per cent, forced / decoded"
-        tables.append(plain(Table(title, ["", *_SUMMARY.values(), "s/edit"], blocks)))
+        lost = [
+            f"{benchmark}: {part}."
+            for benchmark in ordered_benchmarks(setting["benchmark"])
+            for part in unmeasured_parts(setting[setting["benchmark"].eq(benchmark)])
+        ]
+        tables.append(plain(Table(title, ["", *_SUMMARY.values(), "s/edit"], blocks, lost)))
     return "\n\n".join(tables)
 
 

@@ -40,7 +40,9 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
     pieces = []
     for variant, names in VARIANTS.items():
         sides = [
-            means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high", "records", "units"]]
+            means[means["metric"].eq(metric)].set_index(estimates.CELL)[
+                ["mean", "low", "high", "records", "units", "unmeasured"]
+            ]
             for metric in names
         ]
         both = sides[0].add_prefix("locality_").join(sides[1].add_prefix("success_"), how="inner").reset_index()

@@ -13,6 +13,9 @@ PARTITIONS = ("model", "method", "protocol", "benchmark", "seed", "shard")
 # Of the unedited model; right after the record's own step; at a number of edits on the way; after the stream's last step.
 MOMENTS = ("before", "immediate", "interim", "final")
 
+# The `error` of a probe that the unedited model answers and the edited one does not, for its probabilities are no numbers.
+RUINED = "after the edit the model's probabilities are not numbers"
+
 PROBES = pa.schema(
     [
         pa.field("record_id", pa.string(), nullable=False),
@@ -52,6 +55,7 @@ PROBES = pa.schema(
         pa.field("sentiment", pa.float64()),
         # n-gram entropy of the sampled text, in bits; of fluency probes only.
         pa.field("fluency", pa.float64()),
+        # Why there is no measurement: that of the edit, if it failed; RUINED; or why the probe cannot be asked.
         pa.field("error", pa.string()),
     ]
 )
@@ -71,7 +75,8 @@ EDITS = pa.schema(
         # Trained parameters, and weights of the model that differ from the unedited one's because of this edit.
         pa.field("parameters_trained", pa.int64()),
         pa.field("parameters_changed", pa.int64()),
-        # Perplexity of general text under the stream's model after this step, over the unedited model's.
+        # Perplexity of general text under the stream's model after this step, over the unedited model's. Null where it was
+        # not asked for, NaN where there is none.
         pa.field("perplexity_ratio", pa.float64()),
         pa.field("error", pa.string()),
     ]
@@ -91,12 +96,14 @@ RECORDS = pa.schema(
         pa.field("metric", pa.string(), nullable=False),
         # A probe group, or ALL_GROUPS.
         pa.field("group", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
+        # Null where none of the probes has a measurement: never 0 for that.
+        pa.field("value", pa.float64()),
         # What of a mean of this metric is independent: a stream, or records that share a question of the metric's kind. It
         # has the name of its first stream.
         pa.field("unit_id", pa.string(), nullable=False),
-        # Probes behind the value.
+        # Probes behind the value, and probes that should be but have no measurement.
         pa.field("probes", pa.int32(), nullable=False),
+        pa.field("unmeasured", pa.int32(), nullable=False),
         # Whether a later edit of the stream gave the record's prompt another target.
         pa.field("overwritten", pa.bool_(), nullable=False),
         # Why the record's edit failed; null if it did not.

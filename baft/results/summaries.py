@@ -1,13 +1,17 @@
 """From probes to records: KnowEdit's aggregation of one cell (model, method, protocol, benchmark, seed).
 
 A record's value of a metric is the mean over the probes of each group, then over the groups the record has. The mean
-over records is left to the tables, which put an interval beside it. A record without probes of a kind, or whose probes
-of it were not measured, has no row of that kind's metrics; the tables count it as left out.
+over records is left to the tables, which put an interval beside it. A record without probes of a kind has no row of that
+kind's metrics; the tables count it as left out.
+
+**What could not be measured.** A probe that cannot be asked, or to which the unedited model gives no numbers, is left out
+of the mean and counted in ``unmeasured``; where that is all of a group's, the row has no value. It is never a 0.
 
 **Failed edits.** An edit that failed (its rows have an error and no values) scores 0 in every success metric, and has
 no locality: its method did not do what was asked, and leaving the record out would let a method that fails on hard
 edits look better than one that tries them, while the locality of an edit that was never made would be a gift. The
-tables say how many failed.
+tables say how many failed. So it is with a probe that the unedited model answers and the edited one does not, its
+probabilities being no numbers: no success, and no measurement of locality.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from baft.errors import UserError
 from baft.results import provenance, store
 from baft.results.overwritten import marked, overwritten
 from baft.results.provenance import Conditions
-from baft.results.schema import ALL_GROUPS, RECORDS
+from baft.results.schema import ALL_GROUPS, RECORDS, RUINED
 from baft.results.units import units_by_kind
 
 Unit = Literal["share", "nats", "bits", "ratio"]
@@ -40,8 +44,9 @@ STREAM = "stream"
 class Metric:
     """How a metric is read off the probes: the mean of ``column`` over the probes of ``kind``.
 
-    ``failed`` is what a probe of a failed edit counts as; None leaves it out. A share lies in [0, 1] and is shown as per
-    cent; the other units have no upper end. A probe without a value of ``given`` has no such metric, failed or not.
+    ``failed`` is what a probe counts as whose edit failed or ruined the model; None leaves it out. A share lies in [0, 1]
+    and is shown as per cent; the other units have no upper end. A probe without a value of ``given`` has no such metric,
+    failed or not.
     """
 
     display: str
@@ -187,7 +192,8 @@ def _shards(probes: Sequence[Path], edits: Sequence[Path]) -> Iterator[pa.Table]
     seen = pa.array([], pa.string())
     units = units_by_kind(probes)
     for path, made in zip(probes, edits, strict=True):
-        values, errors = _per_record(group_means(path)), store.read_table([made], _ERRORS)
+        errors = store.read_table([made], _ERRORS)
+        values = _per_record(group_means(path, errors))
         records = pc.unique(values["record_id"])
         _refuse_shared(path, records, seen)
         seen = pa.concat_arrays([seen, records])
@@ -196,35 +202,60 @@ def _shards(probes: Sequence[Path], edits: Sequence[Path]) -> Iterator[pa.Table]
         yield values.sort_by([(name, "ascending") for name in [*_WHEN, "metric", "group"]])
 
 
-def group_means(path: Path) -> pa.Table:
+def group_means(path: Path, errors: pa.Table) -> pa.Table:
     """Mean of each metric over the probes of a group, long: one row a record, moment, metric and group.
 
-    Columns as in :data:`~baft.results.schema.RECORDS`, without ``unit_id`` and ``error``. Only the columns needed are read.
+    ``errors`` are of the edits: a row of a failed one repeats its error, any other error is of the probe itself. Columns as
+    in :data:`~baft.results.schema.RECORDS`, without ``unit_id`` and ``error``. Only the columns needed are read.
     """
     table = store.read_table([path], [*_KEYS, "error", *_COLUMNS])
     # Five strings a row are most of the memory, and hashing them most of the time, unless they become codes first.
     for name in _KEYS:
         table = table.set_column(table.schema.get_field_index(name), name, pc.dictionary_encode(table[name]))
-    failed = pc.is_valid(table["error"])
+    table = table.append_column("outcome", _outcomes(table, errors))
     pieces = []
     for name, metric in _OF_PROBES.items():
         rows = pc.equal(table["kind"].cast(pa.string()), metric.kind)
-        pieces.append(_metric_means(table.filter(rows), failed.filter(rows), name, metric))
+        pieces.append(_metric_means(table.filter(rows), name, metric))
     return pa.concat_tables(pieces)
 
 
-def _metric_means(table: pa.Table, failed: pa.ChunkedArray, name: str, metric: Metric) -> pa.Table:
-    instead = pa.scalar(metric.failed, pa.float64())
-    value = pc.if_else(failed, instead, table[metric.column].cast(pa.float64()))
+# What came of a probe, as far as its error tells.
+_MEASURED, _FAILED, _RUINED, _UNMEASURED = range(4)
+
+
+def _outcomes(table: pa.Table, errors: pa.Table) -> pa.ChunkedArray:
+    where = pc.index_in(table["record_id"].cast(pa.string()), value_set=errors["record_id"].combine_chunks())
+    of_edit = pc.equal(table["error"], errors["error"].take(where))
+    outcome = pc.if_else(pc.equal(table["error"], RUINED), _RUINED, _UNMEASURED)
+    outcome = pc.if_else(pc.fill_null(of_edit, False), _FAILED, outcome)
+    return pc.if_else(pc.is_null(table["error"]), _MEASURED, outcome)
+
+
+def _metric_means(table: pa.Table, name: str, metric: Metric) -> pa.Table:
+    outcome, nothing = table["outcome"], pa.scalar(None, pa.float64())
+    measured = table[metric.column].cast(pa.float64())
+    finite = pc.fill_null(pc.is_finite(measured), False)
+    value = pc.if_else(pc.and_(pc.equal(outcome, _MEASURED), finite), measured, nothing)
+    lost = pc.is_in(outcome, value_set=pa.array([_FAILED, _RUINED]))
+    value = pc.if_else(lost, pa.scalar(metric.failed, pa.float64()), value)
+    # A failed edit is counted as such, and what was not asked is null without an error.
+    asked = pc.or_(pc.and_(pc.equal(outcome, _MEASURED), pc.is_valid(measured)), pc.greater(outcome, _FAILED))
+    unmeasured = pc.and_(pc.is_null(value), asked)
     if metric.given:
-        value = pc.if_else(pc.is_valid(table[metric.given]), value, pa.scalar(None, pa.float64()))
+        given = pc.is_valid(table[metric.given])
+        value, unmeasured = pc.if_else(given, value, nothing), pc.and_(unmeasured, given)
     table = table.select([*_WHEN, "group"]).append_column("value", value)
-    table = table.filter(pc.is_valid(value))
-    means = table.group_by([*_WHEN, "group"], use_threads=False).aggregate([("value", "mean"), ("value", "count")])
-    return _long(means, name, means["group"], means["value_mean"], means["value_count"])
+    table = table.append_column("unmeasured", unmeasured.cast(pa.int32()))
+    table = table.filter(pc.or_(pc.is_valid(value), unmeasured))
+    parts = [("value", "mean"), ("value", "count"), ("unmeasured", "sum")]
+    means = table.group_by([*_WHEN, "group"], use_threads=False).aggregate(parts)
+    return _long(means, name, means["group"], means["value_mean"], means["value_count"], means["unmeasured_sum"])
 
 
-def _long(table: pa.Table, metric: str, group: object, value: object, probes: pa.ChunkedArray) -> pa.Table:
+def _long(
+    table: pa.Table, metric: str, group: object, value: object, probes: pa.ChunkedArray, unmeasured: pa.ChunkedArray
+) -> pa.Table:
     return pa.table(
         {
             "record_id": table["record_id"].cast(pa.string()),
@@ -235,17 +266,23 @@ def _long(table: pa.Table, metric: str, group: object, value: object, probes: pa
             "group": group.cast(pa.string()),  # type: ignore[attr-defined]
             "value": value,
             "probes": probes.cast(pa.int32()),
+            "unmeasured": unmeasured.cast(pa.int32()),
         }
     )
 
 
 def _per_record(groups: pa.Table) -> pa.Table:
-    """``groups`` with the mean over each record's groups added, under the group :data:`ALL_GROUPS`."""
+    """``groups`` with the mean over each record's groups added, under the group :data:`ALL_GROUPS`.
+
+    A group without a value is left out of that mean.
+    """
     keys = [*_WHEN, "metric"]
-    means = groups.group_by(keys, use_threads=False).aggregate([("value", "mean"), ("probes", "sum")])
+    parts = [("value", "mean"), ("probes", "sum"), ("unmeasured", "sum")]
+    means = groups.group_by(keys, use_threads=False).aggregate(parts)
     overall = means.select(keys).append_column("group", pa.array([ALL_GROUPS] * len(means), pa.string()))
     overall = overall.append_column("value", means["value_mean"])
-    overall = overall.append_column("probes", means["probes_sum"].cast(pa.int32()))
+    for name in ("probes", "unmeasured"):
+        overall = overall.append_column(name, means[f"{name}_sum"].cast(pa.int32()))
     return pa.concat_tables([groups, overall])
 
 
@@ -269,7 +306,10 @@ def _of_streams(edits: Sequence[Path]) -> pa.Table:
     for name, metric in _OF_STREAMS.items():
         rows = table.filter(pc.is_valid(table[metric.column]))
         overall, none = pa.array([ALL_GROUPS] * len(rows), pa.string()), pa.chunked_array([[0] * len(rows)], pa.int32())
-        pieces.append(_long(rows, name, overall, rows[metric.column], none))
+        # Null is what nobody asked for, and what is not finite has not been measured.
+        finite = pc.is_finite(rows[metric.column])
+        value = pc.if_else(finite, rows[metric.column], pa.scalar(None, pa.float64()))
+        pieces.append(_long(rows, name, overall, value, none, pc.invert(finite).cast(pa.int32())))
     return pa.concat_tables(pieces)
 
 
@@ -343,6 +383,7 @@ def _unprobed_failures(errors: pa.Table, probed: pa.Table) -> pa.Table:
             "group": ALL_GROUPS,
             "value": METRICS[metric].failed,
             "probes": 0,
+            "unmeasured": 0,
         }
         for row in failed.select(["record_id", "stream_id"]).to_pylist()
         for metric in metrics

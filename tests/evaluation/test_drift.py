@@ -94,7 +94,22 @@ def test_a_ruined_model_has_a_ratio_that_means_can_be_taken_of(tiny_llama: Engin
     change = torch.stack([torch.full_like(change[0], math.nan), torch.zeros_like(change[0])])
     state = EditState(2, {site: Dense(Everywhere(), change)})
     ratios = perplexity_ratios(tiny_llama, state, STREAMS, [-100.0] * POOL, 64)
-    assert ratios == [None, pytest.approx(math.exp(50.0))]
+    assert math.isnan(ratios[0] or 0.0)
+    assert ratios[1] == pytest.approx(math.exp(50.0))
+
+
+def test_what_the_unedited_model_cannot_read_is_left_out_and_all_of_it_is_no_ratio(tiny_llama: Engine) -> None:
+    site, change = edits(tiny_llama)
+    state = EditState(2, {site: Dense(Everywhere(), change)})
+    nlls = unedited_nlls(tiny_llama)
+    whole = perplexity_ratios(tiny_llama, state, STREAMS, nlls, 10**6)
+    for some in (state, EditState(2)):
+        nothing = perplexity_ratios(tiny_llama, some, STREAMS, [math.nan] * POOL, 10**6)
+        assert all(math.isnan(ratio or 0.0) for ratio in nothing), "not 1.000"
+    part = perplexity_ratios(tiny_llama, state, STREAMS, [math.inf, *nlls[1:]], 10**6)
+    assert all(math.isfinite(ratio or math.nan) for ratio in part)
+    assert part != whole
+    assert perplexity_ratios(tiny_llama, EditState(2), STREAMS, [math.nan, *nlls[1:]], 10**6) == [1.0, 1.0]
 
 
 def test_the_text_is_neither_trained_on_nor_are_moments_collected_from_it() -> None:

@@ -12,8 +12,10 @@ from baft.benchmarks.records import Benchmark, Probe, Record
 from baft.benchmarks.store import write_benchmark
 from baft.config import Cell, EvaluationConfig, ModelConfig, Plan, ProtocolConfig, parse_study
 from baft.config.cells import MethodSpec
+from baft.engine.engine import Engine
 from baft.errors import UserError
-from baft.evaluation.jobs import BASE, edit_shard, measure_base
+from baft.evaluation import jobs
+from baft.evaluation.jobs import BASE, edit_shard, load_engine, measure_base
 from baft.methods.registry import methods
 from baft.models.prepare import prepare_model
 from baft.results import store
@@ -100,6 +102,32 @@ def test_the_base_has_every_probe_and_what_it_takes_to_compare(place: Path) -> N
             assert row["states"] is None
     assert [row["record_id"] for row in rows if row["error"] is not None] == ["r1"]
     assert all(0 < nll < 10 for nll in store.read_provenance(place / "base.parquet")["drift_nlls"])
+
+
+def test_a_model_that_answers_nothing_stops_the_study(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ruined(*args: Any) -> Engine:
+        loaded = load_engine(*args)
+        loaded.model.model.get_output_embeddings().weight.data.fill_(torch.nan)
+        return loaded
+
+    monkeypatch.setattr(jobs, "load_engine", ruined)
+    with pytest.raises(UserError, match=r"answers none of the \d+ probes of .*not numbers"):
+        measure_base(model(place), place / "model", place / "b.parquet", EVALUATION, tmp_path / "base.parquet")
+    assert not (tmp_path / "base.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "told"),
+    [("ft_l", {"layer": 99}, "layer is 99"), ("reft", {"rank": 1000}, "rank is 1000")],
+)
+def test_a_setting_that_does_not_fit_stops_the_job_before_it_edits(
+    method: str, settings: dict[str, Any], told: str, place: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=told):
+        run(place, tmp_path, method, settings)
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_are_complete_and_as_the_schemas_say(place: Path, tmp_path: Path) -> None:

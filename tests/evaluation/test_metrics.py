@@ -12,8 +12,17 @@ from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.evaluation.metrics import MEASURED, Asked, failed, measure, measure_unedited, sentiment
-from baft.results.schema import PROBES
+from baft.evaluation.metrics import (
+    MEASURED,
+    NO_NUMBERS,
+    Asked,
+    Measured,
+    failed,
+    measure,
+    measure_unedited,
+    sentiment,
+)
+from baft.results.schema import PROBES, RUINED
 from tests.engine.tiny import PROMPTS
 
 EVALUATION = EvaluationConfig(max_new_tokens=4, fluency_tokens=5)
@@ -124,8 +133,28 @@ def test_without_tokens_for_fluency_nothing_is_sampled(tiny_llama: Engine) -> No
 
 def test_a_model_that_gives_no_numbers_is_an_error_and_no_score(tiny_llama: Engine) -> None:
     before = {a.key: m for a, m in zip(ALL, measure_unedited(tiny_llama, ALL, EVALUATION), strict=True)}
-    rows = measure(tiny_llama, change(tiny_llama, math.nan), ALL[:4], EVALUATION, before)
-    assert {row["error"] for row in rows} == {"the model's probabilities are not numbers"}
+    rows = measure(tiny_llama, change(tiny_llama, math.nan), ALL, EVALUATION, before)
+    assert {row["error"] for row in rows} == {RUINED}
+    assert all(row.get(name) is None for row in rows for name in ("token_accuracy", "agreement", "kl", "fluency"))
+    assert rows[0]["logprob_before"] == before[ALL[0].key].columns["logprob_after"]
+
+
+def test_what_the_unedited_model_cannot_answer_measures_no_edit(tiny_llama: Engine) -> None:
+    nothing = Measured({"error": NO_NUMBERS})
+    before = {a.key: m for a, m in zip(ALL, measure_unedited(tiny_llama, ALL, EVALUATION), strict=True)}
+    before[ALL[0].key] = nothing
+    for state in (UNEDITED, change(tiny_llama)):
+        rows = measure(tiny_llama, state, ALL[:2], EVALUATION, before)
+        assert [row.get("error") for row in rows] == [NO_NUMBERS, None]
+    assert failed("the loss is NaN", nothing)["error"] == NO_NUMBERS
+
+
+def test_a_model_that_gives_no_numbers_is_seen_where_nothing_is_forced(tiny_llama: Engine) -> None:
+    bare = ask(Probe("locality", "", 0, PROMPTS[1], ()))
+    before = {a.key: m for a, m in zip(bare, measure_unedited(tiny_llama, bare, EVALUATION), strict=True)}
+    assert before[bare[0].key].columns["token_accuracy"] is None
+    assert measure(tiny_llama, change(tiny_llama, math.nan), bare, EVALUATION, before)[0]["error"] == RUINED
+    assert "error" not in measure(tiny_llama, change(tiny_llama), bare, EVALUATION, before)[0]
 
 
 def test_a_failed_edit_keeps_what_the_unedited_model_gave(tiny_llama: Engine) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from baft.config import StatisticsConfig
 from baft.errors import UserError
+from baft.report.figures.tradeoff import plot_tradeoff
 from baft.report.rendering import HOLE
 from baft.report.tables import SUFFIXES, TABLES, summary_text, tabulate
 from baft.report.tradeoff import tabulate_area
@@ -191,3 +192,29 @@ def test_few_records_have_no_interval_and_the_table_says_why(tmp_path: Path, sta
     assert "textdagger" in (tmp_path / "tables" / "paired.tex").read_text()
     wide = pd.read_csv(tmp_path / "tables" / "main_wide.csv").set_index("method")
     assert wide.loc["rome", "edit_success"] == 1.0 and math.isnan(wide.loc["rome", "edit_success_low"])
+
+
+def test_what_could_not_be_measured_is_counted_below_every_table_and_is_no_0(
+    tmp_path: Path, statistics: StatisticsConfig
+) -> None:
+    probes = [
+        score(1.0, record="a"),
+        probe("a", "portability", "x", 0, token_accuracy=1.0),
+        probe("a", "portability", "x", 1, error="takes 900 tokens"),
+        probe("a", "locality", error="takes 900 tokens"),
+    ]
+    paths = [write_cell(tmp_path, probes, {"method": method}) for method in ("none", "baft")]
+    edits = [Path(str(path.parent).replace("/records/", "/edits/")) / "shard=0" / path.name for path in paths]
+    tabulate(paths, edits, tmp_path, statistics)
+    main = pd.read_csv(tmp_path / "main.csv", keep_default_na=False, na_values=[""]).query("group == '*'")
+    row = main.query("method == 'baft'").set_index("metric")
+    assert row.loc["portability", ["mean", "records", "unmeasured"]].tolist() == [1.0, 1, 1]
+    assert math.isnan(row.loc["locality", "mean"])
+    assert row.loc["locality", ["records", "unmeasured"]].tolist() == [0, 1]
+    said = "not measured and left out: 1 locality probes, 1 portability probes (Unedited, BaFT)"
+    assert said in (tmp_path / "main.md").read_text()
+    assert said in (tmp_path / "cost.md").read_text()
+    assert said in summary_text(tmp_path)
+    assert "0.0" not in summary_text(tmp_path).replace("100.0", "")
+    drawn = plot_tradeoff(paths, tmp_path / "tradeoff", statistics)
+    assert pd.read_csv(drawn[2], keep_default_na=False)["locality_unmeasured"].tolist() == [1, 1]

@@ -7,9 +7,10 @@ import pytest
 from baft.config import StatisticsConfig
 from baft.report.cells import read_cells
 from baft.report.tradeoff import areas_frame, tabulate_area, tradeoff_frame
+from baft.results.summaries import summarise_cell
 from tests.report.conftest import METHODS, SWEPT, Study
-from tests.report.test_cells import score, write_cell
-from tests.results.synthetic import probe
+from tests.report.test_cells import CELL, score
+from tests.results.synthetic import edit, probe, write_shard
 
 
 def test_the_frame_has_both_variants_and_the_front_of_the_edited(study: Study, statistics: StatisticsConfig) -> None:
@@ -56,7 +57,9 @@ def test_the_area_is_that_of_the_points_in_the_figure(swept_study: Study, statis
 
 def test_a_failed_edit_lowers_the_area_as_it_lowers_success(tmp_path: Path, statistics: StatisticsConfig) -> None:
     probes = [score(1.0, record="a"), probe("a", "locality", agreement=0.5), probe("b", "reliability", error="no")]
-    areas = areas_frame(read_cells([write_cell(tmp_path, probes, {})]), statistics)
+    files = write_shard(tmp_path, CELL, probes, [edit("a"), edit("b", error="no")])
+    summarise_cell([files[0]], [files[1]], tmp_path / "records.parquet")
+    areas = areas_frame(read_cells([tmp_path / "records.parquet"]), statistics)
     row = areas.query("variant == 'forced'").iloc[0]
     assert (row["area"], row["records"], row["points"], row["setting"]) == (0.25, 2, 1, "")
 

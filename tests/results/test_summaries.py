@@ -1,3 +1,4 @@
+import math
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from baft.errors import UserError
 from baft.results import store, summaries
-from baft.results.schema import EDITS, PROBES, RECORDS
+from baft.results.schema import EDITS, PROBES, RECORDS, RUINED
 from tests.results.synthetic import edit, probe, write_shard
 
 CELL = {"model": "m", "method": "toy", "protocol": "single", "benchmark": "b", "seed": 0}
@@ -76,6 +77,59 @@ def test_a_failed_edit_scores_0_in_success_and_has_no_locality(tmp_path: Path) -
     assert frame.query("record_id == 'b'")["error"].isna().all()
     out = store.partition_path(tmp_path / "records", **CELL)
     assert store.read_provenance(out)["counts"] == {"records": 2, "failed": 1}
+
+
+def test_what_could_not_be_measured_is_counted_apart_and_never_a_0(tmp_path: Path) -> None:
+    probes = [
+        probe("a", "portability", "x", 0, token_accuracy=1.0, starts_with=True),
+        probe("a", "portability", "x", 1, error="takes 900 tokens"),
+        probe("a", "portability", "y", 0, error="takes 900 tokens"),
+        probe("a", "locality", "z", 0, error="takes 900 tokens"),
+        probe("a", "locality", "z", 1, agreement=0.5, kl=float("nan")),
+        probe("b", "reliability", token_accuracy=1.0),
+        probe("b", "locality", "z", 0, error="takes 900 tokens"),
+    ]
+    edits = [edit("a", perplexity_ratio=float("nan")), edit("b", perplexity_ratio=float("inf"))]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, edits))
+    rows = frame.set_index(["record_id", "metric", "group"])[["value", "probes", "unmeasured"]]
+    assert rows.loc["a", "portability", "x"].tolist() == [1.0, 1, 1]
+    assert rows.loc["a", "portability", "*"].tolist() == [1.0, 1, 2], "a group without a measurement is left out"
+    assert rows.loc["a", "locality", "*"].tolist() == [0.5, 1, 1]
+    unmeasured = [
+        ("a", "locality_kl", 2),
+        ("b", "locality", 1),
+        ("a", "perplexity_ratio", 1),
+        ("b", "perplexity_ratio", 1),
+    ]
+    for record, metric, count in unmeasured:
+        found = rows.loc[record, metric, "*"]
+        assert math.isnan(found["value"])
+        assert found["unmeasured"] == count
+    assert rows.loc["b", "edit_success", "*"].tolist() == [1.0, 1, 0]
+    # What nobody asked for is not there at all.
+    assert "portability_exact" not in frame[frame["value"].notna()]["metric"].to_list()
+    assert value(frame, "b", "fluency") is None
+
+
+def test_a_model_that_the_edit_ruined_has_no_success_and_no_measured_locality(tmp_path: Path) -> None:
+    probes = [
+        probe("a", "reliability", error=RUINED, contrast_logprob_before=-1.0),
+        probe("a", "locality", "z", 0, error=RUINED),
+    ]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, [edit("a")])).set_index(["metric", "group"])
+    assert frame.loc[("edit_success", "*"), "value"] == frame.loc[("efficacy", "*"), "value"] == 0.0
+    assert math.isnan(frame.loc[("locality", "*"), "value"])
+    assert frame.loc[("locality", "*"), "unmeasured"] == 1
+
+
+def test_a_probe_that_cannot_be_asked_is_no_failure_of_an_edit_that_failed(tmp_path: Path) -> None:
+    probes = [
+        probe("a", "reliability", error="the loss is NaN"),
+        probe("a", "generality", error="takes 900 tokens"),
+    ]
+    frame = summarise(tmp_path, write_shard(tmp_path, CELL, probes, [edit("a", error="the loss is NaN")]))
+    assert value(frame, "a", "edit_success") == 0.0
+    assert math.isnan(value(frame, "a", "generality") or 0.0)
 
 
 def test_a_failed_edit_without_probe_rows_still_scores_0(tmp_path: Path) -> None:
@@ -150,7 +204,8 @@ def test_two_cells_are_refused(tmp_path: Path) -> None:
 ROWS = st.lists(
     st.tuples(
         st.sampled_from("abc"), st.sampled_from(["reliability", "portability", "locality"]), st.sampled_from("xyz"),
-        st.none() | st.integers(0, 4).map(lambda n: n / 4), st.booleans(),
+        st.none() | st.just(float("nan")) | st.integers(0, 4).map(lambda n: n / 4),
+        st.sampled_from([None, None, "the edit failed", "too long", RUINED]),
     ),
     min_size=1, max_size=30,
 )  # fmt: skip
@@ -161,20 +216,32 @@ ROWS = st.lists(
 def test_equals_a_plain_loop(tmp_path_factory: pytest.TempPathFactory, rows: list[Any]) -> None:
     root = tmp_path_factory.mktemp("cell")
     probes = [
-        probe(record, kind, group, index, token_accuracy=score, agreement=score, error="x" if failed else None)
-        for index, (record, kind, group, score, failed) in enumerate(rows)
+        probe(record, kind, group, index, token_accuracy=score, agreement=score, error=error)
+        for index, (record, kind, group, score, error) in enumerate(rows)
     ]
-    frame = summarise(root, write_shard(root, CELL, probes, [edit(name) for name in "abc"]))
+    edits = [edit(name, error="the edit failed") for name in "abc"]
+    frame = summarise(root, write_shard(root, CELL, probes, edits))
     for record in "abc":
         for metric, kind in (("edit_success", "reliability"), ("portability", "portability"), ("locality", "locality")):
             groups: dict[str, list[float]] = {}
-            for name, probed, group, score, failed in rows:
-                counted = (None if kind == "locality" else 0.0) if failed else score
-                if name == record and probed == kind and counted is not None:
-                    groups.setdefault(group, []).append(counted)
+            missing = 0
+            for name, probed, group, score, error in rows:
+                if name != record or probed != kind:
+                    continue
+                if error is None and score is not None and not math.isnan(score):
+                    groups.setdefault(group, []).append(score)
+                elif error in ("the edit failed", RUINED) and kind != "locality":
+                    groups.setdefault(group, []).append(0.0)
+                elif error in ("too long", RUINED) or (error is None and score is not None):
+                    missing += 1
             means = [sum(scores) / len(scores) for scores in groups.values()]
-            expected = sum(means) / len(means) if means else None
-            assert value(frame, record, metric) == (None if expected is None else pytest.approx(expected))
+            found = frame.query("record_id == @record and metric == @metric and group == '*'")
+            if means:
+                assert found["value"].item() == pytest.approx(sum(means) / len(means))
+            elif missing or metric != "edit_success":
+                # Without any row a failed edit still has no success.
+                assert found["value"].isna().all()
+            assert found["unmeasured"].sum() == missing
 
 
 def test_the_order_of_rows_and_shards_does_not_matter(tmp_path: Path) -> None:

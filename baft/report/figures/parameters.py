@@ -69,7 +69,7 @@ def parameters_frame(records: Sequence[Path], edits: Sequence[Path], statistics:
     frame = estimates.costs(edits, level=statistics.level)[columns]
     frame = frame[frame["method"].ne(UNEDITED)]
     for metric in _SUCCESS:
-        side = means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high"]]
+        side = means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high", "unmeasured"]]
         frame = frame.join(side.add_prefix(f"{metric}_"), on=estimates.CELL)
     return frame.reset_index(drop=True)
 
