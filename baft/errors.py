@@ -10,3 +10,8 @@ class UserError(ValueError):
 
 class EditError(Exception):
     """One edit cannot be made, though nothing is wrong with the settings or the program: its row says why."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library says in the first line of its error, or the error's kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

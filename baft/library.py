@@ -148,23 +148,23 @@ def edit_command(
 ) -> None:
     """Makes one edit and prints each prompt's answer before and after it."""
     from baft.evaluation.jobs import quiet
-    from baft.models.loading import load_model
-    from baft.models.prepare import CARD, prepare_model
+    from baft.models.files import CARD
+    from baft.models.loading import load_folder, load_model
+    from baft.models.prepare import prepare_model
 
     _check_subject(prompt, subject)
     quiet()
     cache = Path(os.environ.get("BAFT_CACHE", "cache"))
     if Path(model).is_dir():
-        config, folder = ModelConfig(source="folder", path=model), Path("cache/models/folder")
-        prepare_model(config, folder)
+        loaded = load_folder(ModelConfig(source="folder", path=model), Path(model))
     elif model == "smollm2-135m":
         config, folder = ModelConfig(), cache / "models" / model
         if not (folder / CARD).is_file():
             prepare_model(config, folder)
+        loaded = load_model(config, folder)
     else:
         raise UserError(f"--model is {model!r}, but must be smollm2-135m or a local folder.")
     request = {"prompt": prompt, "target": target, "subject": subject}
-    loaded = load_model(config, folder)
     edited = edit(*loaded, [request], method, settings=settings, covariances=cache / "covariances")
     print(f"Settings: {said_of_section(method, edited.about['section'])}.")
     prompts = [prompt, *ask]

@@ -93,15 +93,14 @@ def description_text(benchmark: Benchmark, tokenizer: Path | None = None) -> str
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
-    from transformers import AutoTokenizer
+    from baft.models.loading import load_tokenizer
 
     try:
-        found: Tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        return load_tokenizer(folder)
+    except UserError as error:
         raise UserError(
-            f"--tokenizer is {str(folder)!r}, but must be the folder of a model with its tokenizer."
+            f"--tokenizer is {str(folder)!r}, but must be the folder of a model with its tokenizer: {error}"
         ) from error
-    return found
 
 
 def _length(tokenizer: Tokenizer | None) -> Callable[[str], int]:

@@ -322,6 +322,22 @@ class Plan:
         """A model as JSON."""
         return self._model_specs[model]
 
+    def model_contents(self, model: str) -> str:
+        """Fingerprint of a model that the user keeps in a folder, who may change it; empty for one that is pinned.
+
+        The content counts and not the time of a file, or a copy of an unchanged model would rerun the whole study.
+        """
+        return self._model_contents[model]
+
+    def model_inputs(self, model: str) -> list[str]:
+        """The files of a model that the user keeps in a folder."""
+        from baft.models.files import model_files
+
+        section = self.study.models[model]
+        if section.source != "folder" or not section.path:
+            return []
+        return [f"{section.path}/{name}" for name in model_files(Path(section.path))]
+
     def benchmark_spec(self, benchmark: str) -> str:
         """A benchmark as JSON, without its shards, which are not the records' business."""
         section = self.study.benchmarks[benchmark]
@@ -379,6 +395,17 @@ class Plan:
         return {label: model_spec(model) for label, model in self.study.models.items()}
 
     @functools.cached_property
+    def _model_contents(self) -> dict[str, str]:
+        from baft.models.files import planned_fingerprint
+
+        return {
+            label: planned_fingerprint(Path(section.path), at(self.layout.model, model=label))
+            if section.source == "folder" and section.path
+            else ""
+            for label, section in self.study.models.items()
+        }
+
+    @functools.cached_property
     def _edit_sources(self) -> dict[str, str]:
         return {
             label: self.shipped_source("baft.evaluation.jobs", *sources_of(self._method(label)))
@@ -397,6 +424,7 @@ class Plan:
             (protocol, benchmark) for protocol, benchmarks in self.grid.protocols.items() for benchmark in benchmarks
         ]
         axes = product(study.models, self.methods, where, study.seeds)
+        needed = {pair for pair in product(study.models, self.methods) if self.moment_files(*pair)}
         return {
             (model, method, protocol, benchmark, str(seed)): Cell(
                 model_label=model,
@@ -407,6 +435,7 @@ class Plan:
                 benchmark=benchmark,
                 seed=seed,
                 evaluation=study.evaluation,
+                moments=study.moments if (model, method) in needed else None,
             ).spec()
             for model, method, (protocol, benchmark), seed in axes
         }

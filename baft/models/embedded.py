@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -37,10 +38,11 @@ EMBEDDED: Mapping[str, Embedded] = {
 def read_embedded(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """An embedded model in float32 and its tokenizer, read from the installed package and checked by hash."""
     path = find_file(EMBEDDED[name])
+    where: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
     weights = AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        path.parent, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True), **where
     )
-    return weights, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    return weights, AutoTokenizer.from_pretrained(path.parent, **where)
 
 
 def find_file(embedded: Embedded) -> Path:

@@ -1,46 +1,138 @@
-"""Loading a prepared model onto its device."""
+"""Loading models and tokenizers: the one place where it is done, so that no other runs code from a folder."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from baft.config import ModelConfig
-from baft.errors import UserError
-from baft.models.prepare import first_line, read_card
+from baft.errors import UserError, first_line
+from baft.models.prepare import unchanged
+
+_SAMPLE = "The capital of France is Paris."
+
+# Causal masks and tables of positions that older versions of transformers saved with the weights; nothing is lost with them.
+_DERIVED = re.compile(r"(^|\.)(attn|attention|self_attn)\.(bias|masked_bias)$|rotary_emb|inv_freq$|position_ids$")
 
 
 def load_model(config: ModelConfig, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model of a prepared ``folder`` in the config's dtype on its device or devices, and its tokenizer.
+    """The model that was prepared in ``folder``, in the config's dtype on its device or devices, and its tokenizer.
 
-    Raises UserError if a file is missing, broken or incomplete, or if the GPUs have no room for all of it.
+    Raises UserError as :func:`load_prepared` does.
     """
-    place = folder / read_card(folder)["folder"]
-    arguments: dict[str, Any] = {"local_files_only": True, "trust_remote_code": config.trust_remote_code}
+    loaded = load_prepared(config, folder)
+    return loaded.model, loaded.tokenizer
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model, its tokenizer, and the fingerprint of the files that both were read from."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fingerprint: str
+
+
+def load_prepared(config: ModelConfig, folder: Path) -> Loaded:
+    """What :func:`load_model` gives, and what it was.
+
+    Raises UserError if it is another model than the config's, if it has changed since it was prepared, and as
+    :func:`load_folder` does.
+    """
+    before = unchanged(config, folder)
+    model, tokenizer = load_folder(config, before.place)
+    if unchanged(config, folder) != before:
+        raise UserError(f"The model in {folder} was prepared anew while it was loaded: start the run again.")
+    return Loaded(model, tokenizer, before.fingerprint)
+
+
+def load_folder(config: ModelConfig, place: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in a folder of the hub's layout, as the config says it is run, and its tokenizer.
+
+    Raises UserError if a file is missing, broken or incomplete, if the weights and the config do not belong together, or if
+    the GPUs have no room for all of it.
+    """
+    _refuse_adapter(place)
+    tokenizer = load_tokenizer(place, trust_remote_code=config.trust_remote_code)
+    arguments: dict[str, Any] = {"dtype": getattr(torch, config.dtype), "output_loading_info": True}
+    if config.attention is not None:
+        arguments["attn_implementation"] = config.attention
+    if config.device_map is not None:
+        arguments["device_map"] = config.device_map
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
-        arguments |= {"dtype": getattr(torch, config.dtype), "output_loading_info": True}
-        if config.attention is not None:
-            arguments["attn_implementation"] = config.attention
-        if config.device_map is not None:
-            arguments["device_map"] = config.device_map
-        loaded: Any = AutoModelForCausalLM.from_pretrained(place, **arguments)
-    except (OSError, ValueError, ImportError, SafetensorError) as error:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            place, local_files_only=True, trust_remote_code=config.trust_remote_code, **arguments
+        )
+    # A damaged file makes the library fail in any way whatever.
+    except Exception as error:
         raise UserError(f"The model in {place} cannot be loaded: {first_line(error)}") from error
     model, report = loaded
-    # What a file lacks is drawn at random by the library.
-    if lacking := sorted(report["missing_keys"]):
-        raise UserError(f"The model in {place} lacks {len(lacking)} of its weights, {lacking[0]} among them.")
+    _check_complete(model, report, place)
     if config.device_map is None:
         model.to(device_of(config))
     else:
         _check_spread(getattr(model, "hf_device_map", {}))
     return model, tokenizer
+
+
+def load_tokenizer(place: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder of the hub's layout.
+
+    Raises UserError if there is none or it cannot be loaded; the folder's own code is not run unless that is asked for.
+    """
+    try:
+        # Left open, `trust_remote_code` would be asked for on standard input.
+        found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            place, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+        ids = list(found(_SAMPLE, add_special_tokens=False).input_ids)
+    except Exception as error:
+        raise UserError(f"The tokenizer in {place} cannot be loaded: {first_line(error)}") from error
+    # Without files the library makes an empty tokenizer, which reads nothing, or unknown tokens alone.
+    if set(ids) <= {found.unk_token_id}:
+        raise UserError(
+            f"{place} has no tokenizer (such as tokenizer.json or tokenizer.model): save the model's own in the same folder."
+        )
+    return found
+
+
+def _refuse_adapter(place: Path) -> None:
+    if (place / "adapter_config.json").is_file():
+        raise UserError(
+            f"{place} holds an adapter (adapter_config.json), whose weights may or may not be loaded with the model's: "
+            "merge it into them and save the model by itself."
+        )
+
+
+def _check_complete(model: PreTrainedModel, report: Mapping[str, Any], place: Path) -> None:
+    """Raises UserError unless the folder has the weights of the model that its config describes, and no others."""
+    # What a file lacks is drawn at random by the library.
+    if lacking := sorted(report["missing_keys"]):
+        raise UserError(f"The model in {place} lacks {len(lacking)} of its weights, {lacking[0]} among them.")
+    # A value head or a picture encoder is no part of the language model; another block or a bias is.
+    parts = {name for module in (model, model.base_model) for name, _ in module.named_children()}
+    if bad := [name for name, weight in model.named_parameters() if not _finite(weight)]:
+        raise UserError(
+            f"The model in {place} has numbers that are not finite (NaN or infinity) in {len(bad)} of its weights, {bad[0]} "
+            "among them: the file is damaged, or the model was trained to nothing."
+        )
+    over = [key for key in report["unexpected_keys"] if key.partition(".")[0] in parts and not _DERIVED.search(key)]
+    if over:
+        raise UserError(
+            f"The model in {place} has {len(over)} weights that its config.json knows nothing of, {min(over)} among them: "
+            "the config is of another model, or has too few layers."
+        )
+
+
+def _finite(weight: torch.Tensor) -> bool:
+    # The sum is quicker to look at; should it be too large for its number format, each number decides.
+    return bool(weight.sum().isfinite()) or bool(weight.isfinite().all())
 
 
 def _check_spread(places: Mapping[str, object]) -> None:

@@ -2,36 +2,92 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
 from baft.config import ModelConfig
-from baft.errors import UserError
+from baft.errors import UserError, first_line
 from baft.files import filling, write_text
 from baft.models.embedded import read_embedded
+from baft.models.files import CARD, HASHES, fingerprint, keep_hashes
 
-CARD = "baft_model.json"
-"""Written last, so that a folder without it is not a prepared model."""
-
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken", "*.bpe", "*.py"]
 
 
 def prepare_model(config: ModelConfig, folder: Path) -> None:
     """Fills ``folder`` with a model, or with a card that points to where the hub's cache or the user keeps it.
 
-    Raises UserError if the model cannot be found, or if the disk is full.
+    What was prepared there before is removed. Raises UserError if the model cannot be found, if ``folder`` holds
+    something else, or if the disk is full.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    _empty(folder)
     with filling(folder):
-        folder.mkdir(parents=True)
         place, about = _fetch(config, folder)
-        card = {"folder": "." if place == folder else str(place.absolute()), "fingerprint": fingerprint(place), **about}
+        own = "." if place == folder else str(place.absolute())
+        card = {"folder": own, "fingerprint": keep_hashes(place, folder), **about}
         write_text(folder / CARD, json.dumps(card, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Where the files of a prepared model lie, and their fingerprint."""
+
+    place: Path
+    fingerprint: str
+
+
+def unchanged(config: ModelConfig, folder: Path) -> Prepared:
+    """The model that was prepared in ``folder``, which is the config's and as it was then.
+
+    Raises UserError if the folder was prepared for another model, or if a file of the model has changed since.
+    """
+    card = read_card(folder)
+    if card["source"] != (wanted := source_of(config)):
+        raise UserError(
+            f"{folder} holds a model from {card['source']}, and the config asks for {wanted}: another study put it there "
+            "under this label; give the model another label or the study another `cache`, or remove that folder."
+        )
+    place = folder / card["folder"]
+    if not place.is_dir():
+        raise UserError(
+            f"The model prepared in {folder} is gone from {place}: remove {folder} and start the run again."
+        )
+    if (now := fingerprint(place, folder)) != card["fingerprint"]:
+        raise UserError(
+            f"The files of the model in {place} have changed since it was prepared (fingerprint {now}, not "
+            f"{card['fingerprint']}): start the run again, which measures the changed model anew, or prepare it again with "
+            "'baft prepare-model'."
+        )
+    return Prepared(place, now)
+
+
+def source_of(config: ModelConfig) -> str:
+    """Where a model comes from, in words that differ for different models."""
+    if config.source == "embedded":
+        return f"embedded {config.name}"
+    if config.source == "hub":
+        return f"hub {config.hub_id} at {config.revision}"
+    return f"folder {Path(config.path or '').absolute()}"
+
+
+def _empty(folder: Path) -> None:
+    """Makes ``folder`` an empty one that is marked as ours. Raises UserError rather than to remove what is not."""
+    own = folder.is_dir() and any((folder / name).is_file() for name in (CARD, HASHES))
+    if folder.exists() and not own and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(
+            f"{folder} is there and holds something that was not made by 'baft prepare-model', which would remove it: name "
+            "a new or empty folder, or remove this one yourself."
+        )
+    if own:
+        shutil.rmtree(folder.resolve())
+    # A link's target, not the link.
+    folder.resolve().mkdir(parents=True, exist_ok=True)
+    write_text(folder / HASHES, "{}\n")
 
 
 def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
@@ -39,7 +95,7 @@ def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
         model, tokenizer = read_embedded(config.name)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        return folder, {"source": f"embedded {config.name}"}
+        return folder, {"source": source_of(config)}
     if config.source == "hub":
         assert config.hub_id is not None
         try:
@@ -50,32 +106,19 @@ def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
                 f"{type(error).__name__}: {first_line(error)} (log in with 'hf auth login' if it is gated, or "
                 "give source: folder and path)."
             ) from error
-        return place, {"source": f"hub {config.hub_id}", "revision": place.name}
+        return place, {"source": source_of(config), "revision": place.name}
     place = Path(config.path or "")
     if not (place / "config.json").is_file():
         raise UserError(f"path: {place} holds no model (there is no config.json in it).")
-    return place, {"source": f"folder {place.absolute()}"}
-
-
-def fingerprint(folder: Path) -> str:
-    """SHA-256, first 16 hex digits, over a model's config, weights and tokenizer files by name and content."""
-    digest = hashlib.sha256()
-    for path in sorted(
-        p for p in folder.iterdir() if p.suffix in {".json", ".safetensors", ".model"} and p.name != CARD
-    ):
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\0".encode())
-    return digest.hexdigest()[:16]
-
-
-def first_line(error: Exception) -> str:
-    """What a library says in the first line of its error, or the error's kind if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return place, {"source": source_of(config)}
 
 
 def read_card(folder: Path) -> dict[str, str]:
     """What :func:`prepare_model` wrote about a model: folder, fingerprint, source."""
     try:
-        return dict(json.loads((folder / CARD).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if not all(isinstance(card[key], str) for key in ("folder", "fingerprint", "source")):
+            raise TypeError
+        return dict(card)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder} is no prepared model: run 'baft prepare-model' to make it.") from error

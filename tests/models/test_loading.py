@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from baft.benchmarks.describe import description_text
+from baft.benchmarks.records import Benchmark, Record
 from baft.config import ModelConfig
 from baft.errors import UserError
-from baft.models.loading import device_of, load_model
+from baft.models.loading import device_of, load_folder, load_model, load_tokenizer
 from baft.models.prepare import prepare_model
 from tests.engine.tiny import engine
 
@@ -23,6 +27,8 @@ def ready(config: ModelConfig, tmp_path: Path) -> Path:
 
 
 def complaint(config: ModelConfig, ready: Path) -> str:
+    # What is wrong now was so from the start.
+    prepare_model(config, ready)
     with pytest.raises(UserError) as caught:
         load_model(config, ready)
     assert "\n" not in str(caught.value)
@@ -77,6 +83,95 @@ def test_a_models_own_code_is_not_run_unless_asked_for(config: ModelConfig, read
     (place / "theirs.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
     complaint(config, ready)
     assert not marker.exists()
+
+
+def test_a_tokenizers_own_code_is_not_run_whatever_is_answered(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = place / "it ran"
+    about = json.loads((place / "tokenizer_config.json").read_text())
+    about |= {"tokenizer_class": "Theirs", "auto_map": {"AutoTokenizer": ["theirs.Theirs", "theirs.Theirs"]}}
+    (place / "tokenizer_config.json").write_text(json.dumps(about))
+    (place / "theirs.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    with contextlib.suppress(UserError):
+        load_tokenizer(place)
+    assert not marker.exists()
+    benchmark = Benchmark("b", "plain", "sole", "tune", "", (Record("0", "", "Paris is", "Rome", ()),))
+    with contextlib.suppress(UserError):
+        description_text(benchmark, place)
+    assert not marker.exists()
+
+
+def test_a_change_since_the_model_was_prepared_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
+    weights = load_file(place / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"][3, 5] += 1e-3
+    save_file(weights, place / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="have changed since it was prepared"):
+        load_model(config, ready)
+
+
+def test_a_change_while_the_model_is_loaded_is_told(
+    config: ModelConfig, ready: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = AutoModelForCausalLM.from_pretrained
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        (place / "generation_config.json").write_text('{"eos_token_id": 7}')
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", slowly)
+    with pytest.raises(UserError, match="have changed since it was prepared"):
+        load_model(config, ready)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3_text", "gpt_neox"])
+def test_a_folder_without_a_tokenizer_is_told(kind: str, tmp_path: Path) -> None:
+    engine(kind).model.model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="tokenizer") as caught:
+        load_folder(ModelConfig(device="cpu"), tmp_path)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_a_config_with_fewer_layers_than_the_weights_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
+    about = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(about | {"num_hidden_layers": about["num_hidden_layers"] - 1}))
+    assert "weights that its config.json knows nothing of, model.layers.2." in complaint(config, ready)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("model.layers.0.self_attn.q_proj.bias", True),
+        ("lm_head.bias", True),
+        ("score.weight", False),
+        ("v_head.summary.weight", False),
+        ("model.layers.0.self_attn.rotary_emb.inv_freq", False),
+        ("model.layers.0.attn.masked_bias", False),
+    ],
+)
+def test_weights_over_are_told_if_they_are_of_the_language_model(
+    config: ModelConfig, ready: Path, place: Path, name: str, refused: bool
+) -> None:
+    weights = load_file(place / "model.safetensors")
+    save_file(weights | {name: torch.ones(3)}, place / "model.safetensors", {"format": "pt"})
+    if refused:
+        assert name in complaint(config, ready)
+    else:
+        prepare_model(config, ready)
+        load_model(config, ready)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_told(config: ModelConfig, ready: Path, place: Path, bad: float) -> None:
+    weights = load_file(place / "model.safetensors")
+    # Of a token that no test asks.
+    weights["model.embed_tokens.weight"][200, 3] = bad
+    save_file(weights, place / "model.safetensors", {"format": "pt"})
+    assert "not finite (NaN or infinity) in 1 of its weights, model.embed_tokens.weight" in complaint(config, ready)
+
+
+def test_an_adapter_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
+    (place / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
+    assert "holds an adapter" in complaint(config, ready)
 
 
 def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

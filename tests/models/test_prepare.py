@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from baft.config import ModelConfig
 from baft.errors import UserError
 from baft.models import prepare
-from baft.models.prepare import CARD, fingerprint, prepare_model, read_card
+from baft.models.files import CARD, HASHES, fingerprint
+from baft.models.prepare import prepare_model, read_card, unchanged
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB = ModelConfig(source="hub", hub_id="org/name", revision=COMMIT)
@@ -17,33 +19,70 @@ HUB = ModelConfig(source="hub", hub_id="org/name", revision=COMMIT)
 
 def test_a_folder_gets_a_card_that_points_to_it(config: ModelConfig, place: Path, tmp_path: Path) -> None:
     prepare_model(config, tmp_path / "ready")
-    assert [path.name for path in (tmp_path / "ready").iterdir()] == [CARD]
+    assert sorted(path.name for path in (tmp_path / "ready").iterdir()) == [HASHES, CARD]
     card = read_card(tmp_path / "ready")
     assert card == {"folder": str(place), "fingerprint": fingerprint(place), "source": f"folder {place}"}
 
 
 def test_what_was_prepared_before_is_gone(config: ModelConfig, tmp_path: Path) -> None:
     (tmp_path / "ready").mkdir()
+    # What a preparation that was killed leaves.
+    (tmp_path / "ready" / HASHES).write_text("{}")
     (tmp_path / "ready" / "model.safetensors").write_text("half a model")
     prepare_model(config, tmp_path / "ready")
-    assert [path.name for path in (tmp_path / "ready").iterdir()] == [CARD]
+    assert sorted(path.name for path in (tmp_path / "ready").iterdir()) == [HASHES, CARD]
 
 
-def test_one_weight_changes_the_fingerprint_and_a_card_does_not(place: Path) -> None:
-    before = fingerprint(place)
-    assert len(before) == 16 and int(before, 16) >= 0
-    (place / CARD).write_text("{}")
-    (place / "notes.md").write_text("a note")
-    assert fingerprint(place) == before
-    weights = load_file(place / "model.safetensors")
-    name = "model.layers.1.mlp.down_proj.weight"
-    weights[name][3, 5] += 1e-3
-    save_file(weights, place / "model.safetensors", {"format": "pt"})
-    changed = fingerprint(place)
-    assert changed != before
-    weights[name][3, 5] -= 1e-3
-    (place / "tokenizer.json").write_text("{}")
-    assert fingerprint(place) not in (before, changed)
+@pytest.mark.parametrize("out", [".", "tiny", "notes.txt"])
+def test_a_folder_that_was_not_prepared_is_never_removed(
+    config: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("a year's work")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"was not made by 'baft prepare-model'"):
+        prepare_model(config, Path(out))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_empty_folder_and_a_link_to_a_prepared_one_are_filled(config: ModelConfig, tmp_path: Path) -> None:
+    (tmp_path / "ready").mkdir()
+    prepare_model(config, tmp_path / "ready")
+    (tmp_path / "link").symlink_to(tmp_path / "ready")
+    prepare_model(config, tmp_path / "link")
+    assert read_card(tmp_path / "ready") == read_card(tmp_path / "link")
+
+
+def test_the_card_is_the_same_when_nothing_has_changed(config: ModelConfig, place: Path, tmp_path: Path) -> None:
+    cards = []
+    for moment in (1, 2):
+        prepare_model(config, tmp_path / "ready")
+        cards.append((tmp_path / "ready" / CARD).read_bytes())
+        os.utime(place / "model.safetensors", (moment, moment))
+    assert cards[0] == cards[1]
+
+
+def test_a_change_since_is_told_before_the_model_is_used(config: ModelConfig, place: Path, tmp_path: Path) -> None:
+    prepare_model(config, tmp_path / "ready")
+    assert unchanged(config, tmp_path / "ready").place == place
+    os.utime(place / "model.safetensors")
+    unchanged(config, tmp_path / "ready")
+    (place / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(UserError, match=r"have changed since it was prepared .*start the run again") as caught:
+        unchanged(config, tmp_path / "ready")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_another_study_put_there_is_told(config: ModelConfig, place: Path, tmp_path: Path) -> None:
+    prepare_model(config, tmp_path / "ready")
+    with pytest.raises(UserError, match=rf"from folder {place}, .* asks for embedded smollm2-135m.*another `cache`"):
+        unchanged(ModelConfig(), tmp_path / "ready")
+    shutil.copytree(place, tmp_path / "copy")
+    with pytest.raises(UserError, match="another study put it there"):
+        unchanged(ModelConfig(source="folder", path=str(tmp_path / "copy")), tmp_path / "ready")
+    shutil.rmtree(place)
+    with pytest.raises(UserError, match=f"is gone from {place}"):
+        unchanged(config, tmp_path / "ready")
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
@@ -67,7 +106,8 @@ def test_the_hub_is_asked_for_the_pinned_revision(monkeypatch: pytest.MonkeyPatc
     # Weights as safetensors alone: pickled ones can run code.
     assert not [pattern for pattern in more["allow_patterns"] if "bin" in pattern or "pt" in pattern]
     card = read_card(tmp_path / "ready")
-    assert (card["folder"], card["revision"], card["source"]) == (str(snapshot), COMMIT, "hub org/name")
+    assert (card["folder"], card["revision"]) == (str(snapshot), COMMIT)
+    assert card["source"] == f"hub org/name at {COMMIT}"
 
 
 @pytest.mark.parametrize("text", ["401 Client Error.\nmany more lines", ""])
@@ -81,6 +121,9 @@ def test_a_hub_that_refuses_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_that_is_not_prepared_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("card", [None, "", "[]", "{}", '{"folder": 3, "fingerprint": "f", "source": "s"}', "{"])
+def test_a_folder_that_is_not_prepared_is_told(tmp_path: Path, card: str | None) -> None:
+    if card is not None:
+        (tmp_path / CARD).write_text(card)
     with pytest.raises(UserError, match="no prepared model: run 'baft prepare-model'"):
         read_card(tmp_path)

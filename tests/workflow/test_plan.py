@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.engine.tiny import engine
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -67,6 +69,25 @@ def test_a_result_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
     jobs = planned(tmp_path, config)
     assert jobs["edit_shard"] == jobs["summarise_cell"] == jobs["tabulate"] == 1
     assert "measure_base" not in jobs
+
+
+def test_a_model_in_a_folder_is_prepared_again_when_its_content_changes(tmp_path: Path) -> None:
+    tiny = engine("llama")
+    tiny.model.model.save_pretrained(tmp_path / "tiny")
+    tiny.text.tokenizer.save_pretrained(tmp_path / "tiny")
+    config = {"models": {"mine": {"source": "folder", "path": str(tmp_path / "tiny")}}, "methods": ["none"]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(tmp_path, "cache/models/mine", "--configfile", str(tmp_path / "study.yaml"), "--cores", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in (tmp_path / "tiny").iterdir():
+        path.touch()
+    (tmp_path / "tiny" / "README.md").write_text("a note")
+    assert "prepare_model" not in planned(tmp_path, config)
+    # An older file in the place of another: no time is newer than what was made of it.
+    (tmp_path / "tiny" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    os.utime(tmp_path / "tiny" / "chat_template.jinja", (1e9, 1e9))
+    jobs = planned(tmp_path, config)
+    assert jobs["prepare_model"] == jobs["measure_base"] == 1
 
 
 @pytest.mark.parametrize(

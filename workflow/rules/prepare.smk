@@ -8,6 +8,9 @@ localrules:
 
 
 rule prepare_model:
+    input:
+        # What is in them counts, which `contents` says.
+        ancient(lambda w: plan.model_inputs(w.model)),
     output:
         directory(layout.model),
     log:
@@ -19,6 +22,7 @@ rule prepare_model:
         runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
     params:
         spec=lambda w: plan.model_spec(w.model),
+        contents=lambda w: plan.model_contents(w.model),
         source=plan.source("baft.models.prepare"),
     shell:
         "baft prepare-model --model {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
