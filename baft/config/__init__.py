@@ -11,6 +11,7 @@ from baft.config.methods import check_section, method_settings, said_of_section,
 from baft.config.plan import Grid, Plan
 from baft.config.schema import config_schema
 from baft.config.sections import (
+    TEMPLATE_DATE,
     AnalysisConfig,
     BenchmarkConfig,
     EvaluationConfig,
@@ -26,6 +27,7 @@ from baft.config.sources import source_digest
 from baft.config.study import Study, check_sources, parse_study
 
 __all__ = [
+    "TEMPLATE_DATE",
     "AnalysisConfig",
     "AnalysisSpec",
     "BenchmarkConfig",

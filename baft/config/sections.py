@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -61,6 +62,17 @@ def _empty_section(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _iso_date(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError(f"it is {value!r}, but must be a date such as 2024-07-26") from None
+
+
+TEMPLATE_DATE = "2024-07-26"
+"""The day that Llama 3's own template takes where it is told none."""
+
+
 class Section(BaseModel):
     """A part of the config: immutable, no key beyond those declared, no silent conversion between types."""
 
@@ -109,6 +121,9 @@ class ModelConfig(Section):
     )
     prompt_format: Literal["plain", "chat"] = Field(
         "plain", description="Prompts as written, or inside the model's chat template; the same everywhere in a run."
+    )
+    template_date: Annotated[str, AfterValidator(_iso_date)] = Field(
+        TEMPLATE_DATE, description="Day that a chat template is told when it asks for the date of today."
     )
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = Field(
         None, description="Which of transformers' implementations of attention is used; its own choice unless given."

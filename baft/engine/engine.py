@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from baft.config import TEMPLATE_DATE
 from baft.engine.asking import Choose, Decoding, Question, Reply, ask, greedy
 from baft.engine.budget import TokenBudget
+from baft.engine.checks import checked
 from baft.engine.frozen import FrozenModel
 from baft.engine.preambles import Query
 from baft.engine.state import EditState
 from baft.engine.text import PromptFormat, Text
 from baft.errors import UserError
 from baft.models.architectures import Architecture, architecture_of
+from baft.models.limits import positions_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Engine:
     model: FrozenModel
     text: Text
     budget: TokenBudget
+    fingerprint: str = ""
+    """Of the files that a prepared model was loaded from; empty for a model given otherwise."""
 
     @staticmethod
     def of(
@@ -31,13 +36,18 @@ class Engine:
         tokenizer: PreTrainedTokenizerBase,
         *,
         prompt_format: PromptFormat = "plain",
+        template_date: str = TEMPLATE_DATE,
         token_budget: int = 4096,
         architecture: Architecture | None = None,
     ) -> Engine:
-        """An engine around a loaded model, which is frozen by it."""
+        """An engine around a loaded model, which is frozen by it.
+
+        Raises UserError unless the engine's ways through the model give what the model gives by itself.
+        """
         names = architecture or architecture_of(model)
-        text = Text(tokenizer, prompt_format, names.bos)
-        return Engine(FrozenModel(model, names), text, TokenBudget(token_budget))
+        rows = len(model.get_input_embeddings().weight)  # type: ignore[arg-type]
+        text = Text(tokenizer, prompt_format, names.bos, template_date=template_date, vocabulary=rows)
+        return Engine(checked(model, names, text), text, TokenBudget(token_budget))
 
     @property
     def pad(self) -> int:
@@ -50,7 +60,7 @@ class Engine:
         return most is None or tokens <= most
 
     def check_length(self, tokens: int, prompt: str) -> None:
-        """Raises UserError if a text of ``tokens`` tokens, ``prompt`` among them, is longer than the model can read."""
+        """Raises UserError if a text of ``tokens`` tokens, ``prompt`` among them, is longer than the model reads."""
         if not self.fits(tokens):
             shown = repr(prompt if len(prompt) <= 40 else f"{prompt[:39]}…")
             raise UserError(
@@ -60,7 +70,7 @@ class Engine:
 
     @property
     def _most(self) -> int | None:
-        return getattr(self.model.model.config, "max_position_embeddings", None)
+        return positions_of(self.model.model.config)
 
     def openings(self, state: EditState | None, queries: Sequence[Query]) -> list[str]:
         """The text that the edits of ``state`` put before each prompt; empty where they put none."""
@@ -77,5 +87,10 @@ class Engine:
 
         What a state puts before the prompts (:meth:`openings`) must be part of the questions already.
         """
+        for question in questions:
+            # The last token of an answer is never read.
+            answer = max([decoding.max_new_tokens, question.least, *map(len, question.forced)]) - 1
+            if not self.fits(tokens := len(question.prompt) + max(answer, 0)):
+                self.check_length(tokens, self.text.decode(list(question.prompt)))
         deltas = state.deltas if state else {}
         return ask(self.model, self.text, self.budget, deltas, questions, decoding, choose)

@@ -46,6 +46,8 @@ class FrozenModel:
         model.train(False)
         self.architecture = architecture
         self.blocks = blocks_of(model, architecture)
+        # What the whole model calls: with an encoder-decoder's names it is not `base_model`.
+        self.base: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
         self.device: torch.device = next(model.get_input_embeddings().parameters()).device
         self.dtype = model.dtype
         # Of deltas, logits and losses: never less than float32.
@@ -116,14 +118,14 @@ class FrozenModel:
                 stack.enter_context(self._entered(entry, hidden))
             whole = hidden is None and cached is None
             stack.enter_context(self._edited(edits, batch, {} if decisions is None else decisions, whole))
-            states: Tensor = self._call(self.model.base_model, batch, cache, cached).last_hidden_state
+            states: Tensor = self._call(self.base, batch, cache, cached).last_hidden_state
             place = states.device
             return states[reads.row.to(place), reads.column.to(place)].to(self.device)
 
     def head(self, states: Tensor) -> Tensor:
         """Logits (N, V) of ``states`` (N, d) that enter the output head, with all that the model does to them after it."""
         given = replace(self._output, last_hidden_state=states[None])
-        with _replaced({self.model.base_model: lambda *args, **kwargs: given}):
+        with _replaced({self.base: lambda *args, **kwargs: given}):
             logits: Tensor = self.model(input_ids=self._token, use_cache=False).logits[0]
             return logits
 
@@ -153,7 +155,7 @@ class FrozenModel:
             stack.callback(handle.remove)
             stack.enter_context(self._edited(edits, batch, {}, True))
             stack.enter_context(self._passing(range(site.layer + 1, len(self.blocks))))
-            self._call(self.model.base_model, batch, cache, None)
+            self._call(self.base, batch, cache, None)
         return kept[0]
 
     def run(
@@ -161,7 +163,7 @@ class FrozenModel:
     ) -> None:
         """Runs all blocks over ``batch`` from its first token on, fills ``cache`` and adds to ``decisions``; no logits."""
         with self._edited(edits, batch, {} if decisions is None else decisions, True):
-            self._call(self.model.base_model, batch, cache, None)
+            self._call(self.base, batch, cache, None)
 
     def _call(self, module: nn.Module, batch: Batch, cache: DynamicCache | None, cached: Tensor | None) -> Any:
         arguments: dict[str, Any] = {"use_cache": cache is not None}
@@ -250,7 +252,7 @@ class FrozenModel:
         outputs: list[Any] = []
         handle = self.blocks[0].register_forward_hook(lambda module, args, output: outputs.append(output))
         try:
-            whole = self.model.base_model(input_ids=self._token, use_cache=False)
+            whole = self.base(input_ids=self._token, use_cache=False)
         finally:
             handle.remove()
         return whole, isinstance(outputs[0], tuple)

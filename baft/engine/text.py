@@ -9,13 +9,15 @@ is tokenised behind another character instead, whatever the tokenizer puts befor
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import takewhile
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
+from baft.config import TEMPLATE_DATE
 from baft.engine.joint import joint
-from baft.errors import UserError
+from baft.errors import UserError, first_line
 from baft.words import find_words
 
 PromptFormat = Literal["plain", "chat"]
@@ -28,19 +30,38 @@ _PLACE = "\ue000"
 class Text:
     """Tokenises for one model in one prompt format; the same format for every kind of probe."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt_format: PromptFormat = "plain", bos: bool = False):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        prompt_format: PromptFormat = "plain",
+        bos: bool = False,
+        *,
+        template_date: str = TEMPLATE_DATE,
+        vocabulary: int | None = None,
+    ):
+        """``template_date`` is the day of a chat template, whatever day it is; ``vocabulary`` the rows of the embeddings."""
         if prompt_format == "chat" and not tokenizer.chat_template:
             raise UserError("prompt_format: chat needs a tokenizer with a chat template, and this model's has none.")
         if bos and tokenizer.bos_token_id is None:
             raise UserError("This model needs a beginning-of-text token, and its tokenizer has none.")
         self.tokenizer = tokenizer
         self.prompt_format = prompt_format
+        self.vocabulary = vocabulary
         self._bos = [tokenizer.bos_token_id] if bos else []
+        self._date = datetime.fromisoformat(template_date)
+
+    @property
+    def template_date(self) -> str:
+        """The day that the chat template is told; empty for prompts as written."""
+        return self._date.date().isoformat() if self.prompt_format == "chat" else ""
 
     @property
     def pad(self) -> int:
-        """The token that fills padding columns; any will do, since they are masked by position."""
-        return self.tokenizer.pad_token_id or 0
+        """The token that fills padding columns; any will do, since they are masked by position.
+
+        Not the tokenizer's own, for which the embeddings may have no row.
+        """
+        return 0
 
     def prompt(self, text: str) -> list[int]:
         """Tokens of a prompt, with what the format and the tokenizer put before and after it.
@@ -73,7 +94,7 @@ class Text:
         """What the chat template puts between the opening of a reply and the reply; nothing where that can't be told."""
         if before[-1:].isspace() or answer[:1].isspace():
             return ""
-        reply = str(self.tokenizer.apply_chat_template(_messages(prompt, answer), tokenize=False))
+        reply = self._chat(_messages(prompt, answer))
         between = reply[len(before) :].partition(answer)[0] if reply.startswith(before) else ""
         return between if between.isspace() else ""
 
@@ -114,7 +135,19 @@ class Text:
     def _wrap(self, text: str) -> str:
         if self.prompt_format == "plain":
             return text
-        return str(self.tokenizer.apply_chat_template(_messages(text), tokenize=False, add_generation_prompt=True))
+        return self._chat(_messages(text), add_generation_prompt=True)
+
+    def _chat(self, messages: list[dict[str, str]], **more: Any) -> str:
+        """A conversation in the model's template, on the day that is fixed: it would differ from day to day."""
+        # Templates ask for today's date by one of these two.
+        today: dict[str, Any] = {"strftime_now": self._date.strftime, "date_string": self._date.strftime("%d %b %Y")}
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **today, **more))
+        # A template is a program of the model's, and fails in its own ways.
+        except Exception as error:
+            raise UserError(
+                f"The model's chat template cannot be used: {type(error).__name__}: {first_line(error)}."
+            ) from error
 
     def _ids(self, text: str, special: bool) -> list[int]:
         ids = list(self.tokenizer(text, add_special_tokens=special).input_ids)
@@ -122,6 +155,11 @@ class Text:
             ids = self._bos + ids
         if special and ids and ids[-1] == self.tokenizer.eos_token_id and len(ids) > 1:
             ids = ids[:-1]
+        if self.vocabulary is not None and ids and max(ids) >= self.vocabulary:
+            raise UserError(
+                f"The tokenizer makes token {max(ids)} of {text[:60]!r}, and the model's embeddings have {self.vocabulary} "
+                "rows: give the tokenizer that belongs to the model."
+            )
         return ids
 
 

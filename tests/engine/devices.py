@@ -94,12 +94,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 @contextmanager
 def spread(model: PreTrainedModel, blocks: nn.ModuleList) -> Iterator[None]:
     """``model`` with its first block, its embeddings and what else it has on one device, and the other blocks, the norm and
-    the head on the second; what comes in is moved, by forwards of the modules' own, as accelerate's hooks do.
+    a head of its own on the second; what comes in is moved, by forwards of the modules' own, as accelerate's hooks do.
     """
     for parameter in [*model.parameters(), *model.buffers()]:
         put(parameter, FIRST)
     hooked = {block: SECOND if number else FIRST for number, block in enumerate(blocks)}
-    hooked |= dict.fromkeys(_after(model, blocks), SECOND)
+    hooked |= dict.fromkeys(_norms_after(model, blocks), SECOND)
+    head = model.get_output_embeddings()
+    hooked[head] = FIRST if head.weight is model.get_input_embeddings().weight else SECOND
     for module, device in hooked.items():
         for parameter in [*module.parameters(), *module.buffers()]:
             put(parameter, device)
@@ -115,14 +117,11 @@ def spread(model: PreTrainedModel, blocks: nn.ModuleList) -> Iterator[None]:
             del parameter.lies
 
 
-def _after(model: PreTrainedModel, blocks: nn.ModuleList) -> list[nn.Module]:
-    """What runs after the blocks: the last norm and the head."""
+def _norms_after(model: PreTrainedModel, blocks: nn.ModuleList) -> list[nn.Module]:
     base = model.base_model
     children = list(base.children())
     place = next(i for i, child in enumerate(children) if child is blocks)
-    norms = [child for child in children[place + 1 :] if type(child).__name__.endswith("Norm")]
-    head = model.get_output_embeddings()
-    return [*norms, head] if head.weight is not model.get_input_embeddings().weight else norms
+    return [child for child in children[place + 1 :] if type(child).__name__.endswith("Norm")]
 
 
 def _moving(forward: Callable[..., Any], device: torch.device, back: bool = False) -> Callable[..., Any]:

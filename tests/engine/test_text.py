@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from functools import cache
 
 import pytest
@@ -245,3 +246,33 @@ def test_formats_that_the_tokenizer_lacks_are_told() -> None:
         Text(tokenizer(), "chat")
     with pytest.raises(UserError, match="beginning-of-text"):
         Text(tokenizer(), bos=True)
+
+
+DATED = (
+    "{{ strftime_now('%d %b %Y') if date_string is not defined else date_string }} {{ strftime_now('%Y-%m-%d %H:%M') }} "
+    "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+)
+
+
+def dated(template: str, **more: str) -> Text:
+    own = copy.deepcopy(tokenizer())
+    own.chat_template = template
+    return Text(own, "chat", **more)  # type: ignore[arg-type]
+
+
+def test_a_template_that_asks_for_the_date_gets_the_one_that_is_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = dated(DATED, template_date="2019-03-05").prompt("Paris is")
+    assert tokenizer().decode(said) == "05 Mar 2019 2019-03-05 00:00 Paris is"
+    today = dated(DATED).prompt("Paris is")
+    assert tokenizer().decode(today) == "26 Jul 2024 2024-07-26 00:00 Paris is"
+
+
+def test_an_answer_in_a_template_has_the_same_date() -> None:
+    own = dated(DATED, template_date="2019-03-05")
+    assert tokenizer().decode(own.answer("Paris is", "a poet")).strip() == "a poet"
+
+
+def test_a_template_that_fails_is_told() -> None:
+    for template in ("{{ raise_exception('no system') }}", "{{ messages[7].content }}", "{% if %}"):
+        with pytest.raises(UserError, match="chat template cannot be used"):
+            dated(template).prompt("Paris is")

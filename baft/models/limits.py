@@ -1,0 +1,39 @@
+"""How many tokens a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from transformers import PreTrainedConfig
+
+# Architectures call it differently, and not all of them are mapped to the first name.
+_NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
+
+# Whose factor stretches the positions that the model was first trained on; others state the stretched number.
+_STRETCHED = ("linear", "dynamic", "yarn")
+
+
+def positions_of(config: PreTrainedConfig) -> int | None:
+    """Most tokens that a model reads at once, prompt and answer together; None if its config doesn't say.
+
+    It is ``max_position_embeddings`` or what the architecture calls it: for learned positions, which end there, and for
+    rotary ones, which go on, but beyond which the model was not trained and answers with garbage. Where rotary positions are
+    scaled linearly, dynamically or by YaRN, it is at least the factor times the original number of positions.
+    """
+    text = config.get_text_config()
+    found = [number for name in _NAMES if (number := _number(getattr(text, name, None)))]
+    if not found:
+        return None
+    scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None)
+    return int(max(found[0], _stretched(scaling, found[0]) if isinstance(scaling, Mapping) else 0))
+
+
+def _stretched(scaling: Mapping[str, object], positions: float) -> float:
+    if scaling.get("rope_type", scaling.get("type")) not in _STRETCHED:
+        return 0
+    return _number(scaling.get("factor")) * (_number(scaling.get("original_max_position_embeddings")) or positions)
+
+
+def _number(value: object) -> float:
+    """``value`` if it is a positive number, else 0."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**63 else 0
