@@ -69,7 +69,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         ({"record_id": os.urandom(16).hex(), "stream_id": "s", "step": n} for n in range(9_000)), EDITS, out, {}
     ),
     "benchmark": benchmark,
-    "moment": lambda out: write_moment(NOISE, 7, out),
+    "moment": lambda out: write_moment(NOISE, {"tokens": "7"}, out),
     "edit": lambda out: save_state(EditState(1, {}, {"noise": NOISE}), out, {}),
     "checkpoints": checkpoints,
     "table": lambda out: write_table(

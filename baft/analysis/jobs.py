@@ -57,7 +57,7 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
                 rows += analysis.rows(method.method, record.id, site, delta)
             progress.advance(len(group))
     settings = {method.method: method.settings for method in spec.methods}
-    conditions = conditions_of_run(engine, spec.model, folder, data, None, settings, {"label": "single"}, len(records))
+    conditions = conditions_of_run(engine, spec.model, data, None, settings, {"label": "single"}, len(records))
     about = spec.model_dump(mode="json", exclude={"model": {"resources"}})
     write_rows(rows, BASES, out, provenance_of_run(engine, conditions, about, failed=failed))
 

@@ -79,10 +79,11 @@ def edit_shard(
     moments: Annotated[list[Path] | None, typer.Argument(help="Moments that the method needs.")] = None,
 ) -> None:
     """Edit and question one shard of a cell."""
+    from baft.evaluation.inputs import JobInputs
     from baft.evaluation.jobs import edit_shard as run
 
-    own = checkpoints / f"shard={shard}"
-    run(Cell.from_spec(spec), folder, benchmark, base, moments or [], shard, shards, probes, edits, own)
+    inputs = JobInputs(Cell.from_spec(spec), shard, shards, folder, benchmark, base, tuple(moments or ()))
+    run(inputs, probes, edits, checkpoints / f"shard={shard}")
 
 
 @app.command()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +19,24 @@ from transformers.utils import logging as notices
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.sharding import shard as shard_of
 from baft.benchmarks.store import read_benchmark
-from baft.config import (
-    Cell,
-    EvaluationConfig,
-    MethodSpec,
-    ModelConfig,
-    MomentsConfig,
-    check_section,
-    said_of_section,
-    source_digest,
-    sources_of,
-)
+from baft.config import EvaluationConfig, MethodSpec, ModelConfig, MomentsConfig, check_section, said_of_section
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.editing import withheld_of
+from baft.evaluation.inputs import JobInputs
 from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
-from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
+from baft.evaluation.moments import collect, origin_of, read_moments, texts_of, write_moment
 from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method
 from baft.methods.registry import create
 from baft.models.architectures import architecture_of
-from baft.models.loading import device_name, load_model
+from baft.models.loading import device_name, load_prepared
 from baft.models.prepare import read_card
-from baft.results.provenance import Conditions
+from baft.results.provenance import Conditions, conditions_of
 from baft.results.provenance import collect as provenance_of
 from baft.results.schema import EDITS, PROBES
 from baft.results.store import read_provenance, read_table, write_rows, write_tables
@@ -65,14 +56,16 @@ RECORDS = 16
 def load_engine(config: ModelConfig, folder: Path) -> Engine:
     """An engine around a prepared model, as the config says it is run."""
     quiet()
-    model, tokenizer = load_model(config, folder)
-    return Engine.of(
-        model,
-        tokenizer,
+    loaded = load_prepared(config, folder)
+    engine = Engine.of(
+        loaded.model,
+        loaded.tokenizer,
         prompt_format=config.prompt_format,
+        template_date=config.template_date,
         token_budget=config.token_budget,
-        architecture=architecture_of(model, config.modules.model_dump(exclude_none=True)),
+        architecture=architecture_of(loaded.model, config.modules.model_dump(exclude_none=True)),
     )
+    return replace(engine, fingerprint=loaded.fingerprint)
 
 
 def quiet() -> None:
@@ -104,7 +97,7 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
             f"The unedited model answers none of the {len(rows)} probes of {data.name} ({unmeasured[0].rstrip('.')}), so "
             "there is nothing to compare its edits with: check its weights, its dtype and the benchmark."
         )
-    conditions = conditions_of_run(engine, model, folder, data, evaluation, {}, {}, len(data.records))
+    conditions = conditions_of_run(engine, model, data, evaluation, {}, {}, len(data.records))
     drift = unedited_nlls(engine) if evaluation.drift_tokens else None
     write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nlls=drift))
 
@@ -112,41 +105,32 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
 def collect_moments(model: ModelConfig, folder: Path, layer: str, moments: MomentsConfig, out: Path) -> None:
     """Collects the second moment of the keys of one block's MLP output layer."""
     engine = load_engine(model, folder)
-    moment, tokens = collect(engine, texts_of(moments), layer, moments.tokens)
-    write_moment(moment, tokens, out)
+    moment = collect(engine, texts_of(moments), layer, moments.tokens)[0]
+    write_moment(moment, origin_of(engine, layer, moments), out)
 
 
-def edit_shard(
-    cell: Cell,
-    folder: Path,
-    benchmark: Path,
-    base: Path,
-    moments: Sequence[Path],
-    shard: int,
-    shards: int,
-    probes: Path,
-    edits: Path,
-    checkpoints: Path,
-) -> None:
+def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) -> None:
     """Edits and questions one shard of a cell's streams and writes its probe and edit rows.
 
     A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end. The provenance has the
     seconds from the start of the process until its model was there as ``loading``, and that of the edits, which are written
     last, those until then as ``seconds``.
     """
-    data = read_benchmark(benchmark)
-    engine = load_engine(cell.model, folder)
+    cell, data = inputs.cell, read_benchmark(inputs.benchmark)
+    engine = load_engine(cell.model, inputs.folder)
     loading = _running()
-    method = method_of(cell.method, engine, folder)
-    context = Context(cell.seed, read_moments(engine, moments), withheld_of(data.records))
+    method = method_of(cell.method, engine, inputs.folder)
+    moments = read_moments(engine, inputs.moments, cell.moments or MomentsConfig())
+    context = Context(cell.seed, moments, withheld_of(data.records))
     method.check(engine, context)
-    streams = shard_of(streams_of(cell.protocol, data.records), shard, shards)
+    streams = shard_of(streams_of(cell.protocol, data.records), inputs.shard, inputs.shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
-    before = _read_base(base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
-    nlls = read_provenance(base)["drift_nlls"]
     settings = {"name": cell.method.method, **cell.method.settings}
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
-    conditions = conditions_of_run(engine, cell.model, folder, data, cell.evaluation, settings, protocol, records)
+    conditions = conditions_of_run(engine, cell.model, data, cell.evaluation, settings, protocol, records)
+    _check_base(inputs.base, conditions)
+    before = _read_base(inputs.base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
+    nlls = read_provenance(inputs.base)["drift_nlls"]
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
     runner = Runner(
         engine,
@@ -155,7 +139,7 @@ def edit_shard(
         context,
         lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
         lambda state, ids: perplexity_ratios(engine, state, ids, nlls, cell.evaluation.drift_tokens),
-        Checkpoints(checkpoints, _digest(cell, conditions, data, shards), engine.model),
+        Checkpoints(checkpoints, inputs.digest(device=engine.model.device.type), engine.model),
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
     groups = runner.run(streams, cell.model.streams)
@@ -180,13 +164,6 @@ def _running() -> float:
     """Seconds since the process started."""
     started: float = psutil.Process().create_time()
     return round(time.time() - started, 2)
-
-
-def _digest(cell: Cell, conditions: Conditions, data: Benchmark, shards: int) -> str:
-    """Of everything that the rows of a shard depend on, the code included."""
-    source = source_digest("baft.evaluation.jobs", *sources_of(cell.method.method))
-    told = [cell.spec(), repr(conditions), repr(shards), source, *(record.id for record in data.records)]
-    return hashlib.sha256("\x1f".join(told).encode()).hexdigest()
 
 
 class Progress:
@@ -252,6 +229,19 @@ def _read_base(path: Path, records: Set[str], engine: Engine) -> dict[Key, Measu
     return found
 
 
+def _check_base(base: Path, conditions: Conditions) -> None:
+    """Raises UserError unless the unedited model's answers were taken under the conditions of the edits."""
+    found = conditions_of(read_provenance(base), base)
+    for name in (
+        field.name for field in fields(Conditions) if field.compare and field.name not in ("method", "protocol")
+    ):
+        if (theirs := getattr(found, name)) != (ours := getattr(conditions, name)):
+            raise UserError(
+                f"{base} holds answers of the unedited model that were taken with another {name} ({theirs}; this job has "
+                f"{ours}): delete it and start the run again."
+            )
+
+
 def _packed(states: Tensor | None) -> bytes | None:
     return None if states is None else states.cpu().contiguous().view(torch.uint8).numpy().tobytes()
 
@@ -265,7 +255,6 @@ def _unpacked(packed: bytes | None, engine: Engine) -> Tensor | None:
 def conditions_of_run(
     engine: Engine,
     model: ModelConfig,
-    folder: Path,
     data: Benchmark,
     evaluation: EvaluationConfig | None,
     method: Mapping[str, Any],
@@ -277,7 +266,7 @@ def conditions_of_run(
     ``evaluation`` is None for a job that asks a model nothing.
     """
     return Conditions(
-        model=read_card(folder)["fingerprint"],
+        model=engine.fingerprint,
         protocol=protocol,
         method=method,
         benchmark=data.name,
@@ -286,6 +275,7 @@ def conditions_of_run(
         split=data.split,
         prompt_format=model.prompt_format,
         dtype=model.dtype,
+        template_date=engine.text.template_date,
         evaluation={} if evaluation is None else evaluation.model_dump(mode="json"),
         records=records,
         rejected=len(data.rejected),

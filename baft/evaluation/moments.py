@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pydoc_data.topics
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import hf_hub_download
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.errors import UserError
 from baft.files import replacing
+from baft.models.limits import positions_of
 
 WINDOW = 128
 """Tokens of one piece of text."""
@@ -44,11 +46,12 @@ def texts_of(moments: MomentsConfig) -> Iterable[str]:
 def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tuple[Tensor, int]:
     """E[k kᵀ] (d_in, d_in) float64 over the first ``tokens`` tokens of the texts, and how many there were."""
     site = Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
+    window = min(WINDOW, positions_of(engine.model.model.config) or WINDOW)
     rows, count = [], 0
     for text in filter(None, texts):
         ids = engine.text.prompt(text)
-        for start in range(0, len(ids), WINDOW):
-            piece = tuple(ids[start : start + min(WINDOW, tokens - count)])
+        for start in range(0, len(ids), window):
+            piece = tuple(ids[start : start + min(window, tokens - count)])
             if count < tokens and piece:
                 rows.append(Row(0, piece, len(piece)))
                 count += len(piece)
@@ -68,20 +71,65 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
     return total / count, count
 
 
-def write_moment(moment: Tensor, tokens: int, path: Path) -> None:
-    """Writes a moment, float32, all or nothing."""
+def origin_of(engine: Engine, layer: str, moments: MomentsConfig) -> dict[str, str]:
+    """All that a moment depends on, in words: it travels with the moment, and what uses the moment holds it to that."""
+    return {
+        "model": engine.fingerprint,
+        "layer": str(engine.model.layer(number(layer))),
+        "dtype": str(engine.model.dtype).removeprefix("torch."),
+        "prompt_format": engine.text.prompt_format,
+        "template_date": engine.text.template_date,
+        "text": _text_of(moments),
+        "tokens": str(moments.tokens),
+    }
+
+
+def write_moment(moment: Tensor, origin: Mapping[str, str], path: Path) -> None:
+    """Writes a moment, float32, with its origin, all or nothing."""
     with replacing(path) as file:
-        file.write(save({"moment": moment.float().cpu().contiguous()}, {"tokens": str(tokens)}))
+        file.write(save({"moment": moment.float().cpu().contiguous()}, dict(origin)))
 
 
-def read_moments(engine: Engine, paths: Sequence[Path]) -> Mapping[Site, Tensor]:
-    """Moments by site, from files named ``layer-{layer}.safetensors``."""
+def read_moments(engine: Engine, paths: Sequence[Path], moments: MomentsConfig) -> Mapping[Site, Tensor]:
+    """Moments by site, from files named ``layer-{layer}.safetensors``.
+
+    Raises UserError if one is damaged, or of another model, text or number of tokens than wanted.
+    """
     found = {}
     for path in paths:
-        layer = engine.model.layer(number(path.stem.removeprefix("layer-")))
-        with safe_open(path, "pt") as file:
-            found[Site(layer, engine.model.architecture.mlp_down)] = file.get_tensor("moment")
+        layer = path.stem.removeprefix("layer-")
+        site = Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
+        found[site] = _read(path, origin_of(engine, layer, moments), engine.model.widths(site)[0])
     return found
+
+
+def _read(path: Path, wanted: Mapping[str, str], width: int) -> Tensor:
+    again = "delete it and start the run again"
+    try:
+        with safe_open(path, "pt") as file:
+            origin: Mapping[str, str] = file.metadata() or {}
+            moment: Tensor = file.get_tensor("moment")
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"The moments in {path} cannot be read ({error}): {again}.") from error
+    for key, value in wanted.items():
+        if origin.get(key) != value:
+            raise UserError(
+                f"The moments in {path} were collected with another {key} ({origin.get(key)}; this job has {value}): "
+                f"{again}, or give the study another `cache`."
+            )
+    if moment.dtype != torch.float32 or moment.shape != (width, width) or not bool(moment.isfinite().all()):
+        raise UserError(f"The moments in {path} are no {width} by {width} finite numbers: {again}.")
+    return moment
+
+
+def _text_of(moments: MomentsConfig) -> str:
+    """What tells one text from another: where the hub keeps it at a pinned revision, or else a digest of it."""
+    if moments.source == "hub":
+        return f"{moments.hub_id} {moments.filename} {moments.revision}"
+    digest = hashlib.sha256()
+    for text in texts_of(moments):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def number(layer: str) -> int | float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from baft.config import MomentsConfig
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
-from baft.evaluation.moments import collect, read_moments, texts_of, write_moment
+from baft.evaluation.moments import collect, origin_of, read_moments, texts_of, write_moment
 from baft.methods.settings import Needs
 from baft.models.identity import identity_of
 
@@ -28,6 +29,7 @@ def covariances_for(engine: Engine, needs: Needs, folder: Path | None) -> dict[S
     if not blocks:
         return {}
     identity = identity_of(engine.model.model, engine.text.tokenizer)
+    engine = replace(engine, fingerprint=identity)
     found: dict[Site, Tensor] = {}
     for block in blocks:
         if folder is None:
@@ -39,17 +41,17 @@ def covariances_for(engine: Engine, needs: Needs, folder: Path | None) -> dict[S
 
 def _remembered(engine: Engine, identity: str, block: int) -> Mapping[Site, Tensor]:
     if (identity, block) not in _REMEMBERED:
-        _REMEMBERED[identity, block] = _collected(engine, block)[0].float()
+        _REMEMBERED[identity, block] = _collected(engine, block).float()
     return {Site(block, engine.model.architecture.mlp_down): _REMEMBERED[identity, block]}
 
 
 def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:
     path = folder / f"layer-{block}.safetensors"
     if not path.is_file():
-        write_moment(*_collected(engine, block), path)
-    return read_moments(engine, [path])
+        write_moment(_collected(engine, block), origin_of(engine, str(block), MomentsConfig()), path)
+    return read_moments(engine, [path], MomentsConfig())
 
 
-def _collected(engine: Engine, block: int) -> tuple[Tensor, int]:
+def _collected(engine: Engine, block: int) -> Tensor:
     text = MomentsConfig()
-    return collect(engine, texts_of(text), str(block), text.tokens)
+    return collect(engine, texts_of(text), str(block), text.tokens)[0]

@@ -22,8 +22,8 @@ class Conditions:
 
     ``model`` is the model's fingerprint, ``protocol`` how records became streams (settings, not the label), ``method``
     the method's settings as run, ``benchmark`` its name, ``revision`` and ``sha256`` what file it was read from,
-    ``evaluation`` how the models were questioned, ``records`` and ``rejected`` how many of its records were run and how
-    many could not be used.
+    ``template_date`` the day that a chat template was told (empty without one), ``evaluation`` how the models were
+    questioned, ``records`` and ``rejected`` how many of its records were run and how many could not be used.
     """
 
     model: str
@@ -35,6 +35,7 @@ class Conditions:
     split: str
     prompt_format: str
     dtype: str
+    template_date: str = ""
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     records: int = field(default=0, compare=False)
     rejected: int = field(default=0, compare=False)

@@ -15,8 +15,10 @@ from baft.config.cells import MethodSpec
 from baft.engine.engine import Engine
 from baft.errors import UserError
 from baft.evaluation import jobs
+from baft.evaluation.inputs import JobInputs
 from baft.evaluation.jobs import BASE, edit_shard, load_engine, measure_base
 from baft.methods.registry import methods
+from baft.models.files import fingerprint
 from baft.models.prepare import prepare_model
 from baft.results import store
 from baft.results.schema import EDITS, PROBES
@@ -79,8 +81,8 @@ def run(
     paths: tuple[list[Path], list[Path]] = ([], [])
     for shard in range(shards):
         probes, edits = (store.partition_path(out / kind, **keys, shard=shard) for kind in ("probes", "edits"))
-        inputs = (place / "model", place / "b.parquet", place / "base.parquet", [])
-        edit_shard(cell, *inputs, shard, shards, probes, edits, out / f"checkpoints-{shard}")
+        inputs = JobInputs(cell, shard, shards, place / "model", place / "b.parquet", place / "base.parquet")
+        edit_shard(inputs, probes, edits, out / f"checkpoints-{shard}")
         paths[0].append(probes)
         paths[1].append(edits)
     return paths
@@ -236,8 +238,8 @@ def test_a_users_method_goes_from_the_config_to_its_rows(
     for protocol, last in (("single", 1), ("continual", 2)):
         cell = Cell.from_spec(plan.edit_spec("tiny", "mine", protocol, "b", "0"))
         probes, edits = tmp_path / protocol / "probes.parquet", tmp_path / protocol / "edits.parquet"
-        inputs = (place / "model", place / "b.parquet", place / "base.parquet", [])
-        edit_shard(cell, *inputs, 0, 1, probes, edits, tmp_path / "checkpoints")
+        inputs = JobInputs(cell, 0, 1, place / "model", place / "b.parquet", place / "base.parquet")
+        edit_shard(inputs, probes, edits, tmp_path / "checkpoints")
         assert "settings of mine: no settings of ./toy.py for this model: defaults" in capfd.readouterr().err
         rows = read([edits])
         assert rows["error"].isna().all() and len(rows) == len(RECORDS)
@@ -262,6 +264,56 @@ def test_a_job_stops_before_it_edits_if_the_plan_took_the_model_for_another(plac
         seed=0,
         evaluation=EVALUATION,
     )
-    inputs = (place / "model", place / "b.parquet", place / "base.parquet", [])
+    inputs = JobInputs(cell, 0, 1, place / "model", place / "b.parquet", place / "base.parquet")
     with pytest.raises(UserError, match="was planned with the settings of baft for smollm2-135m, but is another model"):
-        edit_shard(cell, *inputs, 0, 1, tmp_path / "p", tmp_path / "e", tmp_path / "checkpoints")
+        edit_shard(inputs, tmp_path / "p", tmp_path / "e", tmp_path / "checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("model", {"fingerprint": "beef"}),
+        ("evaluation", {"evaluation": EVALUATION.model_copy(update={"max_new_tokens": 4})}),
+        ("dtype", {"dtype": "bfloat16"}),
+        ("sha256", {"sha256": "1" * 64}),
+    ],
+)
+def test_answers_of_another_model_or_taken_otherwise_are_refused(
+    place: Path, tmp_path: Path, name: str, changed: dict[str, Any]
+) -> None:
+    table = store.read_table([place / "base.parquet"])
+    provenance = store.read_provenance(place / "base.parquet")
+    conditions = provenance["conditions"]
+    for key, value in changed.items():
+        conditions["model" if key == "fingerprint" else key] = (
+            value.model_dump(mode="json") if key == "evaluation" else value
+        )
+    other = tmp_path / "base.parquet"
+    store.write_tables([table], BASE, other, provenance)
+    before = (place / "base.parquet").read_bytes()
+    try:
+        (place / "base.parquet").write_bytes(other.read_bytes())
+        with pytest.raises(UserError, match=rf"base\.parquet holds answers .* another {name} \(.*start the run again"):
+            run(place, tmp_path, "none", {})
+    finally:
+        (place / "base.parquet").write_bytes(before)
+
+
+def test_the_provenance_names_the_model_that_was_asked_and_edited(place: Path, tmp_path: Path) -> None:
+    probes, edits = run(place, tmp_path, "none", {})
+    for path in (place / "base.parquet", *probes, *edits):
+        assert store.read_provenance(path)["conditions"]["model"] == fingerprint(place / "tiny")
+
+
+def test_a_model_that_has_changed_since_is_neither_asked_nor_edited(place: Path, tmp_path: Path) -> None:
+    file = place / "tiny" / "model.safetensors"
+    before = file.read_bytes()
+    try:
+        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        with pytest.raises(UserError, match="have changed since it was prepared"):
+            run(place, tmp_path, "none", {})
+        with pytest.raises(UserError, match="have changed since it was prepared"):
+            measure_base(model(place), place / "model", place / "b.parquet", EVALUATION, tmp_path / "base.parquet")
+        assert not (tmp_path / "base.parquet").exists()
+    finally:
+        file.write_bytes(before)

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import contextlib
+import copy
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+import transformers as hf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
+from baft.config import MomentsConfig
 from baft.engine.engine import Engine
+from baft.engine.text import Text
 from baft.errors import UserError
-from baft.evaluation.moments import collect
+from baft.evaluation.moments import collect, origin_of, read_moments, write_moment
+from tests.engine import tiny
 from tests.engine.tiny import SENTENCES
 
 
@@ -33,3 +45,100 @@ def test_the_moment_is_that_of_plain_forwards(tiny_llama: Engine) -> None:
 def test_no_text_at_all_is_told(tiny_llama: Engine) -> None:
     with pytest.raises(UserError, match="moments: the text is empty"):
         collect(tiny_llama, ["", ""], "1", 10)
+
+
+TEXT = MomentsConfig(tokens=50)
+
+
+@pytest.fixture
+def moment(tiny_llama: Engine, tmp_path: Path) -> Path:
+    path = tmp_path / "layer-1.safetensors"
+    found = collect(tiny_llama, SENTENCES, "1", TEXT.tokens)[0]
+    write_moment(found, origin_of(tiny_llama, "1", TEXT), path)
+    return path
+
+
+def test_a_moment_is_read_as_it_was_written(tiny_llama: Engine, moment: Path) -> None:
+    ((site, read),) = read_moments(tiny_llama, [moment], TEXT).items()
+    assert (site.layer, site.module) == (1, "mlp.down_proj")
+    torch.testing.assert_close(read, collect(tiny_llama, SENTENCES, "1", TEXT.tokens)[0].float())
+
+
+HUB = MomentsConfig(source="hub", hub_id="a/b", filename="c", revision="0" * 40, tokens=50)
+
+
+@pytest.mark.parametrize(
+    ("key", "engine", "text"),
+    [
+        ("model", replace(tiny.engine("llama"), fingerprint="beef"), TEXT),
+        ("dtype", tiny.engine("llama", torch.bfloat16), TEXT),
+        ("tokens", tiny.engine("llama"), MomentsConfig(tokens=51)),
+        ("text", tiny.engine("llama"), HUB),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_moment_of_something_else_is_refused(moment: Path, key: str, engine: Engine, text: MomentsConfig) -> None:
+    with pytest.raises(UserError, match=rf"{moment} were collected with another {key} ") as caught:
+        read_moments(engine, [moment], text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_moment_of_prompts_in_a_template_is_refused(tiny_llama: Engine, moment: Path) -> None:
+    own = copy.deepcopy(tiny.tokenizer())
+    own.chat_template = "{{ messages[0].content }}"
+    with pytest.raises(UserError, match="with another prompt_format"):
+        read_moments(replace(tiny_llama, text=Text(own, "chat")), [moment], TEXT)
+
+
+def test_a_moment_of_another_layer_or_a_changed_file_is_refused(
+    tiny_llama: Engine, moment: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="with another layer"):
+        read_moments(tiny_llama, [moment.rename(tmp_path / "layer-0.safetensors")], TEXT)
+    (tmp_path / "text.txt").write_text("Paris is a poet.")
+    text = TEXT.model_copy(update={"source": "file", "path": str(tmp_path / "text.txt")})
+    path = tmp_path / "layer-1.safetensors"
+    write_moment(torch.eye(48), origin_of(tiny_llama, "1", text), path)
+    read_moments(tiny_llama, [path], text)
+    (tmp_path / "text.txt").write_text("Rome is a poet.")
+    with pytest.raises(UserError, match="with another text"):
+        read_moments(tiny_llama, [path], text)
+
+
+@pytest.mark.parametrize(
+    "matrix", [torch.eye(47), torch.eye(48).double(), torch.full((48, 48), torch.nan), torch.ones(48)], ids=str
+)
+def test_a_moment_that_is_no_matrix_of_numbers_is_refused(
+    tiny_llama: Engine, tmp_path: Path, matrix: torch.Tensor
+) -> None:
+    path = tmp_path / "layer-1.safetensors"
+    save_file({"moment": matrix}, path, origin_of(tiny_llama, "1", TEXT))
+    with pytest.raises(UserError, match="are no 48 by 48 finite numbers"):
+        read_moments(tiny_llama, [path], TEXT)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_moment_is_a_sentence_or_as_good_as_whole(
+    tiny_llama: Engine, moment: Path, data: st.DataObject
+) -> None:
+    content = bytearray(moment.read_bytes())
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    for _ in range(data.draw(st.integers(0, 3))):
+        if content:
+            content[data.draw(st.integers(0, min(600, len(content)) - 1))] = data.draw(st.integers(0, 255))
+    damaged = moment.parent / "damaged" / moment.name
+    damaged.parent.mkdir(exist_ok=True)
+    damaged.write_bytes(content)
+    with contextlib.suppress(UserError):
+        ((_, read),) = read_moments(tiny_llama, [damaged], TEXT).items()
+        assert bool(read.isfinite().all())
+
+
+def test_text_is_cut_to_what_a_small_model_reads() -> None:
+    torch.manual_seed(0)
+    short = tiny.CONFIGS["gpt2"](vocab_size=len(tiny.tokenizer()))
+    short.n_positions = 16
+    engine = Engine.of(hf.GPT2LMHeadModel(short), tiny.tokenizer())
+    assert collect(engine, [" ".join(SENTENCES)], "1", 40)[1] == 40

@@ -1,0 +1,56 @@
+"""What one editing job reads, and a digest of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from baft.config import Cell, source_digest, sources_of
+from baft.config.sources import ROOT
+from baft.models.prepare import read_card
+from baft.results.provenance import versions
+
+
+@dataclass(frozen=True)
+class JobInputs:
+    """All that the rows of one shard of a cell depend on: the job is given nothing else to read.
+
+    ``folder`` is that of the prepared model; the others are files.
+    """
+
+    cell: Cell
+    shard: int
+    shards: int
+    folder: Path
+    benchmark: Path
+    base: Path
+    moments: tuple[Path, ...] = ()
+
+    def digest(self, *, device: str) -> str:
+        """SHA-256 of every field, of paths what they hold; of the code, the installed versions and the kind of device.
+
+        What killed jobs left is used only under the same digest.
+        """
+        told = {field.name: _told(getattr(self, field.name)) for field in fields(self)}
+        shipped = tuple(sorted((ROOT / "resources").glob("**/*.*")))
+        source = source_digest("baft.evaluation.jobs", *sources_of(self.cell.method.method), files=shipped)
+        around = {"source": source, "versions": versions(), "device": device}
+        return hashlib.sha256(json.dumps([told, around], sort_keys=True).encode()).hexdigest()
+
+
+def _told(value: object) -> object:
+    """A field's content as JSON; a field of a new kind is an error until it is said here what it holds."""
+    if isinstance(value, Cell):
+        return value.spec()
+    if isinstance(value, int):
+        return value
+    if isinstance(value, tuple):
+        return [_told(part) for part in value]
+    if isinstance(value, Path):
+        if value.is_dir():
+            return read_card(value)["fingerprint"]
+        with value.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    raise TypeError(f"{type(value).__name__} is not known to have a digest")
