@@ -22,7 +22,7 @@ METHODS = {
     "grace": "GRACE",
     "wise": "WISE",
     "melo": "MELO",
-    "ike": "IKE",
+    "in_context": "In context",
 }
 
 # Heads of tables of teacher-forced scores alone.

@@ -80,7 +80,7 @@ _KNOWN = {
     "grace": Mark("#000000", "o"),
     "wise": Mark("#000000", "s"),
     "melo": Mark("#000000", "^"),
-    "ike": Mark("#000000", "D"),
+    "in_context": Mark("#000000", "D"),
 }
 
 

@@ -20,7 +20,9 @@ CHINA = Request("china", "中国的首都是", "巴黎", "中国")
 
 
 def edited(tiny: Engine, batches: list[list[Request]], state: EditState | None = None, **settings: object) -> EditState:
-    outcome = create("in_context", {"layer": 1, **settings}).fit(tiny, batches, state, Context())
+    outcome = create("in_context", {"layer": 1, "template": "{fact}.\n", **settings}).fit(
+        tiny, batches, state, Context()
+    )
     assert all(report.error is None for report in outcome.reports)
     return outcome.state
 
@@ -88,7 +90,13 @@ def test_vectors_do_not_depend_on_the_batch_and_skip_what_cannot_be_read() -> No
         torch.testing.assert_close(alone, vector)
 
 
-@pytest.mark.parametrize("template", ["{fact} and {fact}", "a fact: "])
-def test_a_template_has_one_place_for_the_fact(template: str) -> None:
-    with pytest.raises(UserError, match=r"must have \{fact\} once"):
-        create("in_context", {"template": template})
+def test_a_template_has_a_place_for_the_fact() -> None:
+    with pytest.raises(UserError, match=r"must have \{fact\} in it"):
+        create("in_context", {"template": "a fact: "})
+
+
+def test_the_template_may_say_the_fact_more_than_once() -> None:
+    tiny = engine("llama")
+    state = edited(tiny, [[FRANCE]], choose="oracle", template="{fact}! {fact}? ")
+    said = "The capital of France is Rome! The capital of France is Rome? "
+    assert tiny.openings(state, [Query(0, "Paris is", "france")]) == [said]

@@ -17,7 +17,10 @@ class Settings(MethodSettings):
         description="oracle: a question about an edit gets that edit's fact, as the benchmark tells, and no other question "
         "gets any: the ceiling. nearest: the stream's fact whose prompt is most like the question, if it is like enough.",
     )
-    template: str = Field("{fact}.\n", description="What is put before the prompt; {fact} is prompt and target.")
+    template: str = Field(
+        "In this story, {fact}. Remember, {fact}. Once more, ",
+        description="What is put before the prompt; {fact} is prompt and target.",
+    )
     layer: Layer = Field(0.5, description="Block whose output tells how alike prompts are; a float is a share.")
     similarity: float = Field(
         0.9,
@@ -29,8 +32,8 @@ class Settings(MethodSettings):
     @field_validator("template")
     @classmethod
     def _has_a_place(cls, template: str) -> str:
-        if template.count("{fact}") != 1:
-            raise ValueError(f"it is {template!r}, but must have {{fact}} once")
+        if "{fact}" not in template:
+            raise ValueError(f"it is {template!r}, but must have {{fact}} in it")
         return template
 
     @classmethod
