@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from baft.config.messages import sentence
+from baft.config.reading import read_config
 from baft.config.sections import Listed, ModelConfig, Section
 from baft.errors import UserError
 
@@ -32,7 +32,7 @@ class KnownModel(Section):
 @functools.cache
 def known_models() -> Mapping[str, KnownModel]:
     """The models of config/known_models.yaml, by name."""
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    content = read_config(FILE)
     try:
         return TypeAdapter(dict[str, KnownModel]).validate_python(content)
     except ValidationError as error:

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from baft.config.known_models import FILE, known_by_config, known_models
 from baft.config.messages import sentence, unknown
 from baft.config.method_files import in_file, settings_class
+from baft.config.reading import read_config
 from baft.errors import UserError
 from baft.methods.settings import MethodSettings
 
@@ -67,7 +67,7 @@ def sections_of(method: str) -> Mapping[str, Mapping[str, Any]]:
     path = FOLDER / f"{method}.yaml"
     if in_file(method) or not path.is_file():
         return _NONE
-    sections = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    sections = read_config(path)
     for name, section in sections.items():
         if name not in known_models():
             raise UserError(unknown("model", name, known_models(), place=f"{path} (see {FILE.name})"))

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baft.config import Plan, Study, parse_study
+from baft.config import Plan, Study, methods, parse_study
 from baft.config.reading import plain, read_config, read_configs, read_value
 from baft.errors import UserError
 
@@ -204,3 +204,12 @@ def test_any_file_is_a_study_or_one_sentence(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "study.yaml"
     path.write_bytes(content)
     _parsed_or_refused(lambda: read_config(path))
+
+
+def test_a_methods_own_file_is_held_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reft.yaml").write_text("smollm2-135m:\n  rank: 4\n  rank: 8\n")
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    methods.sections_of.cache_clear()
+    with pytest.raises(UserError, match=r"smollm2-135m in .*reft\.yaml has 'rank' twice"):
+        methods.sections_of("reft")
+    methods.sections_of.cache_clear()
