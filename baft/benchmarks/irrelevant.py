@@ -52,10 +52,6 @@ class Pool:
     templates: tuple[Template, ...]
     subjects: tuple[Subject, ...]
 
-    def templates_for(self, kind: str) -> tuple[Template, ...]:
-        """Templates that suit a subject of ``kind``: its own and those of kind ``any``."""
-        return tuple(template for template in self.templates if template.kind in (kind, ANY))
-
 
 @cache
 def load_pool(path: Path | None = None) -> Pool:

@@ -13,19 +13,18 @@ from baft.engine.rows import chosen
 class Adam:
     """Kingma & Ba (2015), algorithm 1, elementwise: a stream's updates never depend on the others.
 
-    ``lr`` may differ by parameter name. ``decay`` is L2 regularisation as in ``torch.optim.Adam``.
+    ``lr`` may differ by parameter name.
     """
 
     def __init__(
         self,
         params: Mapping[str, Tensor],
         lr: float | Mapping[str, float],
-        decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ):
         self.lr = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(params, lr)
-        self.decay, self.betas, self.eps = decay, betas, eps
+        self.betas, self.eps = betas, eps
         self.step_count = 0
         self.mean = {name: torch.zeros_like(p) for name, p in params.items()}
         self.square = {name: torch.zeros_like(p) for name, p in params.items()}
@@ -38,8 +37,6 @@ class Adam:
         correction = (1 - second**self.step_count) ** 0.5
         for name, p in params.items():
             grad = grads[name]
-            if self.decay:
-                grad = grad + self.decay * p
             self.mean[name].lerp_(grad, 1 - first)
             self.square[name].mul_(second).addcmul_(grad, grad, value=1 - second)
             denominator = (self.square[name].sqrt() / correction).add_(self.eps)

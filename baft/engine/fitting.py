@@ -27,7 +27,6 @@ class Schedule:
     steps: int
     lr: float | Mapping[str, float]
     tolerance: float = 0.0
-    decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def minimise(
     )
     active = torch.arange(count, device=model.device)
     current = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
-    adam = Adam(current, schedule.lr, schedule.decay)
+    adam = Adam(current, schedule.lr)
     for step in range(schedule.steps + 1):
         deltas = build({**beside, **current})
         losses = objective(_read(model, held, deltas, active), deltas)
