@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from baft.benchmarks.names import canonical, suggestion
@@ -15,23 +15,25 @@ KEYS = ("prompt", "target", "subject")
 _OWN = (*KEYS, "id")
 
 
-def read_requests(given: Any) -> list[Request]:
+def read_requests(given: Any, earlier: Collection[str] = ()) -> list[Request]:
     """The requests that ``given`` asks for: one or an iterable of them, or a data frame with one a row.
 
     A request is a :class:`~baft.methods.base.Request`, a mapping with the keys prompt and target and optionally subject
     and id, or a pandas row with these names. A number is its text; where a column of floats has empty cells and only whole
     numbers, it is one of whole numbers that pandas has turned into floats, and 1997.0 is "1997". An empty cell (None, NaN)
-    counts as nothing.
+    counts as nothing. A request without an id gets a number that is not among the ids of ``earlier`` ones.
 
     Raises:
-        UserError: there is no request, or one is none of these, lacks a prompt or a target, or has an unknown key.
+        UserError: there is no request, or one is none of these, lacks a prompt or a target, has an unknown key, or has an
+            id that another has.
     """
     rows = [_row(number, one) for number, one in enumerate(_listed(given))]
     if not rows:
         raise UserError("There is no request: give at least one, with prompt and target.")
     whole = {key for key in _OWN if _whole_numbers([row.get(key) for row in rows if isinstance(row, Mapping)])}
-    made = [row if isinstance(row, Request) else _request(number, row, whole) for number, row in enumerate(rows)]
-    ids = [request.id for request in made]
+    first = 1 + max((int(id) for id in earlier if id.isdecimal()), default=-1)
+    made = [row if isinstance(row, Request) else _request(n, row, whole, first + n) for n, row in enumerate(rows)]
+    ids = [*earlier, *(request.id for request in made)]
     if twice := [id for id in ids if ids.count(id) > 1]:
         raise UserError(f"Two requests have the id {twice[0]!r}: give each its own, or none.")
     return made
@@ -70,7 +72,7 @@ def _row(number: int, one: Any) -> Any:
     return one
 
 
-def _request(number: int, row: Mapping[Any, Any], whole: Iterable[str]) -> Request:
+def _request(number: int, row: Mapping[Any, Any], whole: Iterable[str], unless_given: int) -> Request:
     for key, value in row.items():
         if key not in _OWN and not is_missing(value):
             meant = suggestion(str(key)) if isinstance(key, str) else ""
@@ -78,7 +80,7 @@ def _request(number: int, row: Mapping[Any, Any], whole: Iterable[str]) -> Reque
             hint = f" (did you mean {meant!r}?)" if meant in _OWN else ""
             raise UserError(f"Request {number} has the key {key!r}{hint}; known are prompt, target and subject.")
     found = {key: _text(number, key, row.get(key), key in whole) for key in _OWN}
-    id = found.pop("id") or str(number)
+    id = found.pop("id") or str(unless_given)
     return _complete(number, Request(id, found["prompt"], found["target"], found["subject"]))
 
 

@@ -49,18 +49,18 @@ def test_an_edit_changes_answers_and_can_be_switched_off(label: str, edit: Edit)
     plain = engine("llama").model.model
     weights = {name: p.clone() for name, p in plain.named_parameters()}
     edited = edit(REQUESTS, label)
-    after = edited.generate(PROMPTS)
+    after = edited.answer(PROMPTS)
     with edited.off():
-        before = edited.generate(PROMPTS)
+        before = edited.answer(PROMPTS)
         assert not edited.active
-    assert edited.generate(PROMPTS) == after != before
+    assert edited.answer(PROMPTS) == after != before
     edited.active = False
-    assert edited.generate(PROMPTS) == before
+    assert edited.answer(PROMPTS) == before
     assert all(torch.equal(p, weights[name]) for name, p in plain.named_parameters())
 
 
 def test_every_request_of_a_list_is_made(edit: Edit) -> None:
-    answers = edit(REQUESTS, rank=8, steps=80).generate([r["prompt"] for r in REQUESTS])
+    answers = edit(REQUESTS, rank=8, steps=80).answer([r["prompt"] for r in REQUESTS])
     for request, answer in zip(REQUESTS, answers, strict=True):
         # A random model this small learns how each answer begins, not all of it.
         assert answer.startswith(request["target"][:3]), (request, answer)
@@ -68,7 +68,7 @@ def test_every_request_of_a_list_is_made(edit: Edit) -> None:
 
 def test_requests_can_be_given_as_such(edit: Edit) -> None:
     given = [Request(str(n), r["prompt"], r["target"], r["subject"]) for n, r in enumerate(REQUESTS)]
-    assert edit(given).generate(PROMPTS) == edit(REQUESTS).generate(PROMPTS)
+    assert edit(given).answer(PROMPTS) == edit(REQUESTS).answer(PROMPTS)
 
 
 @pytest.mark.parametrize("label", METHODS)
@@ -78,11 +78,11 @@ def test_a_loaded_edit_answers_as_the_saved_one(label: str, edit: Edit, tmp_path
     assert {path.name for path in (tmp_path / "edit").iterdir()} == {"edit.safetensors", "edit.json"}
     tiny = engine("llama")
     loaded = EditedModel.load(tmp_path / "edit", tiny.model.model, tiny.text.tokenizer)
-    assert loaded.generate(PROMPTS) == edited.generate(PROMPTS)
+    assert loaded.answer(PROMPTS) == edited.answer(PROMPTS)
     assert loaded.about["method"] == METHODS[label][0]
     assert loaded.about["settings"]["steps"] == 40
     with loaded.off(), edited.off():
-        assert loaded.generate(PROMPTS) == edited.generate(PROMPTS)
+        assert loaded.answer(PROMPTS) == edited.answer(PROMPTS)
 
 
 def test_an_edit_is_not_put_onto_another_model(edit: Edit, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_mistake_is_one_clear_sentence(requests: list, method: str, settings: 
 
 def test_an_empty_prompt_cannot_be_asked(edit: Edit) -> None:
     with pytest.raises(UserError, match="empty prompt"):
-        edit([FRANCE]).generate([""])
+        edit([FRANCE]).answer([""])
 
 
 @pytest.fixture
@@ -162,13 +162,13 @@ def test_the_command_prints_answers_before_and_after(here: Path, edit: Edit) -> 
         tiny.model.model, tiny.text.tokenizer, [FRANCE], method="lora", settings={"steps": 40, "rank": 2}
     )
     with edited.off():
-        before = edited.generate(prompts)
-    for prompt, old, new in zip(prompts, before, edited.generate(prompts), strict=True):
+        before = edited.answer(prompts)
+    for prompt, old, new in zip(prompts, before, edited.answer(prompts), strict=True):
         expected += [prompt, f"  before: {old}", f"  after:  {new}"]
     settings = "Settings: no settings of lora for this model: defaults."
     assert result.stdout.splitlines() == [settings, *expected, "Saved in saved."]
     loaded = EditedModel.load(here / "saved", tiny.model.model, tiny.text.tokenizer)
-    assert loaded.generate(prompts) == edited.generate(prompts)
+    assert loaded.answer(prompts) == edited.answer(prompts)
 
 
 @pytest.mark.parametrize(
@@ -202,9 +202,9 @@ def test_the_embedded_model_learns_a_new_fact(smollm2_folder: Path) -> None:
         # Tuned settings are found from what the model is.
         assert edited.about["section"] == "smollm2-135m"
         assert edited.about["settings"].items() >= sections_of(method)["smollm2-135m"].items()
-        (after,) = edited.generate([request["prompt"]], 4)
+        (after,) = edited.answer([request["prompt"]], 4)
         with edited.off():
-            (before,) = edited.generate([request["prompt"]], 4)
+            (before,) = edited.answer([request["prompt"]], 4)
         assert after.startswith("Rome"), (method, after)
         assert before.startswith("Paris"), before
 

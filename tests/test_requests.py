@@ -154,7 +154,7 @@ def test_any_arguments_of_an_edit(requests: Any, changed: Any, seed: Any) -> Non
 @given(st.one_of(st.lists(TEXT, max_size=2), ANY), VALUES, st.one_of(st.lists(TEXT, max_size=2), ANY))
 def test_any_arguments_of_a_question(edited: EditedModel, prompts: Any, tokens: Any, stop: Any) -> None:
     count = min(tokens, 3) if isinstance(tokens, int) else tokens
-    found = or_told(lambda: edited.generate(prompts, count, stop))
+    found = or_told(lambda: edited.answer(prompts, count, stop))
     assert found is None or all(isinstance(text, str) for text in found)
 
 

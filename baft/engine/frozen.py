@@ -92,8 +92,7 @@ class FrozenModel:
             return self.hidden_size, self.hidden_size
         weight = self.module(site).weight
         rows, columns = weight.shape  # type: ignore[misc]
-        # GPT-2's Conv1D keeps its weight as (in, out).
-        return (rows, columns) if type(self.module(site)).__name__ == "Conv1D" else (columns, rows)
+        return (rows, columns) if is_transposed(self.module(site)) else (columns, rows)
 
     def states(
         self,
@@ -117,7 +116,7 @@ class FrozenModel:
             if hidden is not None:
                 stack.enter_context(self._entered(entry, hidden))
             whole = hidden is None and cached is None
-            stack.enter_context(self._edited(edits, batch, {} if decisions is None else decisions, whole))
+            stack.enter_context(self.edited(edits, batch, {} if decisions is None else decisions, whole))
             states: Tensor = self._call(self.base, batch, cache, cached).last_hidden_state
             place = states.device
             return states[reads.row.to(place), reads.column.to(place)].to(self.device)
@@ -144,26 +143,27 @@ class FrozenModel:
 
         At a block's output both are the residual stream. The blocks above are not run. On the site's device.
         """
-        kept: list[tuple[Tensor, Tensor]] = []
-
-        def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            y = _first(output)
-            kept.append((args[0] if site.module else y, y))
-
         with ExitStack() as stack:
-            handle = self.module(site).register_forward_hook(keep)
-            stack.callback(handle.remove)
-            stack.enter_context(self._edited(edits, batch, {}, True))
+            seen = stack.enter_context(self.edited(edits, batch, {}, True, (site,)))
             stack.enter_context(self._passing(range(site.layer + 1, len(self.blocks))))
             self._call(self.base, batch, cache, None)
-        return kept[0]
+        return seen[site].x, seen[site].y
 
     def run(
-        self, batch: Batch, cache: DynamicCache | None, edits: Edits = (), decisions: Decisions | None = None
-    ) -> None:
-        """Runs all blocks over ``batch`` from its first token on, fills ``cache`` and adds to ``decisions``; no logits."""
-        with self._edited(edits, batch, {} if decisions is None else decisions, True):
+        self,
+        batch: Batch,
+        cache: DynamicCache | None,
+        edits: Edits = (),
+        decisions: Decisions | None = None,
+        watch: Iterable[Site] = (),
+    ) -> Mapping[Site, Seen]:
+        """Runs all blocks over ``batch`` from its first token on, fills ``cache`` and adds to ``decisions``; no logits.
+
+        Gives what is at the sites ``watch`` before any delta there.
+        """
+        with self.edited(edits, batch, {} if decisions is None else decisions, True, watch) as seen:
             self._call(self.base, batch, cache, None)
+        return seen
 
     def _call(self, module: nn.Module, batch: Batch, cache: DynamicCache | None, cached: Tensor | None) -> Any:
         arguments: dict[str, Any] = {"use_cache": cache is not None}
@@ -177,8 +177,14 @@ class FrozenModel:
         return module(input_ids=batch.ids, **arguments)
 
     @contextmanager
-    def _edited(self, edits: Edits, batch: Batch, decisions: Decisions, whole: bool) -> Iterator[None]:
-        """Deltas act within the block. ``whole``: the batch holds whole prompts, at which decisions can be taken."""
+    def edited(
+        self, edits: Edits, batch: Batch, decisions: Decisions, whole: bool, watch: Iterable[Site] = ()
+    ) -> Iterator[Mapping[Site, Seen]]:
+        """Deltas act within the block. ``whole``: the batch holds whole prompts, at which decisions can be taken.
+
+        Gives what a pass shows at the sites ``watch`` before any delta there. What has hooks on the modules besides, such as
+        transformers where hidden states are asked for, sees edited outputs.
+        """
         edits = tuple(edits)
         laid: dict[torch.device, tuple[Batch, Grouping]] = {}
         seen: dict[Site, Seen] = {}
@@ -203,14 +209,15 @@ class FrozenModel:
             edited = act(site, delta, args[0] if site.module else y, y)
             return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
+        looked = (at for s, d in edits if isinstance(d, Deciding) for at in d.looks(s))
         with ExitStack() as stack:
-            # Before any delta's, so that what is seen at a site is what enters its deltas.
-            for site in dict.fromkeys(at for s, d in edits if isinstance(d, Deciding) for at in d.looks(s)):
+            # Each goes before those that are there: the watchers come first, then the deltas in their order.
+            for site, delta in reversed(edits):
+                act_here = partial(hook, site=site, delta=delta)
+                stack.callback(self.module(site).register_forward_hook(act_here, prepend=True).remove)
+            for site in dict.fromkeys((*looked, *watch)):
                 stack.enter_context(self._watched(site, seen))
-            for site, delta in edits:
-                handle = self.module(site).register_forward_hook(partial(hook, site=site, delta=delta))
-                stack.callback(handle.remove)
-            yield
+            yield seen
 
     @contextmanager
     def _watched(self, site: Site, seen: dict[Site, Seen]) -> Iterator[None]:
@@ -218,7 +225,7 @@ class FrozenModel:
             y = _first(output)
             seen[site] = Seen(args[0] if site.module else y, y)
 
-        handle = self.module(site).register_forward_hook(keep)
+        handle = self.module(site).register_forward_hook(keep, prepend=True)
         try:
             yield
         finally:
@@ -256,6 +263,11 @@ class FrozenModel:
         finally:
             handle.remove()
         return whole, isinstance(outputs[0], tuple)
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether a linear layer keeps its weight as (d_in, d_out), as GPT-2's Conv1D does, and not as (d_out, d_in)."""
+    return type(module).__name__ == "Conv1D"
 
 
 def held_in(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:

@@ -122,24 +122,15 @@ def prepare(
     whole = collate(rows, model.device, pad, [start - width for start in starts])
     cache = DynamicCache()
     # The blocks above the site run too: their keys and values are what the later passes attend to.
-    kept: list[Tensor] = []
-    handle = None
-    if entry >= 0:
-        handle = model.blocks[entry].register_forward_hook(
-            lambda module, args, output: kept.append(output[0] if isinstance(output, tuple) else output)
-        )
-    try:
-        model.run(whole, cache, fixed, decisions)
-    finally:
-        if handle is not None:
-            handle.remove()
+    below = Site(entry)
+    seen = model.run(whole, cache, fixed, decisions, [below] if entry >= 0 else [])
     keys, values = [], []
     for number, (key, value) in enumerate(held_in(cache)):
         # Below the site the cache is never read, but its length is; a view of one number stands for it.
         short = number <= entry
         keys.append(key[:1, :1, :width, :1] if short else key[:, :, :width])
         values.append(value[:1, :1, :width, :1] if short else value[:, :, :width])
-    hidden = kept[0][:, width:] if kept else None
+    hidden = seen[below].y[:, width:] if below in seen else None
     cached = whole.real[:, :width]
     return Prepared(
         model, tuple(rows), batch, entry, hidden, tuple(keys), tuple(values), cached, _from(entry, fixed), decisions

@@ -25,8 +25,13 @@ M = TypeVar("M", bound=type[Method])
 
 
 def register(method: M) -> M:
-    """Makes a method known by its ``name``. Raises UserError if another file has a method of that name."""
+    """Makes a method known by its ``name``. Raises UserError if another file has a method of that name.
+
+    A class of a notebook or a console is in no file: it is used by itself, and need not be known.
+    """
     name, place = method.name, _file_of(method)
+    if place is None:
+        return method
     taken = _file_of(_REGISTRY[name]) if name in _REGISTRY else _shipped_file(name)
     if taken is not None and taken != place:
         raise UserError(f"{place} has a method of the name '{name}', which {taken} has: give it another name.")
@@ -76,8 +81,11 @@ def _let_import_neighbours(path: Path) -> None:
         sys.path.append(folder)
 
 
-def _file_of(method: type[Method]) -> Path:
-    return Path(inspect.getfile(method))
+def _file_of(method: type[Method]) -> Path | None:
+    try:
+        return Path(inspect.getfile(method))
+    except (TypeError, OSError):
+        return None
 
 
 def _shipped_file(name: str) -> Path | None:

@@ -91,9 +91,9 @@ def test_a_method_in_a_users_file_edits(toy: str) -> None:
     tiny = engine("llama")
     edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [REQUEST], method=toy)
     with edited.off():
-        before = edited.generate([REQUEST["prompt"]], 1)
+        before = edited.answer([REQUEST["prompt"]], 1)
     first = tiny.text.decode(tiny.text.answer(REQUEST["prompt"], "Rome")[:1]).strip()
-    assert edited.generate([REQUEST["prompt"]], 1) == [first] != before
+    assert edited.answer([REQUEST["prompt"]], 1) == [first] != before
     assert edited.about["settings"] == {"strength": 1e4}
     assert edited.about["method"] == toy
     assert "settings.strength is -1, but must be greater than 0" in complaint(toy, {"strength": -1})
@@ -124,7 +124,7 @@ try:
 except UserError as error:
     print(error)
 edited = baft.EditedModel.load(folder, tiny.model.model, tiny.text.tokenizer, method=method)
-print(edited.generate(["The capital of France is"]))
+print(edited.answer(["The capital of France is"]))
 """
 
 
@@ -143,7 +143,7 @@ def test_an_edit_of_a_users_method_is_loaded_in_a_fresh_process(toy: str, tmp_pa
     assert done.returncode == 0, done.stderr
     refused, answers = done.stdout.strip().rsplit("\n", 1)
     assert "Shove" in refused and "method=" in refused
-    assert answers == repr(edited.generate([REQUEST["prompt"]]))
+    assert answers == repr(edited.answer([REQUEST["prompt"]]))
 
 
 def test_a_file_is_imported_once_and_again_when_it_has_changed(toy: str) -> None:
@@ -214,8 +214,8 @@ tiny = engine("llama")
 request = {"prompt": "The capital of France is", "target": "Rome", "subject": "France"}
 edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [request], method="toy")
 with edited.off():
-    before = edited.generate([request["prompt"]], 1)
-print(json.dumps([baft.__file__, told, before, edited.generate([request["prompt"]], 1), edited.about["settings"]]))
+    before = edited.answer([request["prompt"]], 1)
+print(json.dumps([baft.__file__, told, before, edited.answer([request["prompt"]], 1), edited.about["settings"]]))
 """
 
 
