@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -94,7 +93,6 @@ def test_a_run_that_was_killed_and_interrupted_gives_what_an_undisturbed_one_giv
     assert figures == {"tradeoff", "parameters", "batched_sequence_length"}
 
     rough = folder(tmp_path / "rough")
-    shutil.copytree(calm / "cache", rough / "cache")
     checkpoints = rough / "results/checkpoints"
     first = start(rough, f"results/{PROBES}")
     until(rough, first, lambda: list(checkpoints.glob("**/method=reft/**/done.json")))
