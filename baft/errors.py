@@ -13,5 +13,11 @@ class EditError(Exception):
 
 
 def first_line(error: Exception) -> str:
-    """What a library says in the first line of its error, or the error's kind if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """A library's error in one line: its kind, and the first line of what it says, or more where that ends in a colon."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    said = lines[0] if lines else ""
+    for line in lines[1:]:
+        if not said.endswith(":"):
+            break
+        said = f"{said} {line}"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -21,7 +21,7 @@ from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.evaluation.editing import edit_step, weight_of, withheld_of
-from baft.evaluation.jobs import Progress, conditions_of_run, load_engine, method_of, provenance_of_run
+from baft.evaluation.jobs import Progress, check_still, conditions_of_run, load_engine, method_of, provenance_of_run
 from baft.methods.base import Context, Method, Outcome
 from baft.methods.irrelevant import hidden_states
 from baft.results.schema import BASES
@@ -59,6 +59,7 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
     settings = {method.method: method.settings for method in spec.methods}
     conditions = conditions_of_run(engine, spec.model, data, None, settings, {"label": "single"}, len(records))
     about = spec.model_dump(mode="json", exclude={"model": {"resources"}})
+    check_still(engine, spec.model, folder)
     write_rows(rows, BASES, out, provenance_of_run(engine, conditions, about, failed=failed))
 
 

@@ -40,7 +40,7 @@ def checked(model: PreTrainedModel, architecture: Architecture, text: Text) -> F
         # Of a known architecture it is a fault of the program, and shows as one.
         if model.config.model_type in ARCHITECTURES or out_of_memory(error):
             raise
-        raise _unfit(model, f"{type(error).__name__}: {first_line(error)}") from error
+        raise _unfit(model, f"{first_line(error)}") from error
     apart = max(_apart(logits, plain) for logits in ours)
     # Also where it is no number.
     if not apart <= torch.finfo(model.dtype).eps ** 0.5:
@@ -75,7 +75,7 @@ def _plain(model: PreTrainedModel, rows: Sequence[Row]) -> Tensor:
     except Exception as error:
         if out_of_memory(error):
             raise
-        raise UserError(f"The model cannot be run: {type(error).__name__}: {first_line(error)}.") from error
+        raise UserError(f"The model cannot be run: {first_line(error)}.") from error
     plain = (
         torch.cat([own[at][None] for own, row in zip(logits, rows, strict=True) for at, _ in row.reads]).cpu().float()
     )

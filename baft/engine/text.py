@@ -145,9 +145,7 @@ class Text:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **today, **more))
         # A template is a program of the model's, and fails in its own ways.
         except Exception as error:
-            raise UserError(
-                f"The model's chat template cannot be used: {type(error).__name__}: {first_line(error)}."
-            ) from error
+            raise UserError(f"The model's chat template cannot be used: {first_line(error)}.") from error
 
     def _ids(self, text: str, special: bool) -> list[int]:
         ids = list(self.tokenizer(text, add_special_tokens=special).input_ids)

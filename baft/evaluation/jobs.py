@@ -29,13 +29,13 @@ from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import JobInputs
 from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
 from baft.evaluation.moments import collect, origin_of, read_moments, texts_of, write_moment
-from baft.evaluation.protocols import streams_of
+from baft.evaluation.protocols import Stream, streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method
 from baft.methods.registry import create
 from baft.models.architectures import architecture_of
 from baft.models.loading import device_name, load_prepared
-from baft.models.prepare import read_card
+from baft.models.prepare import read_card, unchanged
 from baft.results.provenance import Conditions, conditions_of
 from baft.results.provenance import collect as provenance_of
 from baft.results.schema import EDITS, PROBES
@@ -66,6 +66,15 @@ def load_engine(config: ModelConfig, folder: Path) -> Engine:
         architecture=architecture_of(loaded.model, config.modules.model_dump(exclude_none=True)),
     )
     return replace(engine, fingerprint=loaded.fingerprint)
+
+
+def check_still(engine: Engine, config: ModelConfig, folder: Path) -> None:
+    """Raises UserError if the model in ``folder`` is no longer what ``engine`` was loaded from.
+
+    On a CPU the system reads weights from their file as they are needed, so that a change of the file is one of the model.
+    """
+    if engine.fingerprint and unchanged(config, folder).fingerprint != engine.fingerprint:
+        raise UserError(f"The model in {folder} was prepared anew while this job used it: start the run again.")
 
 
 def quiet() -> None:
@@ -99,6 +108,7 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
         )
     conditions = conditions_of_run(engine, model, data, evaluation, {}, {}, len(data.records))
     drift = unedited_nlls(engine) if evaluation.drift_tokens else None
+    check_still(engine, model, folder)
     write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nlls=drift))
 
 
@@ -106,6 +116,7 @@ def collect_moments(model: ModelConfig, folder: Path, layer: str, moments: Momen
     """Collects the second moment of the keys of one block's MLP output layer."""
     engine = load_engine(model, folder)
     moment = collect(engine, texts_of(moments), layer, moments.tokens)[0]
+    check_still(engine, model, folder)
     write_moment(moment, origin_of(engine, layer, moments), out)
 
 
@@ -130,6 +141,7 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
     conditions = conditions_of_run(engine, cell.model, data, cell.evaluation, settings, protocol, records)
     _check_base(inputs.base, conditions)
     before = _read_base(inputs.base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
+    _check_answered(inputs.base, before, streams)
     nlls = read_provenance(inputs.base)["drift_nlls"]
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
     runner = Runner(
@@ -143,6 +155,11 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
         Progress(f"edit_shard {place}", records, "edits").advance,
     )
     groups = runner.run(streams, cell.model.streams)
+    try:
+        check_still(engine, cell.model, inputs.folder)
+    except UserError:
+        runner.checkpoints.clear()
+        raise
     more = {"halvings": engine.budget.halvings, "loading": loading}
     about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), **more)
     write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
@@ -239,6 +256,17 @@ def _check_base(base: Path, conditions: Conditions) -> None:
             raise UserError(
                 f"{base} holds answers of the unedited model that were taken with another {name} ({theirs}; this job has "
                 f"{ours}): delete it and start the run again."
+            )
+
+
+def _check_answered(base: Path, before: Mapping[Key, Measured], streams: Sequence[Stream]) -> None:
+    """Raises UserError if the unedited model was not asked a probe of these streams."""
+    records = [record for stream in streams for batch in stream.batches for record in batch]
+    for record in records:
+        if any(Asked(0, record, probe).key not in before for probe in record.probes):
+            raise UserError(
+                f"{base} lacks answers of the unedited model to probes of record {record.id}: delete it and start the run "
+                "again."
             )
 
 

@@ -103,7 +103,7 @@ def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
         except Exception as error:
             raise UserError(
                 f"The model {config.hub_id} at revision {config.revision} cannot be had from the hub: "
-                f"{type(error).__name__}: {first_line(error)} (log in with 'hf auth login' if it is gated, or "
+                f"{first_line(error)} (log in with 'hf auth login' if it is gated, or "
                 "give source: folder and path)."
             ) from error
         return place, {"source": source_of(config), "revision": place.name}

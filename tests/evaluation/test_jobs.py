@@ -317,3 +317,38 @@ def test_a_model_that_has_changed_since_is_neither_asked_nor_edited(place: Path,
         assert not (tmp_path / "base.parquet").exists()
     finally:
         file.write_bytes(before)
+
+
+def test_answers_that_lack_a_record_are_told(place: Path, tmp_path: Path) -> None:
+    table, provenance = store.read_table([place / "base.parquet"]), store.read_provenance(place / "base.parquet")
+    before = (place / "base.parquet").read_bytes()
+    try:
+        store.write_tables([table.slice(1)], BASE, place / "base.parquet", provenance)
+        with pytest.raises(UserError, match=r"base\.parquet lacks answers .* to probes of record r0"):
+            run(place, tmp_path, "none", {})
+    finally:
+        (place / "base.parquet").write_bytes(before)
+
+
+@pytest.mark.parametrize("job", ["base", "edit"])
+def test_a_model_that_changes_while_it_is_used_leaves_no_rows(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    file = place / "tiny" / "model.safetensors"
+    before = file.read_bytes()
+
+    def then_changed(*args: Any) -> Engine:
+        loaded = load_engine(*args)
+        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        return loaded
+
+    monkeypatch.setattr(jobs, "load_engine", then_changed)
+    try:
+        with pytest.raises(UserError, match="have changed since it was prepared"):
+            if job == "base":
+                measure_base(model(place), place / "model", place / "b.parquet", EVALUATION, tmp_path / "base.parquet")
+            else:
+                run(place, tmp_path, "none", {})
+    finally:
+        file.write_bytes(before)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

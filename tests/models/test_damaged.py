@@ -25,7 +25,7 @@ WEIGHTS = "model.safetensors"
 values = st.one_of(
     st.none(),
     st.booleans(),
-    st.sampled_from([0, 1, -1, 3, 2**40, 0.5, -1e300, float("nan"), float("inf")]),
+    st.sampled_from([0, 1, -1, 4, 0.5, -1e300, float("nan"), float("inf")]),
     st.sampled_from(["", "llama", "512", "\ud800"]),
     st.sampled_from([[], {}, [1, "x"], {"rope_type": "yarn"}, [[]]]),
 )
