@@ -180,7 +180,7 @@ class Plan:
         return Grid(
             results=study.results,
             models=tuple(study.models),
-            methods=tuple(study.methods),
+            methods=tuple(study.lines),
             points=tuple(self.points),
             protocols={label: self._chosen(protocol.benchmarks) for label, protocol in study.protocols.items()},
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
@@ -377,9 +377,7 @@ class Plan:
 
     @functools.cached_property
     def _lines(self) -> dict[str, Point]:
-        return {
-            label: Point(section.method or label, section.settings) for label, section in self.study.methods.items()
-        }
+        return {label: Point(section.method or label, section.settings) for label, section in self.study.lines.items()}
 
     @functools.cached_property
     def _analysed(self) -> dict[str, str]:

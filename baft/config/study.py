@@ -39,6 +39,9 @@ DATA_VARIABLE = "BAFT_DATA"
 # The method that edits nothing: a reference row of the tables, compared with none.
 UNEDITED = "none"
 
+# The edit of zeros, in every study unless it is switched off: what rounding alone costs, compared with none.
+ZERO = "zero"
+
 
 def _named(value: Any) -> Any:
     """A list of method names means each of them under its own name with its own settings."""
@@ -85,6 +88,10 @@ class Study(Section):
         min_length=1,
         description="Names of methods, or labels with a method and settings.",
     )
+    zero_edit: bool = Field(
+        True,
+        description="Whether an edit of zeros is measured beside the methods: its distance from 100 % locality is rounding.",
+    )
     protocols: Annotated[dict[Label, ProtocolConfig], BeforeValidator(_sections)] = Field(
         {"single": ProtocolConfig()}, min_length=1, description="How records become streams of edits, by label."
     )
@@ -122,6 +129,16 @@ class Study(Section):
                 if name not in self.benchmarks:
                     known = ", ".join(self.benchmarks)
                     raise ValueError(f"{place}.benchmarks has {name!r}, but must have some of {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _the_edit_of_zeros_has_its_label(self) -> Self:
+        section = self.methods.get(ZERO)
+        if self.zero_edit and section is not None and section.method not in (None, ZERO):
+            raise ValueError(
+                f"methods.{ZERO} is a method of another name, but {ZERO!r} is the label of the edit of zeros: give it "
+                "another, or set zero_edit to false"
+            )
         return self
 
     @model_validator(mode="after")
@@ -166,9 +183,18 @@ class Study(Section):
         return os.path.expanduser(os.environ.get(DATA_VARIABLE) or self.data)
 
     @property
+    def lines(self) -> dict[Label, MethodConfig]:
+        """The methods that are run: those of the config and the edit of zeros, after the unedited model."""
+        methods = dict(self.methods)
+        if not self.zero_edit or ZERO in (section.method or label for label, section in methods.items()):
+            return methods
+        first = {label: methods.pop(label) for label in (UNEDITED,) if label in methods}
+        return {**first, ZERO: MethodConfig(), **methods}
+
+    @property
     def reference(self) -> str | None:
         """The method that others are compared with; None if the unedited model is all there is."""
-        edits = (label for label, section in self.methods.items() if (section.method or label) != UNEDITED)
+        edits = (label for label, section in self.methods.items() if (section.method or label) not in (UNEDITED, ZERO))
         return self.statistics.reference or next(edits, None)
 
 

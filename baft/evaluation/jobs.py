@@ -307,6 +307,7 @@ def conditions_of_run(
         evaluation={} if evaluation is None else evaluation.model_dump(mode="json"),
         records=records,
         rejected=len(data.rejected),
+        threads=torch.get_num_threads(),
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from baft.errors import UserError
 from baft.report.cells import KEYS, Cells, at_moment, each_seed_at, shown_moment
-from baft.report.labels import UNEDITED
+from baft.report.labels import FLOORS
 from baft.results import statistics, store
 from baft.results.schema import ALL_GROUPS
 from baft.results.summaries import METRICS, SCORES
@@ -107,7 +107,7 @@ def point_means(cells: Cells) -> pd.DataFrame:
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
-        found = at_moment(chosen, moment).groupby([*CELL, "metric", "group"])["value"].mean().reset_index()
+        found = each_seed_at(chosen, moment).groupby([*CELL, "metric", "group"])["value"].mean().reset_index()
         found = _with_unmeasured(found.rename(columns={"value": "mean"}), chosen, moment, tuple(METRICS))
         split = chosen.facts["conditions"].iloc[0].split
         columns = [*CELL, "metric", "group", "mean", "unmeasured"]
@@ -169,7 +169,7 @@ def _compared(cells: Cells, reference: str | None, level: float) -> pd.DataFrame
     values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(SHOWN)]
     keys = ["model", "protocol", "benchmark", "metric", "record_id", "seed"]
     theirs = values[values["method"].isin([reference])][[*keys, "unit_id", "value"]]
-    ours = values[~values["method"].isin([reference, UNEDITED])]
+    ours = values[~values["method"].isin([reference, *FLOORS])]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_reference"))
     rows = []
     for names, group in pairs.groupby([*CELL, "metric"], sort=True):

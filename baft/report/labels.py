@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from baft.config.study import UNEDITED as UNEDITED
+from baft.config.study import ZERO as ZERO
+
+FLOORS = (UNEDITED, ZERO)
+"""What is compared with no method: the model before any edit, and after one of zeros."""
 
 METHODS = {
     UNEDITED: "Unedited",
+    ZERO: "Zero edit",
     "baft": "BaFT",
     "reft": "ReFT",
     "ft_l": "FT-L",

@@ -23,7 +23,7 @@ def record_notes(cells: Cells) -> list[str]:
         return []
     conditions = cells.facts["conditions"].iloc[0]
     shown = cells.unmeasured[cells.unmeasured["moment"].eq(shown_moment(cells))]
-    notes = [f"{conditions.split} split; {conditions.prompt_format} prompts; {conditions.dtype}."]
+    notes = [f"{conditions.split} split; {conditions.prompt_format} prompts; {arithmetic(cells)}."]
     for benchmark in ordered_benchmarks(cells.facts["benchmark"]):
         rows = cells.facts[cells.facts["benchmark"].eq(benchmark)]
         lowest, most = rows["edited"].min(), rows["edited"].max()
@@ -35,6 +35,14 @@ def record_notes(cells: Cells) -> list[str]:
             parts.append(f"{rejected} more could not be used")
         notes.append(f"{benchmark}: {'; '.join(parts)}.")
     return notes
+
+
+def arithmetic(cells: Cells) -> str:
+    """In words: the precision of the models and the CPU threads of the jobs, which rounding depends on."""
+    every = cells.facts["conditions"]
+    threads = sorted({conditions.threads for conditions in every if conditions.threads})
+    counts = f", CPU threads: {' and '.join(map(str, threads))}" if threads else ""
+    return f"{every.iloc[0].dtype}{counts}"
 
 
 def unmeasured_parts(counts: pd.DataFrame) -> list[str]:

@@ -18,7 +18,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 from baft.files import replacing
-from baft.report.labels import UNEDITED, method_name, ordered_methods
+from baft.report.labels import UNEDITED, ZERO, method_name, ordered_methods
 
 # Widths of one and of two columns of a paper, inches.
 COLUMN = 3.3
@@ -66,6 +66,7 @@ class Mark:
 # A colour a family of methods, a marker a member of it.
 _KNOWN = {
     UNEDITED: Mark("#7F7F7F", "*"),
+    ZERO: Mark("#7F7F7F", "h"),
     "baft": Mark("#D55E00", "o"),
     "reft": Mark("#0072B2", "s"),
     "ft_l": Mark("#009E73", "^"),

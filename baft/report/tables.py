@@ -18,8 +18,9 @@ from baft.errors import UserError
 from baft.files import write_text
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
-from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
+from baft.report.labels import ZERO, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import (
+    arithmetic,
     interval_note,
     kind_of,
     record_notes,
@@ -145,13 +146,20 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
     return [
         f"Per cent, mean over records. {interval_note(statistics.level)}",
         f"Scored {moment.get(setting['moment'].iloc[0], 'before any edit')}; {conditions.split} split; "
-        f"{conditions.prompt_format} prompts; {conditions.dtype}; seeds: {setting['seeds'].max()} (not a source of the "
+        f"{conditions.prompt_format} prompts; {arithmetic(cells)}; seeds: {setting['seeds'].max()} (not a source of the "
         "intervals).",
         "Success, generality and portability: share of answer tokens right when the answer is forced, and (dec.) "
         "whether the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced "
         "answer positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and "
         "is left out of the latter. What could not be measured is left out and counted below.",
+        *([ZERO_NOTE] if setting["method"].eq(ZERO).any() else []),
     ]
+
+
+ZERO_NOTE = (
+    "Zero edit: an edit that changes nothing, asked as edited models are. How far its locality is from 100 is rounding, and "
+    "so much of any method's may be."
+)
 
 
 _EXPLAINED = {

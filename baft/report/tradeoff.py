@@ -12,7 +12,7 @@ from baft.config import StatisticsConfig
 from baft.config.sweeps import line_of, setting_of
 from baft.report import estimates
 from baft.report.cells import Cells, at_moment, read_cells, rows_of, settings_of, shown_moment
-from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.labels import FLOORS, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import record_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
@@ -49,7 +49,7 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
         pieces.append(both.assign(variant=variant))
     frame = pd.concat(pieces, ignore_index=True)
     frame["on_front"] = False
-    for _, group in frame[frame["method"].ne(UNEDITED)].groupby(PANEL):
+    for _, group in frame[~frame["method"].isin(FLOORS)].groupby(PANEL):
         frame.loc[group.index, "on_front"] = pareto_front(group[["locality_mean", "success_mean"]].to_numpy())
     return frame.merge(_curves(cells), on=["model", "method"], how="left")
 
@@ -88,7 +88,7 @@ def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
         chosen = cells.one(model, protocol)
         values = at_moment(chosen, shown_moment(chosen))
         values = values[values["group"].eq(ALL_GROUPS)].merge(curves[curves["model"].eq(model)], on=["model", "method"])
-        for (benchmark, line), group in values[values["line"].ne(UNEDITED)].groupby(["benchmark", "line"], sort=True):
+        for (benchmark, line), group in values[~values["line"].isin(FLOORS)].groupby(["benchmark", "line"], sort=True):
             for variant, metrics in VARIANTS.items():
                 found = _area(group, metrics, statistics)
                 if found is not None:

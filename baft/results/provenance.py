@@ -23,7 +23,9 @@ class Conditions:
     ``model`` is the model's fingerprint, ``protocol`` how records became streams (settings, not the label), ``method``
     the method's settings as run, ``benchmark`` its name, ``revision`` and ``sha256`` what file it was read from,
     ``template_date`` the day that a chat template was told (empty without one), ``evaluation`` how the models were
-    questioned, ``records`` and ``rejected`` how many of its records were run and how many could not be used.
+    questioned, ``records`` and ``rejected`` how many of its records were run and how many could not be used. ``threads`` are
+    the CPU threads that the job used: the order of a processor's sums, and so their rounding, depends on them. Tables state
+    them and allow different ones, for a scheduler with fewer cores than a study asks for gives its jobs fewer threads.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Conditions:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     records: int = field(default=0, compare=False)
     rejected: int = field(default=0, compare=False)
+    threads: int = field(default=0, compare=False)
 
 
 def collect(

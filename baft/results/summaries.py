@@ -334,7 +334,9 @@ def _cell(probes: Sequence[Path], edits: Sequence[Path]) -> tuple[dict[str, str]
 
 def differences(one: Conditions, other: Conditions, names: Sequence[str] | None = None) -> str:
     """In words, how two runs' conditions differ in ``names`` (all of them by default); empty if they agree."""
-    compared = [name for name in asdict(one) if name not in ("records", "rejected")] if names is None else names
+    compared = (
+        [name for name in asdict(one) if name not in ("records", "rejected", "threads")] if names is None else names
+    )
     return "; ".join(
         f"{name} {getattr(one, name)!r} and {getattr(other, name)!r}"
         for name in compared

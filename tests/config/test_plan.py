@@ -24,6 +24,7 @@ def plan(folder: Path, **changes: object) -> Plan:
         "benchmarks": {"mini_zsre": {"shards": 2}, "mini_wikibio": {}},
         "methods": {"toy": {"method": toy}, "fast": {"method": toy, "settings": {"lr": 1.0, "covariance": True}}},
         "seeds": [0, 1],
+        "zero_edit": False,
     }
     return Plan(parse_study(config | changes))
 
@@ -140,8 +141,8 @@ def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> 
     assert chart is not None
     assert len(chart.records()) == len(chart.shards()) == 4
     assert all("protocol=continual" in str(path) for path in chart.records())
-    assert len(made.grid.records()) == len(made.grid.curve_records()) == 2 * 2
-    assert len(made.edit_jobs()) == len(made.summaries()) == 2 * 2 + 3
+    assert len(made.grid.records()) == len(made.grid.curve_records()) == 3 * 2
+    assert len(made.edit_jobs()) == len(made.summaries()) == 3 * 2 + 3
     files = made.result_files()
     assert len(files) == len(set(files)) and set(chart.records()) <= set(files)
     cell = ("smollm2-135m", "wide@layer-10@rank-8", "single", "mini_wiki_recent", "0")
@@ -205,7 +206,7 @@ def test_variants_are_run_where_they_are_wanted_and_stand_in_no_other_table() ->
     assert table is not None and table.methods == ("reft", "reft@narrow", "reft@late")
     assert len(table.records()) == 3 * 2 and all("benchmark=mini_zsre/" in str(path) for path in table.records())
     assert not any("@narrow" in str(path) for path in made.grid.curve_records())
-    assert set(table.records()) <= set(made.summaries()) and len(made.summaries()) == 3 * 3 + 2 * 2
+    assert set(table.records()) <= set(made.summaries()) and len(made.summaries()) == 4 * 3 + 2 * 2
     cell = ("smollm2-135m", "reft@late", "long", "mini_zsre", "0")
     settings = Cell.from_spec(made.edit_spec(*cell)).method.settings
     assert (settings["layer"], settings["rank"]) == (28, 2)
@@ -321,12 +322,17 @@ def test_protocols_and_the_analysis_may_be_for_some_benchmarks_only() -> None:
         ("protocol=single", "benchmark=mini_wikibio"),
         ("protocol=long", "benchmark=mini_wikibio"),
     }
-    assert plan.sequences is not None and len(plan.sequences.records()) == 2
+    assert plan.sequences is not None and len(plan.sequences.records()) == 3
     assert [path.parts[-2] for path in plan.grid.bases()] == ["benchmark=mini_zsre"]
 
 
 def test_files_of_a_shard_are_asked_for_once_they_are_gone(tmp_path: Path) -> None:
-    study = {"results": str(tmp_path), "methods": ["reft"], "benchmarks": {"mini_zsre": {"shards": 2}}}
+    study = {
+        "results": str(tmp_path),
+        "methods": ["reft"],
+        "zero_edit": False,
+        "benchmarks": {"mini_zsre": {"shards": 2}},
+    }
     made = Plan(parse_study(study))
     layout, jobs = made.layout, made.edit_jobs()
     every = {at(pattern, **job) for job in jobs for pattern in (layout.probes, layout.edits)}
@@ -352,3 +358,24 @@ def test_files_of_a_shard_are_asked_for_once_they_are_gone(tmp_path: Path) -> No
 def test_a_method_that_needs_moments_is_noticed() -> None:
     rome = {"method": "rome", "settings": {"second_moment": True}}
     assert Plan(parse_study({"methods": {"reft": None, "rome": rome}})).uses_moments
+
+
+def test_every_study_has_an_edit_of_zeros_after_the_unedited_model_unless_it_is_switched_off(tmp_path: Path) -> None:
+    made = plan(tmp_path, methods=["reft", "none"], zero_edit=True)
+    assert made.grid.methods == ("none", "zero", "reft")
+    assert Cell.from_spec(made.edit_spec("m", "zero", "single", "mini_zsre", "0")).method.method == "zero"
+    assert {job["method"] for job in made.edit_jobs()} == {"none", "zero", "reft"}
+    assert made.grid.statistics.reference == "reft", "compared with none"
+    assert plan(tmp_path, methods=["none", "zero", "reft"], zero_edit=True).grid.methods == ("none", "zero", "reft")
+    named = plan(tmp_path, methods={"floor": {"method": "zero"}, "reft": None}, zero_edit=True)
+    assert named.grid.methods == ("floor", "reft")
+    assert named.grid.statistics.reference == "reft"
+    assert plan(tmp_path, methods=["none", "reft"]).grid.methods == ("none", "reft")
+    assert parse_study({}).lines.keys() == {"none", "zero", "baft"}
+
+
+def test_the_label_of_the_edit_of_zeros_is_its_own(tmp_path: Path) -> None:
+    methods = {"zero": {"method": "reft"}}
+    with pytest.raises(UserError, match="'zero' is the label of the edit of zeros"):
+        plan(tmp_path, methods=methods, zero_edit=True)
+    assert plan(tmp_path, methods=methods).grid.methods == ("zero",)

@@ -157,7 +157,7 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
     plan.check()
     curves = {label.partition("@")[0] for label in plan.points}
     assert curves == set(study.methods) - {"none"}
-    assert len(plan.grid.curve_records()) == 5 * len(study.methods) + len(study.curves.benchmarks) * len(curves)
+    assert len(plan.grid.curve_records()) == 5 * len(study.lines) + len(study.curves.benchmarks) * len(curves)
     with pytest.raises(UserError, match=r"wiki_recent\.path is 'knowedit/.*/none/knowedit/.*BAFT_DATA names"):
         check_sources(study)
     monkeypatch.setenv("BAFT_DATA", str(tmp_path))
@@ -173,4 +173,4 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
 def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:
     study = parse_study(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
     Plan(study).check()
-    assert len(Plan(study).grid.records()) == 3 * 7 * 5 * 5
+    assert len(Plan(study).grid.records()) == 3 * 8 * 5 * 5

@@ -23,6 +23,7 @@ CELL = {"model": "m", "method": "reft", "protocol": "single", "benchmark": "mini
 def plan(folder: Path, gpu: int = 2) -> Plan:
     models = {"m": {"resources": {"gpu": gpu}}}
     config = {"results": str(folder), "models": models, "benchmarks": {"mini_zsre": {"shards": 4}}, "methods": ["reft"]}
+    config["zero_edit"] = False
     return Plan(parse_study(config))
 
 

@@ -6,12 +6,13 @@ import pytest
 
 from baft.config import StatisticsConfig
 from baft.errors import UserError
+from baft.report.cells import read_cells
 from baft.report.figures.tradeoff import plot_tradeoff
 from baft.report.rendering import HOLE
 from baft.report.tables import SUFFIXES, TABLES, summary_text, tabulate
-from baft.report.tradeoff import tabulate_area
+from baft.report.tradeoff import areas_frame, tabulate_area, tradeoff_frame
 from baft.results.summaries import summarise_cell
-from tests.report.conftest import Study
+from tests.report.conftest import METHODS, Study, make_study
 from tests.report.test_cells import score, write_cell
 from tests.results.synthetic import edit, probe, write_shard
 
@@ -218,3 +219,26 @@ def test_what_could_not_be_measured_is_counted_below_every_table_and_is_no_0(
     assert "0.0" not in summary_text(tmp_path).replace("100.0", "")
     drawn = plot_tradeoff(paths, tmp_path / "tradeoff", statistics)
     assert pd.read_csv(drawn[2], keep_default_na=False)["locality_unmeasured"].tolist() == [1, 1]
+
+
+def test_the_edit_of_zeros_stands_in_the_tables_and_is_compared_with_nothing(
+    tmp_path: Path, statistics: StatisticsConfig
+) -> None:
+    study = make_study(tmp_path, {**METHODS, "zero": (0.05, 0.97, 0, 0)}, ["mini_zsre"])
+    tabulate(study.records, study.edits, tmp_path, statistics)
+    lines = (tmp_path / "main.md").read_text()
+    rows = [cells(line)[0] for line in lines.splitlines() if line.startswith("|")]
+    assert rows[rows.index("Unedited") + 1] == "Zero edit"
+    assert "Zero edit: an edit that changes nothing" in lines
+    assert "zero" not in set(pd.read_csv(tmp_path / "paired.csv")["method"])
+    found = read_cells(study.records)
+    frame = tradeoff_frame(found, statistics)
+    assert not frame.loc[frame["method"].eq("zero"), "on_front"].any() and frame["method"].eq("zero").any()
+    assert "zero" not in set(areas_frame(found, statistics)["line"])
+
+
+def test_tables_state_the_threads_and_allow_different_ones(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    paths = [write_cell(tmp_path, [score(1.0)], {"method": m}, threads=n) for n, m in enumerate(("none", "reft"), 1)]
+    edits = [Path(str(path.parent).replace("/records/", "/edits/")) / "shard=0" / path.name for path in paths]
+    tabulate(paths, edits, tmp_path, statistics)
+    assert "float32, CPU threads: 1 and 2" in (tmp_path / "main.md").read_text()

@@ -40,7 +40,8 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
             "ablations": {"method": "reft", "variants": {"narrow": {"rank": 2}}},
         },
     )
-    methods = 2 + 2 + 1 + 1
+    # The edit of zeros is in every study.
+    methods = 3 + 2 + 1 + 1
     cells = 2 * methods * 2 * 2
     assert jobs["prepare_model"] == 2
     assert jobs["prepare_benchmark"] == 2
@@ -157,4 +158,4 @@ def test_slashes_and_lists_on_the_command_line_are_read_as_meant(tmp_path: Path)
     done = snakemake(tmp_path, "-n", "--quiet", "rules", "--configfile", str(path), *given)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    assert jobs["edit_shard"] == "2" and jobs["collect_moments"] == "1"
+    assert jobs["edit_shard"] == "4" and jobs["collect_moments"] == "1"

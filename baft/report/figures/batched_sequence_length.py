@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from baft.config import StatisticsConfig
 from baft.report import style
 from baft.report.cells import read_cells, rows_of
-from baft.report.labels import UNEDITED, ordered_benchmarks
+from baft.report.labels import FLOORS, ordered_benchmarks
 from baft.report.sequences import MEASURED, sequence_frame
 
 _TITLES = {"edit_success": "success", "generality": "generality", "locality": "locality", "portability": "portability"}
@@ -31,10 +31,11 @@ def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics:
     A row a model, protocol and benchmark, a column a metric, a line a method: solid for all records edited so far, scored
     after so many edits, dashed for the same records, each scored right after its own step. Per cent, mean over records;
     the band is the interval over streams, where there are two or more. At a single number of edits methods stand beside each
-    other with bars, a dash being what each had right after its own step. The unedited model is left out.
+    other with bars, a dash being what each had right after its own step. The unedited model and the edit of zeros are not
+    drawn.
     """
     frame = sequence_frame(read_cells(records), statistics)
-    frame = frame[frame["method"].ne(UNEDITED)].reset_index(drop=True)
+    frame = frame[~frame["method"].isin(FLOORS)].reset_index(drop=True)
     rows = [
         (model, protocol, benchmark, group)
         for (model, protocol), part in frame.groupby(["model", "protocol"], sort=False)

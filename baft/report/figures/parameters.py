@@ -16,7 +16,7 @@ from matplotlib.ticker import NullFormatter
 from baft.config import StatisticsConfig
 from baft.report import estimates, style
 from baft.report.cells import read_cells, rows_of, settings_of
-from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.labels import FLOORS, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE, quantity
 from baft.results.schema import ALL_GROUPS
 
@@ -64,10 +64,10 @@ def plot_parameters(
 def parameters_frame(records: Sequence[Path], edits: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
     """One row a model, protocol, method and benchmark: parameters trained and changed, edit success with intervals."""
     means = estimates.means(read_cells(records), level=statistics.level, metrics=_SUCCESS)
-    means = means[means["group"].eq(ALL_GROUPS) & means["method"].ne(UNEDITED)]
+    means = means[means["group"].eq(ALL_GROUPS) & ~means["method"].isin(FLOORS)]
     columns = [*estimates.CELL, "parameters_trained", "parameters_changed"]
     frame = estimates.costs(edits, level=statistics.level)[columns]
-    frame = frame[frame["method"].ne(UNEDITED)]
+    frame = frame[~frame["method"].isin(FLOORS)]
     for metric in _SUCCESS:
         side = means[means["metric"].eq(metric)].set_index(estimates.CELL)[["mean", "low", "high", "unmeasured"]]
         frame = frame.join(side.add_prefix(f"{metric}_"), on=estimates.CELL)

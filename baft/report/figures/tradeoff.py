@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from baft.config import StatisticsConfig
 from baft.report import style
 from baft.report.cells import read_cells, rows_of, settings_of
-from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.labels import FLOORS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
 from baft.report.tradeoff import VARIANTS, areas_frame, tradeoff_frame
 
@@ -30,9 +30,10 @@ def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConf
     A panel a benchmark; locality to the right, edit success upwards, per cent, mean over records with intervals both
     ways; teacher-forced in the upper row, decoded in the lower, for each model and protocol. Axes are zoomed to the
     edited models, alike along a row. The step line is the Pareto front of the edited models: no method has both more
-    locality and more success. The unedited model is a reference and not on the front; where it lies off the axes, its
-    locality and success are written in the corner. Where a setting of a method was swept, its further points are hollow
-    and joined in the order of the setting, and a row of panels below has the area that each method's points dominate.
+    locality and more success. The unedited model and the edit of zeros are references and not on the front; where one lies
+    off the axes, its locality and success are written in the corner. Where a setting of a method was swept, its further
+    points are hollow and joined in the order of the setting, and a row of panels below has the area that each method's
+    points dominate.
     """
     cells = read_cells(records)
     frame = tradeoff_frame(cells, statistics)
@@ -43,7 +44,7 @@ def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConf
     rows = [_rows(shown, with_areas=swept) for _, _, shown in settings]
     columns = max(len(names) for row in rows for _, names in row)
     width = style.COLUMN if columns == 1 else style.PAGE
-    lines = frame.loc[frame["line"].ne(UNEDITED), "line"].nunique()
+    lines = frame.loc[~frame["line"].isin(FLOORS), "line"].nunique()
     ratios = [[0.35 + 0.14 * lines if variant == _AREA else 1.45 for variant, _ in row] for row in rows]
     heights = [sum(ratio) + 0.2 for ratio in ratios]
     with style.drawing(width, sum(heights) + 0.6) as figure:
@@ -103,7 +104,7 @@ def _draw_rows(
 
 def _limits(drawn: pd.DataFrame, side: str) -> tuple[float, float]:
     """Axis limits that hold the edited models' intervals, in tens and at least 20 apart, with room at both ends."""
-    edited = drawn[drawn["method"].ne(UNEDITED)]
+    edited = drawn[~drawn["method"].isin(FLOORS)]
     edited = drawn if edited.empty else edited
     ends = 100 * edited[[f"{side}_mean", f"{side}_low", f"{side}_high"]]
     low, high = 10 * np.floor(ends.min().min() / 10), 10 * np.ceil(ends.max().max() / 10)
@@ -125,7 +126,7 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
         axis.plot(*points.T, color=given[str(name)].colour, linewidth=0.8, alpha=0.8, zorder=2.5)
     # What a method has as its own stands before what it was swept to.
     for row in rows_of(shown.assign(own=shown["method"].eq(shown["line"])).sort_values("own", kind="stable")):
-        if row.method == UNEDITED and _off_scale(axis, row):
+        if row.method in FLOORS and _off_scale(axis, row):
             continue
         mark = given[row.line]
         size = style.marker_size(mark)
@@ -148,15 +149,16 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
 
 
 def _off_scale(axis: Axes, row: Any) -> bool:
-    """Write the unedited model's place into the corner if it is beyond the axes; whether it is."""
+    """Write the place of the unedited model or the edit of zeros into the corner if it is off the axes; whether it is."""
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
     x, y = 100 * row.locality_mean, 100 * row.success_mean
     if left <= x <= right and bottom <= y <= top:
         return False
+    sign, line = ("★", 0) if row.method == UNEDITED else ("zero", 1)
     axis.annotate(
-        f"★ {x:.0f}, {y:.0f}",
+        f"{sign} {x:.0f}, {y:.0f}",
         (1, 0),
-        (-1, 2),
+        (-1, 2 + 8 * line),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",

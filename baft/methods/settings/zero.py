@@ -1,0 +1,7 @@
+"""The edit of zeros has no settings."""
+
+from baft.methods.settings import MethodSettings
+
+
+class Settings(MethodSettings):
+    """None."""
