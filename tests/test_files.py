@@ -20,7 +20,7 @@ from baft.engine.saved import save_state
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.checkpoints import Checkpoints, Reached
-from baft.evaluation.moments import write_moment
+from baft.evaluation.covariances import write_covariance
 from baft.models.prepare import prepare_model
 from baft.report import style
 from baft.report.pages import show_table
@@ -69,7 +69,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
         ({"record_id": os.urandom(16).hex(), "stream_id": "s", "step": n} for n in range(9_000)), EDITS, out, {}
     ),
     "benchmark": benchmark,
-    "moment": lambda out: write_moment(NOISE, {"tokens": "7"}, out),
+    "moment": lambda out: write_covariance(NOISE, {"tokens": "7"}, out),
     "edit": lambda out: save_state(EditState(1, {}, {"noise": NOISE}), out, {}),
     "checkpoints": checkpoints,
     "table": lambda out: write_table(

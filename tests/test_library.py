@@ -230,7 +230,7 @@ def test_what_a_method_needs_is_collected_and_kept_for_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from baft.evaluation import needed
-    from baft.evaluation.moments import collect, texts_of
+    from baft.evaluation.covariances import collect, texts_of
 
     tiny = engine("llama")
     collected: list[str] = []
@@ -258,8 +258,8 @@ def test_what_a_method_needs_is_collected_and_kept_for_the_model(
     adjusted = edited(second_moment=True)
     assert not torch.equal(update(adjusted), update(plain))
     # The update's direction is C⁻¹k*, of a C that was collected as the workflow does it.
-    moment, _ = collect(tiny, texts_of(needed.MomentsConfig()), "1", 2000)
-    direction = torch.linalg.solve(moment.float().double(), update(plain)[0, 0].double())
+    covariance, _ = collect(tiny, texts_of(needed.CovariancesConfig()), "1", 2000)
+    direction = torch.linalg.solve(covariance.float().double(), update(plain)[0, 0].double())
     cosine = torch.nn.functional.cosine_similarity(direction, update(adjusted)[0, 0].double(), dim=0)
     assert cosine > 1 - 1e-6
     edited(second_moment=True)

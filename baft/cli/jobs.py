@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from baft.config import AnalysisSpec, BenchmarkConfig, Cell, EvaluationConfig, ModelConfig, MomentsConfig, read_spec
+from baft.config import AnalysisSpec, BenchmarkConfig, Cell, CovariancesConfig, EvaluationConfig, ModelConfig, read_spec
 
 app = typer.Typer()
 
@@ -52,17 +52,17 @@ def measure_base(
 
 
 @app.command()
-def collect_moments(
+def collect_covariances(
     model: Model,
-    moments: Annotated[str, typer.Option(help="The text to use, as JSON.")],
+    covariances: Annotated[str, typer.Option(help="The text to use, as JSON.")],
     layer: Annotated[str, typer.Option(help="The layer, as a number of blocks or a share of the depth.")],
     folder: Folder,
     out: Out,
 ) -> None:
-    """Collect the second moment of a layer's keys over text."""
-    from baft.evaluation.jobs import collect_moments as run
+    """Collect the covariance of a layer's keys over text."""
+    from baft.evaluation.jobs import collect_covariances as run
 
-    run(read_spec(ModelConfig, model), folder, layer, read_spec(MomentsConfig, moments), out)
+    run(read_spec(ModelConfig, model), folder, layer, read_spec(CovariancesConfig, covariances), out)
 
 
 @app.command()
@@ -76,13 +76,13 @@ def edit_shard(
     probes: Annotated[Path, typer.Option(help="Probe rows to write.")],
     edits: Annotated[Path, typer.Option(help="Edit rows to write.")],
     checkpoints: Annotated[Path, typer.Option(help="Folder of the cell for what killed jobs go on from.")],
-    moments: Annotated[list[Path] | None, typer.Argument(help="Moments that the method needs.")] = None,
+    covariances: Annotated[list[Path] | None, typer.Argument(help="Covariances that the method needs.")] = None,
 ) -> None:
     """Edit and question one shard of a cell."""
     from baft.evaluation.inputs import JobInputs
     from baft.evaluation.jobs import edit_shard as run
 
-    inputs = JobInputs(Cell.from_spec(spec), shard, shards, folder, benchmark, base, tuple(moments or ()))
+    inputs = JobInputs(Cell.from_spec(spec), shard, shards, folder, benchmark, base, tuple(covariances or ()))
     run(inputs, probes, edits, checkpoints / f"shard={shard}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, ValidationError
 
 from baft.config.messages import sentence
-from baft.config.sections import EvaluationConfig, Listed, ModelConfig, MomentsConfig, ProtocolConfig, Section
+from baft.config.sections import CovariancesConfig, EvaluationConfig, Listed, ModelConfig, ProtocolConfig, Section
 from baft.errors import UserError
 
 S = TypeVar("S", bound=Section)
@@ -36,7 +36,9 @@ class Cell(Section):
     benchmark: str = Field(description="Label of the benchmark.")
     seed: int = Field(description="Seed of the method's random numbers.")
     evaluation: EvaluationConfig = Field(description="How the edited model is questioned.")
-    moments: MomentsConfig | None = Field(None, description="The text of the moments, if the method needs any.")
+    covariances: CovariancesConfig | None = Field(
+        None, description="The text of the covariances, if the method needs any."
+    )
 
     def spec(self) -> str:
         """Compact JSON, without what changes no result: the resources of the model's jobs, the protocol's other cells."""

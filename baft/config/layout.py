@@ -25,9 +25,9 @@ class Layout:
         return f"{self.cache}/models/{{model}}"
 
     @property
-    def moments(self) -> str:
+    def covariances(self) -> str:
         """Second moment of the keys of one layer."""
-        return f"{self.cache}/moments/{{model}}/layer-{{layer}}.safetensors"
+        return f"{self.cache}/covariances/{{model}}/layer-{{layer}}.safetensors"
 
     @property
     def benchmark(self) -> str:

@@ -240,15 +240,15 @@ class Plan:
         """Digest of the code behind an edit job, of all methods only its own."""
         return self._edit_sources[method]
 
-    def moment_files(self, model: str, method: str) -> list[str]:
-        """The moments that an edit job needs: none for most methods."""
+    def covariance_files(self, model: str, method: str) -> list[str]:
+        """The covariances that an edit job needs: none for most methods."""
         layers = self._settings(model, method).needs().covariances
-        return [str(at(self.layout.moments, model=model, layer=layer)) for layer in layers]
+        return [str(at(self.layout.covariances, model=model, layer=layer)) for layer in layers]
 
     @property
-    def uses_moments(self) -> bool:
-        """Whether an edit job needs moments."""
-        return any(self.moment_files(model, method) for model in self.study.models for method in self.methods)
+    def uses_covariances(self) -> bool:
+        """Whether an edit job needs covariances."""
+        return any(self.covariance_files(model, method) for model in self.study.models for method in self.methods)
 
     def edit_jobs(self) -> list[dict[str, object]]:
         """Wildcards of every shard of every cell, of swept points and of the map too."""
@@ -350,10 +350,10 @@ class Plan:
         section = self.study.benchmarks[benchmark]
         return [self.study.located(section.path)] if section.source == "file" and section.path else []
 
-    def moments_text(self) -> list[str]:
-        """The local file or folder that the moments are collected from."""
-        moments = self.study.moments
-        return [moments.path] if moments.source == "file" and moments.path else []
+    def covariances_text(self) -> list[str]:
+        """The local file or folder that the covariances are collected from."""
+        covariances = self.study.covariances
+        return [covariances.path] if covariances.source == "file" and covariances.path else []
 
     def source(self, *modules: str | Path) -> str:
         """Digest of the code behind the entry points of a job."""
@@ -422,7 +422,7 @@ class Plan:
             (protocol, benchmark) for protocol, benchmarks in self.grid.protocols.items() for benchmark in benchmarks
         ]
         axes = product(study.models, self.methods, where, study.seeds)
-        needed = {pair for pair in product(study.models, self.methods) if self.moment_files(*pair)}
+        needed = {pair for pair in product(study.models, self.methods) if self.covariance_files(*pair)}
         return {
             (model, method, protocol, benchmark, str(seed)): Cell(
                 model_label=model,
@@ -433,7 +433,7 @@ class Plan:
                 benchmark=benchmark,
                 seed=seed,
                 evaluation=study.evaluation,
-                moments=study.moments if (model, method) in needed else None,
+                covariances=study.covariances if (model, method) in needed else None,
             ).spec()
             for model, method, (protocol, benchmark), seed in axes
         }

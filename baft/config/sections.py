@@ -251,7 +251,7 @@ class EvaluationConfig(Section):
     )
 
 
-class MomentsConfig(Section):
+class CovariancesConfig(Section):
     """The text whose keys give ROME's second moment."""
 
     source: Literal["embedded", "file", "hub"] = Field(
@@ -341,7 +341,7 @@ class StatisticsConfig(Section):
     )
 
 
-def _require(section: ModelConfig | BenchmarkConfig | MomentsConfig, source: str, *keys: str) -> None:
+def _require(section: ModelConfig | BenchmarkConfig | CovariancesConfig, source: str, *keys: str) -> None:
     """Hold a section to the keys its source needs."""
     missing = [key for key in keys if getattr(section, key) is None]
     if section.source == source and missing:

@@ -17,13 +17,13 @@ from baft.config.sections import (
     AblationsConfig,
     AnalysisConfig,
     BenchmarkConfig,
+    CovariancesConfig,
     CurvesConfig,
     Distinct,
     EvaluationConfig,
     Label,
     MethodConfig,
     ModelConfig,
-    MomentsConfig,
     ProtocolConfig,
     Section,
     SensitivityConfig,
@@ -64,7 +64,7 @@ class Study(Section):
 
     study: Label = Field("embedded", description="Name of the study, for headings.")
     results: Folder = Field("results", description="Folder of everything that the study produces.")
-    cache: Folder = Field("cache", description="Folder of converted models and moments, which studies may share.")
+    cache: Folder = Field("cache", description="Folder of converted models and covariances, which studies may share.")
     data: Given = Field(
         ".",
         description="Folder that relative paths of benchmark files start from; the environment variable BAFT_DATA wins.",
@@ -101,8 +101,8 @@ class Study(Section):
     evaluation: Annotated[EvaluationConfig, BeforeValidator(_empty_section)] = Field(
         EvaluationConfig(), description="How an edited model is questioned."
     )
-    moments: Annotated[MomentsConfig, BeforeValidator(_empty_section)] = Field(
-        MomentsConfig(), description="Text for the key covariance of methods that need it."
+    covariances: Annotated[CovariancesConfig, BeforeValidator(_empty_section)] = Field(
+        CovariancesConfig(), description="Text for the key covariance of methods that need it."
     )
     analysis: Annotated[AnalysisConfig, BeforeValidator(_empty_section)] = Field(
         AnalysisConfig(), description="Edits of ReFT and BaFT that are looked into."
@@ -228,8 +228,8 @@ def check_sources(study: Study) -> None:
             raise UserError(unknown("format", benchmark.format, formats, place=f"benchmarks.{label}.format"))
         if benchmark.source == "file":
             _check_file(study, f"benchmarks.{label}.path", benchmark.path or "")
-    if study.moments.source == "file":
-        _must_exist("moments.path", study.moments.path, folder=None)
+    if study.covariances.source == "file":
+        _must_exist("covariances.path", study.covariances.path, folder=None)
 
 
 def _check_file(study: Study, key: str, path: str) -> None:

@@ -26,7 +26,7 @@ class JobInputs:
     folder: Path
     benchmark: Path
     base: Path
-    moments: tuple[Path, ...] = ()
+    covariances: tuple[Path, ...] = ()
 
     def digest(self, *, device: str) -> str:
         """SHA-256 of every field, of paths what they hold; of the code, the installed versions and the kind of device.

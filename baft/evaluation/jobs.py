@@ -1,4 +1,4 @@
-"""The jobs that run a model: the unedited model's answers, key moments, and one shard of one cell."""
+"""The jobs that run a model: the unedited model's answers, key covariances, and one shard of one cell."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from transformers.utils import logging as notices
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.sharding import shard as shard_of
 from baft.benchmarks.store import read_benchmark
-from baft.config import EvaluationConfig, MethodSpec, ModelConfig, MomentsConfig, check_section, said_of_section
+from baft.config import CovariancesConfig, EvaluationConfig, MethodSpec, ModelConfig, check_section, said_of_section
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.checkpoints import Checkpoints
+from baft.evaluation.covariances import collect, origin_of, read_covariances, texts_of, write_covariance
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import JobInputs
 from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
-from baft.evaluation.moments import collect, origin_of, read_moments, texts_of, write_moment
 from baft.evaluation.protocols import Stream, streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method
@@ -112,12 +112,12 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
     write_rows(rows, BASE, out, provenance_of_run(engine, conditions, about, drift_nlls=drift))
 
 
-def collect_moments(model: ModelConfig, folder: Path, layer: str, moments: MomentsConfig, out: Path) -> None:
-    """Collects the second moment of the keys of one block's MLP output layer."""
+def collect_covariances(model: ModelConfig, folder: Path, layer: str, text: CovariancesConfig, out: Path) -> None:
+    """Collects the covariance of the keys of one block's MLP output layer."""
     engine = load_engine(model, folder)
-    moment = collect(engine, texts_of(moments), layer, moments.tokens)[0]
+    covariance = collect(engine, texts_of(text), layer, text.tokens)[0]
     check_still(engine, model, folder)
-    write_moment(moment, origin_of(engine, layer, moments), out)
+    write_covariance(covariance, origin_of(engine, layer, text), out)
 
 
 def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) -> None:
@@ -131,8 +131,8 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
     engine = load_engine(cell.model, inputs.folder)
     loading = _running()
     method = method_of(cell.method, engine, inputs.folder)
-    moments = read_moments(engine, inputs.moments, cell.moments or MomentsConfig())
-    context = Context(cell.seed, moments, withheld_of(data.records))
+    covariances = read_covariances(engine, inputs.covariances, cell.covariances or CovariancesConfig())
+    context = Context(cell.seed, covariances, withheld_of(data.records))
     method.check(engine, context)
     streams = shard_of(streams_of(cell.protocol, data.records), inputs.shard, inputs.shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)

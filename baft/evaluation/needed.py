@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from baft.config import MomentsConfig
+from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
-from baft.evaluation.moments import collect, origin_of, read_moments, texts_of, write_moment
+from baft.evaluation.covariances import collect, origin_of, read_covariances, texts_of, write_covariance
 from baft.methods.settings import Needs
 from baft.models.identity import identity_of
 
@@ -48,10 +48,10 @@ def _remembered(engine: Engine, identity: str, block: int) -> Mapping[Site, Tens
 def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:
     path = folder / f"layer-{block}.safetensors"
     if not path.is_file():
-        write_moment(_collected(engine, block), origin_of(engine, str(block), MomentsConfig()), path)
-    return read_moments(engine, [path], MomentsConfig())
+        write_covariance(_collected(engine, block), origin_of(engine, str(block), CovariancesConfig()), path)
+    return read_covariances(engine, [path], CovariancesConfig())
 
 
 def _collected(engine: Engine, block: int) -> Tensor:
-    text = MomentsConfig()
+    text = CovariancesConfig()
     return collect(engine, texts_of(text), str(block), text.tokens)[0]

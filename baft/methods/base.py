@@ -75,14 +75,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may know besides the requests: the run's seed and the key moments collected for its sites.
+    """What a method may know besides the requests: the run's seed and the key covariances collected for its sites.
 
     ``withheld`` are digests (:func:`digest`) of prompts that no edit may be trained to leave alone: all that the edits
     will be judged by, each other's included. From a digest no prompt can be read, only recognised.
     """
 
     seed: int = 0
-    moments: Mapping[Site, torch.Tensor] = field(default_factory=dict)
+    covariances: Mapping[Site, torch.Tensor] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
 
 

@@ -32,29 +32,29 @@ def check_linear(engine: Engine, site: Site) -> tuple[int, int]:
     return engine.model.widths(site)
 
 
-def moment_at(moments: Mapping[Site, Tensor], site: Site) -> Tensor:
-    """The second moment of the keys at ``site``. Raises UserError if it was not collected."""
-    if site not in moments:
-        raise UserError(f"The second moment of the keys at {site} was not collected, and the method needs it.")
-    return moments[site]
+def covariance_at(covariances: Mapping[Site, Tensor], site: Site) -> Tensor:
+    """The covariance of the keys at ``site``. Raises UserError if it was not collected."""
+    if site not in covariances:
+        raise UserError(f"The covariance of the keys at {site} was not collected, and the method needs it.")
+    return covariances[site]
 
 
-def check_moment(moments: Mapping[Site, Tensor], site: Site, width: int) -> None:
-    """Raises UserError unless ``moments`` has of ``site`` a matrix (width, width) that an edit can be solved with."""
-    moment = moment_at(moments, site)
-    if moment.shape != (width, width):
-        shape = " x ".join(map(str, moment.shape))
+def check_covariance(covariances: Mapping[Site, Tensor], site: Site, width: int) -> None:
+    """Raises UserError unless ``covariances`` has of ``site`` a matrix (width, width) that an edit can be solved with."""
+    covariance = covariance_at(covariances, site)
+    if covariance.shape != (width, width):
+        shape = " x ".join(map(str, covariance.shape))
         raise UserError(
-            f"The second moment of the keys at {site} is {shape}, but this model's keys there are {width} wide: it is "
+            f"The covariance of the keys at {site} is {shape}, but this model's keys there are {width} wide: it is "
             "another model's; delete its file and collect it again."
         )
-    if not moment.isfinite().all():
-        raise UserError(f"The second moment of the keys at {site} has numbers that are not finite: collect it again.")
+    if not covariance.isfinite().all():
+        raise UserError(f"The covariance of the keys at {site} has numbers that are not finite: collect it again.")
     # Rounded to float32, what has no inverse seems to have one, but is no longer positive definite.
-    lower, info = torch.linalg.cholesky_ex(moment.double())
+    lower, info = torch.linalg.cholesky_ex(covariance.double())
     pivots = lower.diagonal().square()
     if int(info) or float(pivots.min()) <= width * torch.finfo(torch.float64).eps * float(pivots.max()):
         raise UserError(
-            f"The second moment of the keys at {site} has no inverse: collect it from more tokens than the {width} "
-            "dimensions of a key (`moments.tokens`)."
+            f"The covariance of the keys at {site} has no inverse: collect it from more tokens than the {width} "
+            "dimensions of a key (`covariances.tokens`)."
         )

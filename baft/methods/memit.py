@@ -22,7 +22,7 @@ from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, deltas_of
-from baft.methods.checks import check_linear, check_moment, moment_at
+from baft.methods.checks import check_covariance, check_linear, covariance_at
 from baft.methods.key_value import (
     Descent,
     Lent,
@@ -96,7 +96,7 @@ class Memit(Method):
     def check(self, engine: Engine, context: Context) -> None:
         for site in self.sites(engine):
             width, _ = check_linear(engine, site)
-            check_moment(context.moments, site, width)
+            check_covariance(context.covariances, site, width)
 
     def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
         return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
@@ -193,7 +193,7 @@ class Memit(Method):
 
     def _factor(self, context: Context, site: Site, device: torch.device) -> Tensor:
         """The Cholesky factor (d_in, d_in) of the covariance at ``site``, float64 on ``device``."""
-        covariance = moment_at(context.moments, site)
+        covariance = covariance_at(context.covariances, site)
         known = self._factors.get(site)
         if known is None or known[0] is not covariance or known[1].device != device:
             self._factors[site] = known = covariance, torch.linalg.cholesky(covariance.double().to(device))

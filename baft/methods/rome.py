@@ -27,7 +27,7 @@ from baft.methods.base import (
     Request,
     deltas_of,
 )
-from baft.methods.checks import check_linear, check_moment, moment_at
+from baft.methods.checks import check_covariance, check_linear, covariance_at
 from baft.methods.key_value import (
     Descent,
     Prefixes,
@@ -66,7 +66,7 @@ class Rome(Method):
     def check(self, engine: Engine, context: Context) -> None:
         width, _ = check_linear(engine, self.site(engine))
         if self.settings.second_moment:
-            check_moment(context.moments, self.site(engine), width)
+            check_covariance(context.covariances, self.site(engine), width)
 
     def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
         return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
@@ -108,20 +108,20 @@ class Rome(Method):
         x, y = (t.reshape(len(requests), len(texts), -1) for t in at_marks(engine, rows, site, standing))
         clean = y[:, 0]
         fit = find_changes(engine, requests, texts, site, standing, clean, self.descent, context)
-        moment = moment_at(context.moments, site) if self.settings.second_moment else None
-        update = rank_one(x.mean(1), y.mean(1), clean + fit.params["change"], moment)
+        covariance = covariance_at(context.covariances, site) if self.settings.second_moment else None
+        update = rank_one(x.mean(1), y.mean(1), clean + fit.params["change"], covariance)
         for i, finite in enumerate((update.down.isfinite().flatten(1).all(1)).tolist()):
             fit.errors[i] = fit.errors[i] or (None if finite else NO_DIRECTION)
         return update, fit
 
 
-def rank_one(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) -> LowRank:
+def rank_one(key: Tensor, value: Tensor, wanted: Tensor, covariance: Tensor | None) -> LowRank:
     """The update of each stream that maps k* to v* (Meng et al., 2022, eq. 2).
 
-    ``key`` k* (S, d_in), ``value`` W k* (S, d_out), ``wanted`` v* (S, d_out), ``moment`` C (d_in, d_in) or None for the
+    ``key`` k* (S, d_in), ``value`` W k* (S, d_out), ``wanted`` v* (S, d_out), ``covariance`` C (d_in, d_in) or None for the
     identity. Solved in float64.
     """
     k = key.double()
-    left = k if moment is None else torch.linalg.solve(moment.double().to(k.device), k.mT).mT
+    left = k if covariance is None else torch.linalg.solve(covariance.double().to(k.device), k.mT).mT
     down = left / (left * k).sum(-1, keepdim=True)
     return LowRank(Everywhere(), down[:, None].to(key.dtype), (wanted - value)[:, None])

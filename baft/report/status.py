@@ -119,10 +119,10 @@ def _others(plan: Plan) -> Iterator[Job]:
     study, layout = plan.study, plan.layout
     for model in study.models:
         methods = plan.methods
-        layers = {Path(file).stem.removeprefix("layer-") for m in methods for file in plan.moment_files(model, m)}
+        layers = {Path(file).stem.removeprefix("layer-") for m in methods for file in plan.covariance_files(model, m)}
         asked = [
             *((rule, {"benchmark": b}) for rule in ("measure_base", "analyse_subspace") for b in study.benchmarks),
-            *(("collect_moments", {"layer": layer}) for layer in sorted(layers)),
+            *(("collect_covariances", {"layer": layer}) for layer in sorted(layers)),
         ]
         for rule, values in asked:
             seconds = _seconds(at(layout.timing(rule, "model", *values), model=model, **values))

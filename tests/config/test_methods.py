@@ -40,7 +40,7 @@ TOY = """
         lr: float = Field(1e-3, gt=0, description="Rate.")
         objective: Literal["plain", "masked"] = Field("plain", description="What is minimised.")
         clamp: float | None = Field(4.0, gt=0, description="Largest change.")
-        moment: bool = Field(True, description="Whether.")
+        covariance: bool = Field(True, description="Whether.")
         sites: tuple[int, ...] = Field((1,), description="Where.")
         note: str = Field("1e-3", description="A text.")
 
@@ -71,7 +71,7 @@ def test_the_studys_settings_win_over_the_models_and_those_over_the_defaults() -
 def test_numbers_are_read_as_meant(toy: str) -> None:
     found = method_settings(toy, given={"lr": "5e-4", "steps": "2e1", "note": "5e-4", "layer": "1e-1", "clamp": 1})
     assert found.model_dump() | {"sites": ()} == {
-        "layer": 0.1, "steps": 20, "lr": 5e-4, "objective": "plain", "clamp": 1.0, "moment": True, "sites": (),
+        "layer": 0.1, "steps": 20, "lr": 5e-4, "objective": "plain", "clamp": 1.0, "covariance": True, "sites": (),
         "note": "5e-4",
     }  # fmt: skip
     assert isinstance(method_settings(toy, given={"steps": 3.0}).model_dump()["steps"], int)
@@ -91,7 +91,7 @@ def test_numbers_are_read_as_meant(toy: str) -> None:
         ({"lr": float("inf")}, ["settings.lr is inf", "a finite number"]),
         ({"lr": float("nan")}, ["settings.lr is nan", "a finite number"]),
         ({"objective": "masks"}, ["settings.objective is 'masks'", "'plain' or 'masked'"]),
-        ({"moment": 1}, ["settings.moment is 1", "true or false"]),
+        ({"covariance": 1}, ["settings.covariance is 1", "true or false"]),
         ({"clamp": 0}, ["settings.clamp is 0", "greater than 0"]),
         ({"sites": 3}, ["settings.sites is 3", "a list"]),
         ({"sites": [1, "a"]}, ["settings.sites.1 is 'a'", "a whole number"]),
@@ -228,8 +228,8 @@ def test_a_users_method_is_planned_from_its_file(tmp_path: Path, monkeypatch: py
     spec = Cell.from_spec(plan.edit_spec(SMALL, "mine", "single", "mini_wiki_recent", "0")).method
     assert (spec.label, spec.method, spec.section) == ("mine", "toy.py", None)
     assert spec.settings == {"lr": 0.1, "covariance": True, "layer": 3}
-    assert plan.moment_files(SMALL, "mine") == [f"cache/moments/{SMALL}/layer-3.safetensors"]
-    assert plan.moment_files(SMALL, "plain") == []
+    assert plan.covariance_files(SMALL, "mine") == [f"cache/covariances/{SMALL}/layer-3.safetensors"]
+    assert plan.covariance_files(SMALL, "plain") == []
     assert any("method=mine" in str(path) for path in plan.grid.records())
 
 
@@ -283,7 +283,7 @@ def test_planning_with_a_users_method_imports_no_torch(tmp_path: Path) -> None:
     study = {"methods": {"mine": {"method": path}, "rome": {"settings": {"second_moment": True}}}}
     code = (
         "import sys; from baft.config import Plan, parse_study\n"
-        f"plan = Plan(parse_study({study!r})); plan.check(); plan.edit_source('mine'); plan.uses_moments\n"
+        f"plan = Plan(parse_study({study!r})); plan.check(); plan.edit_source('mine'); plan.uses_covariances\n"
         "assert not {'torch', 'transformers', 'pandas'} & sys.modules.keys()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

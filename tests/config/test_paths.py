@@ -11,7 +11,7 @@ from baft.config import Plan, parse_study
 from baft.config.layout import Layout, at
 from baft.errors import UserError
 
-PATTERNS = ("model", "moments", "benchmark", "loading", "base", "probes", "edits", "checkpoints", "record", "bases")
+PATTERNS = ("model", "covariances", "benchmark", "loading", "base", "probes", "edits", "checkpoints", "record", "bases")
 VALUES = dict.fromkeys(("model", "method", "protocol", "benchmark", "seed", "shard", "layer"), "0")
 
 
@@ -90,10 +90,10 @@ def test_the_home_folder_is_known_in_paths_that_are_read(tmp_path: Path, monkeyp
             "data": "~/data",
             "models": {"m": {"source": "folder", "path": "~/model"}},
             "benchmarks": {"b": {"source": "file", "path": "~/b.jsonl"}, "c": {"source": "file", "path": "c.jsonl"}},
-            "moments": {"source": "file", "path": "~/text"},
+            "covariances": {"source": "file", "path": "~/text"},
         }
     )
-    assert study.models["m"].path == f"{tmp_path}/model" and study.moments.path == f"{tmp_path}/text"
+    assert study.models["m"].path == f"{tmp_path}/model" and study.covariances.path == f"{tmp_path}/text"
     assert Plan(study).benchmark_files("b") == [f"{tmp_path}/b.jsonl"]
     assert Plan(study).benchmark_files("c") == [f"{tmp_path}/data/c.jsonl"]
     with pytest.raises(UserError, match=r"benchmarks\.b\.path: it is empty"):

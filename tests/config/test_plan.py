@@ -61,9 +61,9 @@ def test_only_what_changes_a_result_changes_the_spec(tmp_path: Path) -> None:
         assert plan(tmp_path, **change).edit_spec(*CELL) != spec
 
 
-def test_moments_only_for_the_line_that_needs_them(tmp_path: Path) -> None:
-    assert plan(tmp_path).moment_files("m", "fast") == ["cache/moments/m/layer-3.safetensors"]
-    assert plan(tmp_path).moment_files("m", "toy") == []
+def test_covariances_only_for_the_line_that_needs_them(tmp_path: Path) -> None:
+    assert plan(tmp_path).covariance_files("m", "fast") == ["cache/covariances/m/layer-3.safetensors"]
+    assert plan(tmp_path).covariance_files("m", "toy") == []
 
 
 def test_the_grid_lists_every_cell_and_shard_and_survives_json(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_sweep_makes_a_method_of_each_further_value(tmp_path: Path) -> None:
     cell = Cell.from_spec(swept.edit_spec("m", "toy@lr-1e-3", *CELL[2:]))
     assert (Path(cell.method.method).name, cell.method.settings["lr"]) == ("toy.py", 1e-3)
     assert swept.edit_source("toy@lr-2") == swept.edit_source("toy")
-    assert swept.moment_files("m", "toy@lr-2") == []
+    assert swept.covariance_files("m", "toy@lr-2") == []
 
 
 def test_a_swept_value_that_a_line_has_for_one_model_only_is_run() -> None:
@@ -352,12 +352,12 @@ def test_files_of_a_shard_are_asked_for_once_they_are_gone(tmp_path: Path) -> No
     gone.parent.mkdir(parents=True)
     gone.touch()
     assert set(made.asked_files()) == few
-    assert not made.uses_moments
+    assert not made.uses_covariances
 
 
-def test_a_method_that_needs_moments_is_noticed() -> None:
+def test_a_method_that_needs_covariances_is_noticed() -> None:
     rome = {"method": "rome", "settings": {"second_moment": True}}
-    assert Plan(parse_study({"methods": {"reft": None, "rome": rome}})).uses_moments
+    assert Plan(parse_study({"methods": {"reft": None, "rome": rome}})).uses_covariances
 
 
 def test_every_study_has_an_edit_of_zeros_after_the_unedited_model_unless_it_is_switched_off(tmp_path: Path) -> None:

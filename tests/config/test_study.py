@@ -69,7 +69,7 @@ def complaint(config: dict) -> str:
         ({"evaluation": {"stop": [""]}}, ["evaluation.stop.0"]),
         ({"statistics": {"level": 1}}, ["statistics.level is 1", "less than 1"]),
         ({"statistics": {"reference": "reft"}}, ["statistics.reference is 'reft'", "one of the methods: none"]),
-        ({"moments": {"source": "file", "path": "/no/such"}}, ["moments.path"]),
+        ({"covariances": {"source": "file", "path": "/no/such"}}, ["covariances.path"]),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(config: dict, parts: list[str]) -> None:

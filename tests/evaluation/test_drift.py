@@ -9,14 +9,14 @@ import torch
 
 from baft.benchmarks.irrelevant import load_pool
 from baft.benchmarks.text import load_passages
-from baft.config import MomentsConfig
+from baft.config import CovariancesConfig
 from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
+from baft.evaluation.covariances import texts_of
 from baft.evaluation.drift import POOL, perplexity_ratios, pool, unedited_nlls
-from baft.evaluation.moments import texts_of
 from baft.methods.base import seed_of
 
 STREAMS = ["a", "b"]
@@ -115,7 +115,7 @@ def test_what_the_unedited_model_cannot_read_is_left_out_and_all_of_it_is_no_rat
 def test_the_text_is_neither_trained_on_nor_are_moments_collected_from_it() -> None:
     pool = load_pool()
     prompts = [*pool.general, *(template.text for template in pool.templates)]
-    moments = " ".join(texts_of(MomentsConfig()))
+    moments = " ".join(texts_of(CovariancesConfig()))
     for passage in load_passages():
         assert not any(prompt in passage for prompt in prompts)
         assert passage[:60] not in moments

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from baft.config import Cell, EvaluationConfig, MethodSpec, ModelConfig, MomentsConfig, ProtocolConfig, ResourcesConfig
+from baft.config import (
+    Cell,
+    CovariancesConfig,
+    EvaluationConfig,
+    MethodSpec,
+    ModelConfig,
+    ProtocolConfig,
+    ResourcesConfig,
+)
 from baft.evaluation import inputs as module
 from baft.evaluation.inputs import JobInputs
 from baft.models.files import CARD
@@ -21,7 +29,7 @@ CELL = Cell(
     benchmark="b",
     seed=0,
     evaluation=EvaluationConfig(),
-    moments=MomentsConfig(),
+    covariances=CovariancesConfig(),
 )
 
 
@@ -31,8 +39,8 @@ def job(tmp_path: Path) -> JobInputs:
         (tmp_path / name).write_text(name)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / CARD).write_text('{"folder": ".", "fingerprint": "f00d", "source": "here"}')
-    moments = tuple(tmp_path / f"layer-{n}.safetensors" for n in (3, 4))
-    return JobInputs(CELL, 0, 2, tmp_path / "model", tmp_path / "b.parquet", tmp_path / "base.parquet", moments)
+    covariances = tuple(tmp_path / f"layer-{n}.safetensors" for n in (3, 4))
+    return JobInputs(CELL, 0, 2, tmp_path / "model", tmp_path / "b.parquet", tmp_path / "base.parquet", covariances)
 
 
 def other_cell(**more: Any) -> Callable[[JobInputs], JobInputs]:
@@ -55,16 +63,16 @@ CHANGES: dict[str, list[Callable[[JobInputs], JobInputs]]] = {
         other_cell(method=CELL.method.model_copy(update={"settings": {"layer": 4}})),
         other_cell(protocol=ProtocolConfig(length=2)),
         other_cell(evaluation=EvaluationConfig(max_new_tokens=3)),
-        other_cell(moments=MomentsConfig(tokens=7)),
+        other_cell(covariances=CovariancesConfig(tokens=7)),
     ],
     "shard": [lambda job: replace(job, shard=1)],
     "shards": [lambda job: replace(job, shards=3)],
     "folder": [written(f"model/{CARD}", '{"folder": ".", "fingerprint": "beef", "source": "here"}')],
     "benchmark": [written("b.parquet", "another record")],
     "base": [written("base.parquet", "another answer")],
-    "moments": [
+    "covariances": [
         written("layer-4.safetensors", "another text"),
-        lambda job: replace(job, moments=job.moments[:1]),
+        lambda job: replace(job, covariances=job.covariances[:1]),
     ],
 }
 

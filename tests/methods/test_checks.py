@@ -29,12 +29,12 @@ def of_few_keys(width: int) -> torch.Tensor:
     return found
 
 
-def moment(*shape: int) -> dict[Site, torch.Tensor]:
+def covariance(*shape: int) -> dict[Site, torch.Tensor]:
     return {SITE: torch.eye(*shape)}
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "moments", "told"),
+    ("name", "settings", "covariances", "told"),
     [
         ("baft", {"layer": 99}, {}, "layer is 99"),
         ("reft", {"layer": 3}, {}, "blocks 0 to 2"),
@@ -46,20 +46,25 @@ def moment(*shape: int) -> dict[Site, torch.Tensor]:
         ("reft", {"rank": 33}, {}, "rank is 33"),
         ("lora", {"rank": 33}, {}, "rank is 33"),
         ("rome", {"layer": 1, "second_moment": True}, {}, "was not collected"),
-        ("rome", {"layer": 1, "second_moment": True}, moment(32, 32), "32 x 32, but this model's keys there are 48"),
-        ("rome", {"layer": 1, "second_moment": True}, moment(48, 47), "48 x 47"),
+        (
+            "rome",
+            {"layer": 1, "second_moment": True},
+            covariance(32, 32),
+            "32 x 32, but this model's keys there are 48",
+        ),
+        ("rome", {"layer": 1, "second_moment": True}, covariance(48, 47), "48 x 47"),
         ("rome", {"layer": 1, "second_moment": True}, {SITE: torch.zeros(48, 48)}, "no inverse"),
         ("rome", {"layer": 1, "second_moment": True}, {SITE: of_few_keys(48)}, "no inverse"),
         ("rome", {"layer": 1, "second_moment": True}, {SITE: torch.eye(48) / 0}, "not finite"),
-        ("memit", {"layers": [0, 1]}, moment(48, 48), r"0:mlp\.down_proj was not collected"),
+        ("memit", {"layers": [0, 1]}, covariance(48, 48), r"0:mlp\.down_proj was not collected"),
         ("memit", {"layers": [1]}, {SITE: of_few_keys(48)}, "no inverse"),
     ],
 )
 def test_what_does_not_fit_the_model_is_told(
-    name: str, settings: dict[str, Any], moments: dict[Site, torch.Tensor], told: str
+    name: str, settings: dict[str, Any], covariances: dict[Site, torch.Tensor], told: str
 ) -> None:
     with pytest.raises(UserError, match=told):
-        create(name, settings).check(engine("llama"), Context(0, moments))
+        create(name, settings).check(engine("llama"), Context(0, covariances))
 
 
 @pytest.mark.parametrize("name", ["none", "baft", "reft", "ft_l", "lora", "rome"])
@@ -71,7 +76,7 @@ def test_what_fits_is_not_refused(name: str, kind: str) -> None:
 def test_the_largest_that_fits_is_not_refused() -> None:
     tiny = engine("llama")
     create("baft", {"layer": 2, "rank": 32, "grow": 32}).check(tiny, Context())
-    create("rome", {"layer": 1, "second_moment": True}).check(tiny, Context(0, moment(48, 48)))
+    create("rome", {"layer": 1, "second_moment": True}).check(tiny, Context(0, covariance(48, 48)))
 
 
 def test_a_layer_that_some_blocks_lack_is_told() -> None:

@@ -47,13 +47,13 @@ def made(name: str) -> Method:
 
 def context_of(tiny: Engine, settings: MethodSettings) -> Context:
     """What the method says that it needs: here random covariances of full rank."""
-    moments = {}
+    covariances = {}
     for layer in settings.needs().covariances:
         site = Site(tiny.model.layer(layer), tiny.model.architecture.mlp_down)
         width = tiny.model.widths(site)[0]
         keys = torch.randn(4 * width, width, generator=torch.Generator().manual_seed(site.layer), dtype=torch.float64)
-        moments[site] = keys.mT @ keys / len(keys)
-    return Context(0, moments)
+        covariances[site] = keys.mT @ keys / len(keys)
+    return Context(0, covariances)
 
 
 def fit(tiny: Engine, name: str, batches: Sequence[Sequence[Request]], state: EditState | None = None) -> Outcome:

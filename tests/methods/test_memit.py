@@ -238,7 +238,7 @@ class Plain:
             now = [self.seen(top, *self.looked_up(request, "")) for request in requests]
             residual = (np.stack(wanted, 1) - np.stack(now, 1)) / (len(sites) - number)
             own = keys(site)
-            system = self.method.settings.covariance_weight * context.moments[site].numpy() + own @ own.T
+            system = self.method.settings.covariance_weight * context.covariances[site].numpy() + own @ own.T
             system += sum(k @ k.T for k in self.earlier.get(site, []))
             changes[site] = residual @ own.T @ np.linalg.inv(system)
             weight = self.module(site).weight
@@ -371,7 +371,7 @@ def test_a_covariance_that_is_missing_or_of_no_use_is_told(tiny_llama: Engine) -
     method = made()
     with pytest.raises(UserError, match=r"0:mlp\.down_proj"):
         method.check(tiny_llama, Context())
-    good = context_of(tiny_llama, method).moments
+    good = context_of(tiny_llama, method).covariances
     flat = {site: torch.outer(c[0], c[0]) for site, c in good.items()}
     with pytest.raises(UserError, match="more tokens"):
         method.check(tiny_llama, Context(0, flat))

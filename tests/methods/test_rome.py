@@ -25,11 +25,11 @@ from tests.engine.tiny import PROMPTS, engine
 SETTINGS = {**METHODS["rome"][1], "steps": 6, "tolerance": 0}
 
 
-def least_squares(key: np.ndarray, residual: np.ndarray, moment: np.ndarray) -> np.ndarray:
+def least_squares(key: np.ndarray, residual: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """The Δ of least tr(Δ C Δᵀ) with Δ k = residual: the KKT system of each row, solved as it stands."""
     n = len(key)
     system = np.zeros((n + 1, n + 1))
-    system[:n, :n], system[:n, n], system[n, :n] = moment, key, key
+    system[:n, :n], system[:n, n], system[n, :n] = covariance, key, key
     right = np.zeros((n + 1, len(residual)))
     right[n] = residual
     return np.linalg.solve(system, right)[:n].T
@@ -48,10 +48,10 @@ def dense(update: LowRank, stream: int) -> np.ndarray:
 def test_the_update_is_the_closed_form(adjusted: bool) -> None:
     draw = torch.Generator().manual_seed(0)
     key, value, wanted = (torch.randn(3, n, generator=draw, dtype=torch.float64) for n in (12, 8, 8))
-    moment = second_moment(12) if adjusted else None
-    update = rank_one(key, value, wanted, moment)
+    covariance = second_moment(12) if adjusted else None
+    update = rank_one(key, value, wanted, covariance)
     for s in range(3):
-        least = np.eye(12) if moment is None else moment.numpy()
+        least = np.eye(12) if covariance is None else covariance.numpy()
         expected = least_squares(key[s].numpy(), (wanted - value)[s].numpy(), least)
         np.testing.assert_allclose(dense(update, s), expected, rtol=1e-8, atol=1e-10)
 
@@ -61,9 +61,9 @@ def solved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
     """Of each solution the key and the value wanted of it, (streams, …) each."""
     calls: list[tuple[Tensor, Tensor]] = []
 
-    def spy(key: Tensor, value: Tensor, wanted: Tensor, moment: Tensor | None) -> LowRank:
+    def spy(key: Tensor, value: Tensor, wanted: Tensor, covariance: Tensor | None) -> LowRank:
         calls.append((key, wanted))
-        return rank_one(key, value, wanted, moment)
+        return rank_one(key, value, wanted, covariance)
 
     monkeypatch.setattr(rome, "rank_one", spy)
     return calls
@@ -120,7 +120,7 @@ def test_an_edit_maps_its_key_to_its_value(
         change = dense(update, s)
         reached = (weight + change) @ key + bias
         assert np.linalg.norm(reached - value) < 1e-4 * np.linalg.norm(value)
-        least = context.moments[site].double().numpy() if adjusted else np.eye(width)
+        least = context.covariances[site].double().numpy() if adjusted else np.eye(width)
         expected = least_squares(key, value - (weight @ key + bias), least)
         assert np.linalg.norm(change - expected) < 1e-3 * np.linalg.norm(expected)
         # The value has moved: otherwise this holds of no change at all.
@@ -192,8 +192,8 @@ def test_the_change_of_the_value_is_clipped(solved: list[tuple[Tensor, Tensor]],
         assert moved == pytest.approx(0.5, rel=1e-3)
 
 
-def test_a_moment_that_was_not_collected_is_told(tiny_llama: Engine) -> None:
-    with pytest.raises(UserError, match=r"the keys at 1:mlp\.down_proj"):
+def test_a_covariance_that_was_not_collected_is_told(tiny_llama: Engine) -> None:
+    with pytest.raises(UserError, match=r"the keys at 0:mlp\.down_proj"):
         create("rome", {**SETTINGS, "second_moment": True}).fit(tiny_llama, [[REQUESTS[0]]], None, Context())
 
 

@@ -55,10 +55,10 @@ def test_an_empty_folder_and_a_link_to_a_prepared_one_are_filled(config: ModelCo
 
 def test_the_card_is_the_same_when_nothing_has_changed(config: ModelConfig, place: Path, tmp_path: Path) -> None:
     cards = []
-    for moment in (1, 2):
+    for covariance in (1, 2):
         prepare_model(config, tmp_path / "ready")
         cards.append((tmp_path / "ready" / CARD).read_bytes())
-        os.utime(place / "model.safetensors", (moment, moment))
+        os.utime(place / "model.safetensors", (covariance, covariance))
     assert cards[0] == cards[1]
 
 

@@ -52,7 +52,7 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert jobs["tabulate_ablations"] == jobs["show_table_ablations"] == 1
     assert jobs["analyse_subspace"] == 2 * 2
     assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
-    assert not {"collect_moments", "plot_basis_weights", "plot_method_picture"} & jobs.keys()
+    assert not {"collect_covariances", "plot_basis_weights", "plot_method_picture"} & jobs.keys()
 
 
 def test_a_result_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
@@ -158,4 +158,4 @@ def test_slashes_and_lists_on_the_command_line_are_read_as_meant(tmp_path: Path)
     done = snakemake(tmp_path, "-n", "--quiet", "rules", "--configfile", str(path), *given)
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    assert jobs["edit_shard"] == "4" and jobs["collect_moments"] == "1"
+    assert jobs["edit_shard"] == "4" and jobs["collect_covariances"] == "1"

@@ -7,10 +7,10 @@ rule edit_shard:
         model=layout.model,
         # Made of the records too, which `all` asks for: they need not be named here.
         base=layout.base,
-        # Most studies have no moments.
-        moments=(
-            (lambda w: plan.moment_files(w.model, w.method))
-            if plan.uses_moments
+        # Most studies have no covariances.
+        covariances=(
+            (lambda w: plan.covariance_files(w.model, w.method))
+            if plan.uses_covariances
             else []
         ),
     output:
@@ -33,7 +33,7 @@ rule edit_shard:
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft edit-shard {params.options} --folder {input.model:q} --base {input.base:q} --shard {wildcards.shard}"
-        " --probes {output.probes:q} --edits {output.edits:q} {input.moments:q}"
+        " --probes {output.probes:q} --edits {output.edits:q} {input.covariances:q}"
         " 2> >(tee {log:q} >&2)"
 
 

@@ -1,4 +1,4 @@
-# Models, benchmarks, the unedited model's answers and the text moments: once each, shared by all methods.
+# Models, benchmarks, the unedited model's answers and the text covariances: once each, shared by all methods.
 
 
 # What may need a network, which a cluster's compute nodes often lack.
@@ -72,17 +72,17 @@ rule measure_base:
         " 2> >(tee {log:q} >&2)"
 
 
-rule collect_moments:
+rule collect_covariances:
     input:
         model=layout.model,
         # A function, for braces in a path are no wildcards.
-        text=lambda w: plan.moments_text(),
+        text=lambda w: plan.covariances_text(),
     output:
-        layout.moments,
+        layout.covariances,
     log:
-        layout.log("collect_moments", "model", "layer"),
+        layout.log("collect_covariances", "model", "layer"),
     benchmark:
-        layout.timing("collect_moments", "model", "layer")
+        layout.timing("collect_covariances", "model", "layer")
     threads: study.threads
     resources:
         mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
@@ -90,10 +90,10 @@ rule collect_moments:
         gpu=lambda w: plan.resources(w.model)["gpu"],
     params:
         model=lambda w: plan.model_spec(w.model),
-        moments=study.moments.model_dump_json(),
+        covariances=study.covariances.model_dump_json(),
         source=plan.shipped_source("baft.evaluation.jobs"),
     shell:
         "OMP_NUM_THREADS={threads}"
-        " baft collect-moments --model {params.model:q} --moments {params.moments:q} --layer {wildcards.layer}"
+        " baft collect-covariances --model {params.model:q} --covariances {params.covariances:q} --layer {wildcards.layer}"
         " --folder {input.model:q} --out {output:q}"
         " 2> >(tee {log:q} >&2)"

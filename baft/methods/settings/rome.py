@@ -19,7 +19,7 @@ class Settings(MethodSettings):
     kl: float = Field(0.0625, ge=0, description="Weight of the KL term on what the subject is.")
     decay: float = Field(1e-3, ge=0, description="Weight of ‖change of v‖ / ‖v‖².")
     tolerance: float = Field(5e-2, ge=0, description="A stream ends once its loss is below this.")
-    second_moment: bool = Field(False, description="Whether C is the collected key moment; else the identity.")
+    second_moment: bool = Field(False, description="Whether C is the collected key covariance; else the identity.")
     prefixes: int = Field(3, ge=0, description="Sampled texts put before the prompt, besides none.")
     prefix_tokens: int = Field(8, ge=1, description="Tokens of each sampled text.")
 

@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from baft.config import MomentsConfig
+from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.text import Text
 from baft.errors import UserError
-from baft.evaluation.moments import collect, origin_of, read_moments, write_moment
+from baft.evaluation.covariances import collect, origin_of, read_covariances, write_covariance
 from tests.engine import tiny
 from tests.engine.tiny import SENTENCES
 
 
-def test_the_moment_is_that_of_plain_forwards(tiny_llama: Engine) -> None:
+def test_the_covariance_is_that_of_plain_forwards(tiny_llama: Engine) -> None:
     keys: list[torch.Tensor] = []
     handle = tiny_llama.model.blocks[1].mlp.down_proj.register_forward_pre_hook(
         lambda module, args: keys.append(args[0][0].double())
@@ -34,37 +34,37 @@ def test_the_moment_is_that_of_plain_forwards(tiny_llama: Engine) -> None:
         handle.remove()
     every = torch.cat(keys)
     # A file may be empty, and several texts share a batch.
-    moment, tokens = collect(tiny_llama, ["", *SENTENCES, ""], "0.5", 10_000)
+    covariance, tokens = collect(tiny_llama, ["", *SENTENCES, ""], "0.5", 10_000)
     assert tokens == len(every)
-    torch.testing.assert_close(moment, every.T @ every / len(every), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(covariance, every.T @ every / len(every), atol=1e-6, rtol=1e-5)
     few, tokens = collect(tiny_llama, SENTENCES, "1", len(keys[0]))
     assert tokens == len(keys[0])
     torch.testing.assert_close(few, keys[0].T @ keys[0] / len(keys[0]), atol=1e-6, rtol=1e-5)
 
 
 def test_no_text_at_all_is_told(tiny_llama: Engine) -> None:
-    with pytest.raises(UserError, match="moments: the text is empty"):
+    with pytest.raises(UserError, match="covariances: the text is empty"):
         collect(tiny_llama, ["", ""], "1", 10)
 
 
-TEXT = MomentsConfig(tokens=50)
+TEXT = CovariancesConfig(tokens=50)
 
 
 @pytest.fixture
-def moment(tiny_llama: Engine, tmp_path: Path) -> Path:
+def covariance(tiny_llama: Engine, tmp_path: Path) -> Path:
     path = tmp_path / "layer-1.safetensors"
     found = collect(tiny_llama, SENTENCES, "1", TEXT.tokens)[0]
-    write_moment(found, origin_of(tiny_llama, "1", TEXT), path)
+    write_covariance(found, origin_of(tiny_llama, "1", TEXT), path)
     return path
 
 
-def test_a_moment_is_read_as_it_was_written(tiny_llama: Engine, moment: Path) -> None:
-    ((site, read),) = read_moments(tiny_llama, [moment], TEXT).items()
+def test_a_covariance_is_read_as_it_was_written(tiny_llama: Engine, covariance: Path) -> None:
+    ((site, read),) = read_covariances(tiny_llama, [covariance], TEXT).items()
     assert (site.layer, site.module) == (1, "mlp.down_proj")
     torch.testing.assert_close(read, collect(tiny_llama, SENTENCES, "1", TEXT.tokens)[0].float())
 
 
-HUB = MomentsConfig(source="hub", hub_id="a/b", filename="c", revision="0" * 40, tokens=50)
+HUB = CovariancesConfig(source="hub", hub_id="a/b", filename="c", revision="0" * 40, tokens=50)
 
 
 @pytest.mark.parametrize(
@@ -72,67 +72,69 @@ HUB = MomentsConfig(source="hub", hub_id="a/b", filename="c", revision="0" * 40,
     [
         ("model", replace(tiny.engine("llama"), fingerprint="beef"), TEXT),
         ("dtype", tiny.engine("llama", torch.bfloat16), TEXT),
-        ("tokens", tiny.engine("llama"), MomentsConfig(tokens=51)),
+        ("tokens", tiny.engine("llama"), CovariancesConfig(tokens=51)),
         ("text", tiny.engine("llama"), HUB),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_moment_of_something_else_is_refused(moment: Path, key: str, engine: Engine, text: MomentsConfig) -> None:
-    with pytest.raises(UserError, match=rf"{moment} were collected with another {key} ") as caught:
-        read_moments(engine, [moment], text)
+def test_a_covariance_of_something_else_is_refused(
+    covariance: Path, key: str, engine: Engine, text: CovariancesConfig
+) -> None:
+    with pytest.raises(UserError, match=rf"{covariance} were collected with another {key} ") as caught:
+        read_covariances(engine, [covariance], text)
     assert "\n" not in str(caught.value)
 
 
-def test_a_moment_of_prompts_in_a_template_is_refused(tiny_llama: Engine, moment: Path) -> None:
+def test_a_covariance_of_prompts_in_a_template_is_refused(tiny_llama: Engine, covariance: Path) -> None:
     own = copy.deepcopy(tiny.tokenizer())
     own.chat_template = "{{ messages[0].content }}"
     with pytest.raises(UserError, match="with another prompt_format"):
-        read_moments(replace(tiny_llama, text=Text(own, "chat")), [moment], TEXT)
+        read_covariances(replace(tiny_llama, text=Text(own, "chat")), [covariance], TEXT)
 
 
-def test_a_moment_of_another_layer_or_a_changed_file_is_refused(
-    tiny_llama: Engine, moment: Path, tmp_path: Path
+def test_a_covariance_of_another_layer_or_a_changed_file_is_refused(
+    tiny_llama: Engine, covariance: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="with another layer"):
-        read_moments(tiny_llama, [moment.rename(tmp_path / "layer-0.safetensors")], TEXT)
+        read_covariances(tiny_llama, [covariance.rename(tmp_path / "layer-0.safetensors")], TEXT)
     (tmp_path / "text.txt").write_text("Paris is a poet.")
     text = TEXT.model_copy(update={"source": "file", "path": str(tmp_path / "text.txt")})
     path = tmp_path / "layer-1.safetensors"
-    write_moment(torch.eye(48), origin_of(tiny_llama, "1", text), path)
-    read_moments(tiny_llama, [path], text)
+    write_covariance(torch.eye(48), origin_of(tiny_llama, "1", text), path)
+    read_covariances(tiny_llama, [path], text)
     (tmp_path / "text.txt").write_text("Rome is a poet.")
     with pytest.raises(UserError, match="with another text"):
-        read_moments(tiny_llama, [path], text)
+        read_covariances(tiny_llama, [path], text)
 
 
 @pytest.mark.parametrize(
     "matrix", [torch.eye(47), torch.eye(48).double(), torch.full((48, 48), torch.nan), torch.ones(48)], ids=str
 )
-def test_a_moment_that_is_no_matrix_of_numbers_is_refused(
+def test_a_covariance_that_is_no_matrix_of_numbers_is_refused(
     tiny_llama: Engine, tmp_path: Path, matrix: torch.Tensor
 ) -> None:
     path = tmp_path / "layer-1.safetensors"
-    save_file({"moment": matrix}, path, origin_of(tiny_llama, "1", TEXT))
+    save_file({"covariance": matrix}, path, origin_of(tiny_llama, "1", TEXT))
     with pytest.raises(UserError, match="are no 48 by 48 finite numbers"):
-        read_moments(tiny_llama, [path], TEXT)
+        read_covariances(tiny_llama, [path], TEXT)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_damaged_moment_is_a_sentence_or_as_good_as_whole(
-    tiny_llama: Engine, moment: Path, data: st.DataObject
+def test_a_damaged_covariance_is_a_sentence_or_as_good_as_whole(
+    tiny_llama: Engine, covariance: Path, data: st.DataObject
 ) -> None:
-    content = bytearray(moment.read_bytes())
+    content = bytearray(covariance.read_bytes())
     if data.draw(st.booleans()):
         del content[data.draw(st.integers(0, len(content))) :]
     for _ in range(data.draw(st.integers(0, 3))):
         if content:
             content[data.draw(st.integers(0, min(600, len(content)) - 1))] = data.draw(st.integers(0, 255))
-    damaged = moment.parent / "damaged" / moment.name
+    damaged = covariance.parent / "damaged" / covariance.name
     damaged.parent.mkdir(exist_ok=True)
     damaged.write_bytes(content)
     with contextlib.suppress(UserError):
-        ((_, read),) = read_moments(tiny_llama, [damaged], TEXT).items()
+        ((_, read),) = read_covariances(tiny_llama, [damaged], TEXT).items()
         assert bool(read.isfinite().all())
 
 

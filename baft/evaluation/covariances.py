@@ -1,4 +1,4 @@
-"""The second moment of a layer's keys over text: ROME's C = E[k kᵀ]."""
+"""Key covariances: the uncentred second moment of a layer's keys over text, ROME's C = E[k kᵀ]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from baft.config import MomentsConfig
+from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
@@ -26,19 +26,21 @@ WINDOW = 128
 """Tokens of one piece of text."""
 
 
-def texts_of(moments: MomentsConfig) -> Iterable[str]:
+def texts_of(covariances: CovariancesConfig) -> Iterable[str]:
     """The texts that the config names; the embedded one is the prose of Python's own language reference."""
-    if moments.source == "embedded":
+    if covariances.source == "embedded":
         return [re.sub(r"\n(?!\n)\s*", " ", text) for _, text in sorted(pydoc_data.topics.topics.items())]
-    if moments.source == "file":
-        path = Path(moments.path or "")
+    if covariances.source == "file":
+        path = Path(covariances.path or "")
         files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
         try:
             return [file.read_text(encoding="utf-8") for file in files]
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"moments.path: {path} cannot be read as UTF-8 text: {error}.") from error
-    assert moments.hub_id and moments.filename
-    place = hf_hub_download(moments.hub_id, moments.filename, repo_type="dataset", revision=moments.revision)
+            raise UserError(f"covariances.path: {path} cannot be read as UTF-8 text: {error}.") from error
+    assert covariances.hub_id and covariances.filename
+    place = hf_hub_download(
+        covariances.hub_id, covariances.filename, repo_type="dataset", revision=covariances.revision
+    )
     return [Path(place).read_text(encoding="utf-8")]
 
 
@@ -56,7 +58,7 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
                 rows.append(Row(0, piece, len(piece)))
                 count += len(piece)
     if not count:
-        raise UserError("moments: the text is empty.")
+        raise UserError("covariances: the text is empty.")
     width = engine.model.widths(site)[0]
     total = torch.zeros(width, width, dtype=torch.float64, device=engine.model.device_at(site))
 
@@ -71,27 +73,27 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
     return total / count, count
 
 
-def origin_of(engine: Engine, layer: str, moments: MomentsConfig) -> dict[str, str]:
-    """All that a moment depends on, in words: it travels with the moment, and what uses the moment holds it to that."""
+def origin_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> dict[str, str]:
+    """All that a covariance depends on, in words: it travels with it, and what uses the covariance holds it to that."""
     return {
         "model": engine.fingerprint,
         "layer": str(engine.model.layer(number(layer))),
         "dtype": str(engine.model.dtype).removeprefix("torch."),
         "prompt_format": engine.text.prompt_format,
         "template_date": engine.text.template_date,
-        "text": _text_of(moments),
-        "tokens": str(moments.tokens),
+        "text": _text_of(covariances),
+        "tokens": str(covariances.tokens),
     }
 
 
-def write_moment(moment: Tensor, origin: Mapping[str, str], path: Path) -> None:
-    """Writes a moment, float32, with its origin, all or nothing."""
+def write_covariance(covariance: Tensor, origin: Mapping[str, str], path: Path) -> None:
+    """Writes a covariance, float32, with its origin, all or nothing."""
     with replacing(path) as file:
-        file.write(save({"moment": moment.float().cpu().contiguous()}, dict(origin)))
+        file.write(save({"covariance": covariance.float().cpu().contiguous()}, dict(origin)))
 
 
-def read_moments(engine: Engine, paths: Sequence[Path], moments: MomentsConfig) -> Mapping[Site, Tensor]:
-    """Moments by site, from files named ``layer-{layer}.safetensors``.
+def read_covariances(engine: Engine, paths: Sequence[Path], covariances: CovariancesConfig) -> Mapping[Site, Tensor]:
+    """Covariances by site, from files named ``layer-{layer}.safetensors``.
 
     Raises UserError if one is damaged, or of another model, text or number of tokens than wanted.
     """
@@ -99,7 +101,7 @@ def read_moments(engine: Engine, paths: Sequence[Path], moments: MomentsConfig) 
     for path in paths:
         layer = path.stem.removeprefix("layer-")
         site = Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
-        found[site] = _read(path, origin_of(engine, layer, moments), engine.model.widths(site)[0])
+        found[site] = _read(path, origin_of(engine, layer, covariances), engine.model.widths(site)[0])
     return found
 
 
@@ -108,26 +110,26 @@ def _read(path: Path, wanted: Mapping[str, str], width: int) -> Tensor:
     try:
         with safe_open(path, "pt") as file:
             origin: Mapping[str, str] = file.metadata() or {}
-            moment: Tensor = file.get_tensor("moment")
+            covariance: Tensor = file.get_tensor("covariance")
     except (OSError, SafetensorError) as error:
-        raise UserError(f"The moments in {path} cannot be read ({error}): {again}.") from error
+        raise UserError(f"The covariances in {path} cannot be read ({error}): {again}.") from error
     for key, value in wanted.items():
         if origin.get(key) != value:
             raise UserError(
-                f"The moments in {path} were collected with another {key} ({origin.get(key)}; this job has {value}): "
+                f"The covariances in {path} were collected with another {key} ({origin.get(key)}; this job has {value}): "
                 f"{again}, or give the study another `cache`."
             )
-    if moment.dtype != torch.float32 or moment.shape != (width, width) or not bool(moment.isfinite().all()):
-        raise UserError(f"The moments in {path} are no {width} by {width} finite numbers: {again}.")
-    return moment
+    if covariance.dtype != torch.float32 or covariance.shape != (width, width) or not bool(covariance.isfinite().all()):
+        raise UserError(f"The covariances in {path} are no {width} by {width} finite numbers: {again}.")
+    return covariance
 
 
-def _text_of(moments: MomentsConfig) -> str:
+def _text_of(covariances: CovariancesConfig) -> str:
     """What tells one text from another: where the hub keeps it at a pinned revision, or else a digest of it."""
-    if moments.source == "hub":
-        return f"{moments.hub_id} {moments.filename} {moments.revision}"
+    if covariances.source == "hub":
+        return f"{covariances.hub_id} {covariances.filename} {covariances.revision}"
     digest = hashlib.sha256()
-    for text in texts_of(moments):
+    for text in texts_of(covariances):
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:16]
 
