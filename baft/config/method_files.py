@@ -32,11 +32,14 @@ def in_file(method: str) -> bool:
     return method.endswith(".py") or "/" in method
 
 
-def sources_of(method: str) -> tuple[str | Path, ...]:
-    """The modules of a method and of its settings, or the files that a user gave for both."""
+def sources_of(method: str, *settings: MethodSettings) -> tuple[str | Path, ...]:
+    """The modules of a method and of its settings, or the files that a user gave for both; and those that ``settings``
+    name."""
+    named = tuple(dict.fromkeys(Path(file) for own in settings for file in own.files()))
     if in_file(method):
-        return tuple(path for path in (Path(method), _settings_file(Path(method))) if path.is_file())
-    return f"baft.methods.{method}", f"baft.methods.settings.{method}"
+        own_files = (Path(method), _settings_file(Path(method)))
+        return (*(path for path in own_files if path.is_file()), *named)
+    return f"baft.methods.{method}", f"baft.methods.settings.{method}", *named
 
 
 def check_method(method: str, place: str = "") -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,11 +20,9 @@ from baft.config.messages import sentence, unknown
 from baft.config.method_files import in_file, settings_class
 from baft.config.reading import read_config
 from baft.errors import UserError
-from baft.methods.settings import MethodSettings
+from baft.methods.settings import SCIENTIFIC, MethodSettings
 
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "methods"
-
-_SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -109,7 +106,7 @@ def check_section(method: str, section: str | None, config: object, source: str)
 
 def _number(value: Any, annotation: Any) -> Any:
     """YAML takes 1e-3 for a text, and a whole number may be written as 1e1 or 10.0."""
-    if isinstance(value, str) and annotation is not str and _SCIENTIFIC.fullmatch(value):
+    if isinstance(value, str) and annotation is not str and SCIENTIFIC.fullmatch(value):
         value = float(value)
     return int(value) if annotation is int and isinstance(value, float) and value.is_integer() else value
 

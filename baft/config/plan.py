@@ -406,7 +406,10 @@ class Plan:
     @functools.cached_property
     def _edit_sources(self) -> dict[str, str]:
         return {
-            label: self.shipped_source("baft.evaluation.jobs", *sources_of(self._method(label)))
+            label: self.shipped_source(
+                "baft.evaluation.jobs",
+                *sources_of(self._method(label), *(self._settings(model, label) for model in self.study.models)),
+            )
             for label in self.methods
         }
 

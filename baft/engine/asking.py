@@ -96,6 +96,11 @@ def greedy(logits: Tensor, questions: Sequence[int], step: int) -> Tensor:
     return logits.argmax(-1)
 
 
+def numbered(choose: Choose, places: Sequence[int]) -> Choose:
+    """``choose`` for questions that have the numbers ``places`` among all of them."""
+    return lambda logits, questions, step: choose(logits, [places[n] for n in questions], step)
+
+
 @torch.no_grad()
 def ask(
     model: FrozenModel,
@@ -272,7 +277,7 @@ def _decode(
             tokens[i].append(token)
             stopped = False
             if stop:
-                decoded[i], stopped = _until(text.decode(tokens[i]), stop, uncut[i])
+                decoded[i], stopped = until(text.decode(tokens[i]), stop, uncut[i])
             if not stopped and len(tokens[i]) < limits[i]:
                 going.append(at)
         if not going:
@@ -294,7 +299,8 @@ def _decode(
     return decoded if stop else [text.decode(own).strip() for own in tokens]
 
 
-def _until(text: str, stop: Sequence[str], uncut: Sequence[str]) -> tuple[str, bool]:
+def until(text: str, stop: Sequence[str], uncut: Sequence[str]) -> tuple[str, bool]:
+    """``text`` up to the first stop string that is not inside one of ``uncut``, stripped, and whether there is one."""
     # Leading white space is no content: a stop string in it doesn't end the answer.
     body = text.lstrip()
     for at, end in sorted((found.start(), s) for s in stop for found in re.finditer(re.escape(s), body)):

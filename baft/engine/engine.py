@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baft.config import TEMPLATE_DATE
-from baft.engine.asking import Choose, Decoding, Question, Reply, ask, greedy
+from baft.engine.asking import Choose, Decoding, Question, Reply, ask, greedy, numbered
 from baft.engine.budget import TokenBudget
 from baft.engine.checks import checked
+from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
+from baft.engine.own_models import OwnModel
+from baft.engine.plain_asking import PlainAsking
 from baft.engine.preambles import Query
+from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.engine.text import PromptFormat, Text
 from baft.errors import UserError
@@ -92,5 +96,28 @@ class Engine:
             answer = max([decoding.max_new_tokens, question.least, *map(len, question.forced)]) - 1
             if not self.fits(tokens := len(question.prompt) + max(answer, 0)):
                 self.check_length(tokens, self.text.decode(list(question.prompt)))
-        deltas = state.deltas if state else {}
+        deltas, models = (state.deltas, state.models) if state else ({}, ())
+        if any(models):
+            return self._ask_own(deltas, models, questions, decoding, choose)
         return ask(self.model, self.text, self.budget, deltas, questions, decoding, choose)
+
+    def _ask_own(
+        self,
+        deltas: Mapping[Site, Delta],
+        models: Sequence[OwnModel | None],
+        questions: Sequence[Question],
+        decoding: Decoding,
+        choose: Choose,
+    ) -> list[Reply]:
+        """The streams that have a model of their own are asked one after another, the others together as ever."""
+        replies: dict[int, Reply] = {}
+        for model in dict.fromkeys(models[question.stream] for question in questions):
+            places = [n for n, question in enumerate(questions) if models[question.stream] is model]
+            part = [questions[n] for n in places]
+            if model is None:
+                there = numbered(choose, places)
+                found = ask(self.model, self.text, self.budget, deltas, part, decoding, there)
+            else:
+                found = PlainAsking(model.model, self.model, self.text).ask(part, places, decoding, choose)
+            replies |= zip(places, found, strict=True)
+        return [replies[n] for n in range(len(questions))]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from baft.engine.deltas import Deciding, Delta
 from baft.engine.frozen import FrozenModel
+from baft.engine.own_models import OwnModel, tensor_named
 from baft.engine.parts import Part, Unreadable, kind_of, rebuilt, tensor_fields
 from baft.engine.preambles import Preamble
 from baft.engine.sites import Site
@@ -30,19 +31,27 @@ TEXT, TENSORS = "edit.json", "edit.safetensors"
 def save_state(state: EditState, folder: Path, about: Mapping[str, object]) -> None:
     """Writes ``edit.safetensors`` and ``edit.json``: the tensors, and all else with ``about`` (JSON-able).
 
-    Both or neither; raises UserError if the disk is full.
+    Both or neither; raises UserError if the disk is full, or for a state that is not ``savable``.
     """
+    if not state.savable:
+        raise UserError(
+            "This edit cannot be saved: there is more to it than changed weights (other modules, hooks or attributes)."
+        )
     tensors = {f"memory/{name}": t for name, t in state.memory.items()}
     for site, delta in state.deltas.items():
         tensors |= {f"deltas/{site}/{name}": t for name, t in delta.tensors().items()}
     if state.preamble is not None:
         tensors |= {f"preamble/{name}": t for name, t in state.preamble.tensors().items()}
+    for s, edited in enumerate(state.models):
+        if edited is not None and edited.changed is not None:
+            tensors |= {f"models/{s}/{name}": _written(t) for name, t in edited.changed.items()}
     text = {
         "format": FORMAT,
         "streams": state.streams,
         "edited": state.edited.tolist(),
         "deltas": {str(site): delta.described() for site, delta in state.deltas.items()},
         "preamble": None if state.preamble is None else state.preamble.described(),
+        "models": [None if edited is None else sorted(edited.changed or ()) for edited in state.models],
         "about": dict(about),
     }
     # Clones: tensors that share memory, as views of one another do, cannot be written.
@@ -110,9 +119,10 @@ def _state(text: Mapping[str, Any], tensors: Mapping[str, Tensor], model: Frozen
     streams, edited = _field(text, "streams", int), _field(text, "edited", list)
     if streams < 1 or len(edited) != streams or not all(type(one) is bool for one in edited):
         raise Unreadable(f"edited in {TEXT} must be true or false for each of {streams} streams")
-    for name, tensor in tensors.items():
-        _check_values(name, tensor, streams)
     left = dict(tensors)
+    models = _models(text.get("models"), left, streams, model)
+    for name, tensor in left.items():
+        _check_values(name, tensor, streams)
     deltas = {}
     for name, described in _field(text, "deltas", dict).items():
         site = _site(name, model)
@@ -132,7 +142,43 @@ def _state(text: Mapping[str, Any], tensors: Mapping[str, Tensor], model: Frozen
     memory = {name.removeprefix("memory/"): left.pop(name) for name in list(left) if name.startswith("memory/")}
     if left:
         raise Unreadable(f"{TENSORS} has {min(left)!r}, which {TEXT} does not name")
-    return EditState(streams, deltas, memory, preamble, torch.tensor(edited))
+    return EditState(streams, deltas, memory, preamble, torch.tensor(edited), models)
+
+
+def _models(named: Any, left: dict[str, Tensor], streams: int, model: FrozenModel) -> tuple[OwnModel | None, ...]:
+    """Of each stream the model with the tensors that ``named`` says have changed; they are taken out of ``left``."""
+    if not named:
+        return ()
+    if not isinstance(named, list) or len(named) != streams:
+        raise Unreadable(f"models in {TEXT} must be a list of {streams} streams")
+    found: list[OwnModel | None] = []
+    for s, names in enumerate(named):
+        if names is None:
+            found.append(None)
+            continue
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise Unreadable(f"models in {TEXT} must have the names of the tensors that each stream has changed")
+        found.append(OwnModel.restored(model.model, {name: _changed(s, name, left, model) for name in names}))
+    return tuple(found)
+
+
+def _changed(stream: int, name: str, left: dict[str, Tensor], model: FrozenModel) -> Tensor:
+    key, before = f"models/{stream}/{name}", tensor_named(model.model, name)
+    if key not in left:
+        raise Unreadable(f"{TENSORS} lacks {key!r}")
+    if before is None:
+        raise Unreadable(f"it changes {name!r}, which this model does not have")
+    tensor = left.pop(key)
+    if tensor.shape != before.shape or tensor.is_floating_point() != before.is_floating_point():
+        raise Unreadable(f"{key!r} has shape {tuple(tensor.shape)}, but must have {tuple(before.shape)}")
+    if not bool(torch.isfinite(tensor).all()):
+        raise Unreadable(f"{key!r} has values that are not finite numbers")
+    return tensor
+
+
+def _written(tensor: Tensor) -> Tensor:
+    """In a type that is read again: the narrow ones as float32, which holds all their numbers."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def _site(name: str, model: FrozenModel) -> Site:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from baft.engine.deltas import Delta
+from baft.engine.own_models import OwnModel
 from baft.engine.preambles import Preamble
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
@@ -18,8 +19,9 @@ from baft.engine.sites import Site
 class EditState:
     """``deltas`` by site and ``memory`` by name, every tensor (S, …) for ``streams`` = S streams.
 
-    ``preamble`` is the text put before prompts, ``memory`` what a method carries along a stream. ``edited`` (S,) bool, in
-    main memory, says which streams are edited at all; unless given, all are if there is anything to edit them with.
+    ``preamble`` is the text put before prompts, ``memory`` what a method carries along a stream. ``models`` are empty, or
+    have for each stream the model of its own that is asked instead, or None. ``edited`` (S,) bool, in main memory, says
+    which streams are edited at all; unless given, all are if there is anything to edit them with.
     """
 
     streams: int
@@ -27,10 +29,11 @@ class EditState:
     memory: Mapping[str, Tensor] = field(default_factory=dict)
     preamble: Preamble | None = None
     edited: Tensor = None  # type: ignore[assignment]
+    models: tuple[OwnModel | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.edited is None:
-            there = bool(self.deltas) or self.preamble is not None
+            there = bool(self.deltas) or self.preamble is not None or any(self.models)
             object.__setattr__(self, "edited", torch.full((self.streams,), there))
 
     def select(self, streams: Sequence[int] | Tensor) -> EditState:
@@ -42,7 +45,13 @@ class EditState:
             {name: chosen(t, index) for name, t in self.memory.items()},
             None if self.preamble is None else self.preamble.select(index),
             self.edited[index],
+            tuple(self.models[s] for s in index.tolist()) if self.models else (),
         )
+
+    @property
+    def savable(self) -> bool:
+        """Whether it can be written: a model of its own that has other modules than the unedited one cannot."""
+        return all(own is None or own.changed is not None for own in self.models)
 
     def put_back(self, streams: Sequence[int], earlier: EditState | None) -> EditState:
         """With ``streams`` as they were in ``earlier``, unedited where that has nothing of them."""
@@ -72,7 +81,9 @@ class EditState:
             )
         memory = {name: _stacked([state.memory.get(name) for state in states], counts) for name in names}
         preamble = _joined([state.preamble for state in states], counts)
-        return EditState(sum(counts), deltas, memory, preamble, torch.cat([state.edited for state in states]))
+        own = tuple(m for state in states for m in state.models or (None,) * state.streams)
+        edited = torch.cat([state.edited for state in states])
+        return EditState(sum(counts), deltas, memory, preamble, edited, own if any(own) else ())
 
 
 def _joined(preambles: Sequence[Preamble | None], counts: Sequence[int]) -> Preamble | None:

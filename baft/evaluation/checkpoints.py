@@ -1,13 +1,14 @@
 """What a job has done so far, on disk: a killed job goes on from the last step that every stream of a group finished.
 
 A group of streams has its rows as one part a step, the state after its last step, and a marker that is written last; what
-the marker does not name does not count.
+the marker does not name does not count. A state that cannot be saved is not: its group begins again.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,9 @@ class Checkpoints:
             marker = json.loads((folder / "done.json").read_text(encoding="utf-8"))
             if marker["digest"] != self.digest or marker["streams"] != list(streams):
                 return None
+            if not marker["saved"]:
+                print(f"{folder.name}: begins again, for its edits wrap modules, which are not saved", file=sys.stderr)
+                return None
             steps = marker["step"]
             state = load_state(folder / f"state-{steps}", self.model)[0] if marker["state"] else None
         except (OSError, ValueError, KeyError):
@@ -76,13 +80,15 @@ class Checkpoints:
         folder, number = self.folder / group, reached.step
         for kind, rows in (("probes", probes), ("edits", edits)):
             write_rows(rows, _PARTS[kind], folder / f"{kind}-{number}.parquet", {})
-        if reached.state is not None:
+        savable = reached.state is None or reached.state.savable
+        if reached.state is not None and savable:
             save_state(reached.state, folder / f"state-{number}", {})
         marker = {
             "digest": self.digest,
             "streams": list(streams),
             "step": number,
             "state": reached.state is not None,
+            "saved": savable,
             "failed": dict(reached.failed or {}),
         }
         with replacing(folder / "done.json") as file:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from baft.config import Cell, source_digest, sources_of
+from baft.config.methods import checked_settings
 from baft.config.sources import ROOT
 from baft.models.prepare import read_card
 from baft.results.provenance import versions
@@ -35,7 +36,9 @@ class JobInputs:
         """
         told = {field.name: _told(getattr(self, field.name)) for field in fields(self)}
         shipped = tuple(sorted((ROOT / "resources").glob("**/*.*")))
-        source = source_digest("baft.evaluation.jobs", *sources_of(self.cell.method.method), files=shipped)
+        method = self.cell.method
+        own = sources_of(method.method, checked_settings(method.method, method.settings))
+        source = source_digest("baft.evaluation.jobs", *own, files=shipped)
         around = {"source": source, "versions": versions(), "device": device}
         return hashlib.sha256(json.dumps([told, around], sort_keys=True).encode()).hexdigest()
 

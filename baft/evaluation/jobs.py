@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
@@ -136,7 +137,7 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
     method.check(engine, context)
     streams = shard_of(streams_of(cell.protocol, data.records), inputs.shard, inputs.shards)
     records = sum(stream.edits(len(stream.batches)) for stream in streams)
-    settings = {"name": cell.method.method, **cell.method.settings}
+    settings = {"name": cell.method.method, **cell.method.settings, **_contents(method.settings.files())}
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
     conditions = conditions_of_run(engine, cell.model, data, cell.evaluation, settings, protocol, records)
     _check_base(inputs.base, conditions)
@@ -175,6 +176,11 @@ def method_of(spec: MethodSpec, engine: Engine, folder: Path) -> Method:
     check_section(spec.method, spec.section, engine.model.model.config, read_card(folder)["source"])
     print(f"settings of {spec.label}: {said_of_section(spec.method, spec.section)}", file=sys.stderr, flush=True)
     return create(spec.method, spec.settings)
+
+
+def _contents(files: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Hashes of a user's ``files``, by path: numbers that were made by others cannot be joined."""
+    return {"files": {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}} if files else {}
 
 
 def _running() -> float:

@@ -147,7 +147,8 @@ def failed(error: str, before: Measured) -> Row:
 
 def _unchanged(asked: Asked, before: Measured) -> Row:
     row = compared(asked, before, before)
-    return row | {"kl": 0.0} if asked.probe.kind == "locality" and "error" not in row else row
+    compares = asked.probe.kind == "locality" and bool(asked.probe.answers)
+    return row | {"kl": 0.0} if compares and "error" not in row else row
 
 
 def token_accuracy(forced: Forced, answer: Sequence[int]) -> float:

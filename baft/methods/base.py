@@ -174,8 +174,8 @@ NOT_FINITE = "the edit's numbers are not finite"
 
 
 def _not_finite(state: EditState) -> set[int]:
-    """The streams that have a delta with a number that is none."""
-    found: set[int] = set()
+    """The streams that have a delta, or a model of their own, with a number that is none."""
+    found = {s for s, own in enumerate(state.models) if own is not None and not own.is_finite()}
     for delta in state.deltas.values():
         for tensor in delta.tensors().values():
             bad = ~tensor.isfinite().flatten(1).all(1)

@@ -53,7 +53,7 @@ def load_method(method: str) -> type[Method]:
     if not in_file(method):
         importlib.import_module(f"baft.methods.{method}")
         return _REGISTRY[method]
-    _let_import_neighbours(Path(method))
+    let_import_neighbours(Path(method))
     module = load_file(Path(method))
     own = [
         kind
@@ -74,7 +74,8 @@ def create(method: str, settings: Mapping[str, Any] | MethodSettings) -> Method:
     return kind(settings if isinstance(settings, MethodSettings) else checked_settings(method, settings))
 
 
-def _let_import_neighbours(path: Path) -> None:
+def let_import_neighbours(path: Path) -> None:
+    """Makes the modules beside a user's file ones that it can import."""
     # Last, so that no module of the program is mistaken for one of them.
     folder = str(path.resolve().parent)
     if folder not in sys.path:

@@ -154,6 +154,9 @@ def test_an_answer_depends_on_the_prompt_and_the_stream_alone(name: str, tiny: E
         assert alone.decoded == reply.decoded
         assert alone.forced[0].logprob == pytest.approx(reply.forced[0].logprob, abs=1e-7)
         for answer, forced in zip((own, other), reply.forced, strict=True):
+            if state.models:
+                # Somebody else's model is asked by its own forward anyway; tests/methods/test_foreign.py compares the two.
+                continue
             row = Row.forced(question.stream, question.prompt, answer)
             at = torch.tensor([position for position, _ in row.reads])
             states = tiny.model.states(

@@ -7,10 +7,14 @@ imports torch, for a study is planned with it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+"""A number that YAML takes for a text, such as 1e-3."""
 
 
 def _layer(value: Any) -> Any:
@@ -46,6 +50,10 @@ class MethodSettings(BaseModel):
     def needs(self) -> Needs:
         """What the method needs under these settings."""
         return Needs()
+
+    def files(self) -> tuple[str, ...]:
+        """Files of Python that the method runs besides its own: what they hold is part of every digest of a job."""
+        return ()
 
     @classmethod
     def tiny(cls) -> Self:
