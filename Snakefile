@@ -16,24 +16,11 @@ include: "workflow/rules/study.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/edit.smk"
 include: "workflow/rules/analyse.smk"
-include: "workflow/rules/sequence.smk"
-include: "workflow/rules/sensitivity.smk"
-include: "workflow/rules/ablations.smk"
 include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.tabulate.output,
-        expand(f"{study.results}/tables/{{table}}.html", table=TABLES),
-        rules.plot_tradeoff.output,
-        rules.plot_parameters.output,
-        expand(
-            f"{study.results}/figures/{{figure}}.{{suffix}}",
-            figure=plan.analyses,
-            suffix=["pdf", "png", "csv"],
-        ),
-        SEQUENCES,
-        SENSITIVITY,
+        PRODUCTS,
         lambda w: plan.asked_files(),

@@ -44,16 +44,7 @@ def report(
     from baft.report.finished import write_report as run
 
     plan = read_plan(config)
-    page = run(
-        plan.grid,
-        out or Path(plan.study.results) / "partial",
-        partial=partial,
-        sequences=plan.sequences,
-        sensitivity=plan.sensitivity,
-        ablations=plan.ablations,
-        analyses=plan.analyses,
-        picture=plan.study.analysis.picture,
-    )
+    page = run(plan.products, out or Path(plan.study.results) / "partial", partial=partial)
     typer.echo(f"Report: {page.absolute()}")
 
 

@@ -42,7 +42,7 @@ def run(
             report, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]
         ):
             _write_report(report, chosen)
-    from baft.report.tables import summary_text
+    from baft.report.summary import summary_text
 
     print(summary_text(results / "tables"))
     _say_stale(study)

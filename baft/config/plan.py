@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec
 from baft.config.known_models import known_at_planning
 from baft.config.layout import Layout, at
 from baft.config.method_files import check_method, settings_class, sources_of
 from baft.config.methods import method_settings, section_of
+from baft.config.products import Cells, FigureProduct, Product, TableProduct, all_products
 from baft.config.sections import Section, SensitivityConfig, StatisticsConfig
 from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
@@ -28,14 +30,6 @@ from baft.methods.settings import MethodSettings
 
 _CELL = ("model", "method", "protocol", "benchmark", "seed")
 Key = tuple[str, str, str, str, str]
-
-# The figures of the analysis, each with the methods of which it needs one.
-ANALYSES = {
-    "redundant_dimensions": ("reft",),
-    "basis_weights": ("baft",),
-    "method_picture": ("baft",),
-    "generality_locality_bound": ("reft", "baft"),
-}
 
 
 class Grid(Section):
@@ -51,6 +45,19 @@ class Grid(Section):
     analysed: tuple[str, ...] = Field((), description="Labels of the benchmarks of the analysis.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
+    settings: dict[str, JsonValue] = Field({}, description="Keys of the config that the table or figure shows.")
+
+    def files(self, cells: Cells) -> list[Path]:
+        """The files that a table or figure of these cells is made of."""
+        match cells:
+            case "curves":
+                return self.curve_records()
+            case "bases":
+                return self.bases()
+            case "benchmarks":
+                return self.benchmark_files()
+            case _:
+                return self.records()
 
     def records(self) -> list[Path]:
         """Record files of all cells but those of swept points."""
@@ -64,7 +71,13 @@ class Grid(Section):
 
     def edits(self) -> list[Path]:
         """Edit files of all shards of all cells but those of swept points."""
-        pattern = Layout(self.results, "").edits
+        return self._shard_files(Layout(self.results, "").edits)
+
+    def probes(self) -> list[Path]:
+        """Probe files of the same shards."""
+        return self._shard_files(Layout(self.results, "").probes)
+
+    def _shard_files(self, pattern: str) -> list[Path]:
         return [
             at(pattern, shard=shard, **cell)
             for cell in self._cells(self.methods)
@@ -283,13 +296,58 @@ class Plan:
         shared = [at(layout.base, model=model, benchmark=label) for model in study.models for label in study.benchmarks]
         for label in study.benchmarks:
             shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
-        return [*shared, *self.summaries(), *(self.grid.bases() if self.analyses else [])]
+        return [*shared, *self.summaries(), *(self.grid.bases() if self._uses_bases else [])]
+
+    @property
+    def _uses_bases(self) -> bool:
+        return any(one.cells == "bases" for one in self.products)
 
     @functools.cached_property
-    def analyses(self) -> tuple[str, ...]:
-        """The figures of the analysis that this study has methods for."""
-        wanted = self._analysed if self.study.analysis.records else ()
-        return tuple(figure for figure, needed in ANALYSES.items() if any(method in wanted for method in needed))
+    def products(self) -> dict[Product, Grid]:
+        """The tables and figures that this study has, in the order of the report, with the cells of each."""
+        grids = {"sequences": self.sequences, "sensitivity": self.sensitivity, "ablations": self.ablations}
+        found = {}
+        for one in all_products():
+            grid = grids.get(one.cells, self.grid)
+            if grid is not None and self._has_methods_of(one):
+                told = {key: self._setting(key) for key in one.settings}
+                found[one] = grid.model_copy(update={"settings": told})
+        return found
+
+    @property
+    def tables(self) -> list[TableProduct]:
+        """The tables among :attr:`products`."""
+        return [one for one in self.products if isinstance(one, TableProduct)]
+
+    @property
+    def table_labels(self) -> dict[str, str]:
+        """Labels of the tables by name, all those of a job that makes several."""
+        return {name: label for table in self.tables for name, label in table.labels.items()}
+
+    @property
+    def figures(self) -> list[FigureProduct]:
+        """The figures among :attr:`products`."""
+        return [one for one in self.products if isinstance(one, FigureProduct)]
+
+    def _has_methods_of(self, one: Product) -> bool:
+        if one.cells != "bases":
+            return True
+        return self.study.analysis.records > 0 and any(method in self._analysed for method in one.methods)
+
+    def _setting(self, key: str) -> JsonValue:
+        value: Any = self.study
+        for part in key.split("."):
+            value = getattr(value, part)
+        found: JsonValue = value
+        return found
+
+    def product_files(self, one: Product) -> list[Path]:
+        """The files that a table or figure is made of."""
+        return self.products[one].files(one.cells)
+
+    def product_spec(self, one: Product) -> str:
+        """What the job of a table or figure is told, as JSON."""
+        return self.products[one].model_dump_json()
 
     def analysis_spec(self, model: str) -> str:
         """What the analysis jobs of a model are told, as JSON."""
@@ -306,11 +364,6 @@ class Plan:
             records=analysis.records,
         )
         return spec.model_dump_json(exclude={"model": {"resources"}})
-
-    def analysis_options(self, figure: str) -> list[str]:
-        """Options of the command that draws a figure of the analysis."""
-        record = self.study.analysis.picture
-        return ["--record", record] if figure == "method_picture" and record is not None else []
 
     def analysis_source(self) -> str:
         """Digest of the code behind the analysis, of all methods only its own."""

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial as partial_of
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from baft.config import Grid
+from baft.config.products import Product
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.files import replacing
 from baft.report import estimates
-from baft.report.ablations import tabulate_ablations
 from baft.report.cells import KEYS, read_cells
-from baft.report.figures import (
-    plot_basis_weights,
-    plot_batched_sequence_length,
-    plot_generality_locality_bound,
-    plot_method_picture,
-    plot_parameters,
-    plot_redundant_dimensions,
-    plot_sensitivity,
-    plot_tradeoff,
-)
-from baft.report.loading import tabulate_loading
+from baft.report.inputs import Inputs, write_product
 from baft.report.pages import page
 from baft.report.rendering import HOLE
-from baft.report.sequences import tabulate_forgetting
-from baft.report.tables import summary_of, tabulate
-from baft.report.tradeoff import tabulate_area
+from baft.report.summary import summary_of
 from baft.results.store import PART, read_partition_values
 
 # Missing cells that are named in a page.
@@ -73,65 +60,28 @@ def _edits(results: Path, cell: Mapping[str, str]) -> list[Path]:
     return sorted(folder.glob(f"shard=*/{PART}"))
 
 
-def write_report(
-    grid: Grid,
-    out: Path,
-    *,
-    partial: bool,
-    sequences: Grid | None = None,
-    sensitivity: Grid | None = None,
-    ablations: Grid | None = None,
-    analyses: Sequence[str] = (),
-    picture: str | None = None,
-) -> Path:
+def write_report(products: Mapping[Product, Grid], out: Path, *, partial: bool) -> Path:
     """Write tables, figures and a page with all of them into the folder ``out``; return the page.
 
-    ``sequences`` are the cells in which edits follow one another, ``sensitivity`` those of the map over layer and rank,
-    ``ablations`` those of a method and its variants, ``analyses`` the names of the figures of the analysis, ``picture`` the
-    id of the record that one of them is of. With ``partial`` all is made of the cells that are there, what is missing being
-    named on the page. Raises :class:`UserError` if none is there, or without ``partial`` if one is missing.
+    ``products`` are the tables and figures in the order of the page, each with its cells. With ``partial`` all is made of
+    the cells that are there, what is missing being named on the page; a product of which nothing is there is left out.
+    Raises :class:`UserError` if no cell is there, or without ``partial`` if one is missing.
     """
-    chart = sensitivity.records() if sensitivity else []
-    parts = ablations.records() if ablations else []
-    cells = list(dict.fromkeys([*grid.curve_records(), *chart, *parts]))
+    wanted = [path for product, grid in products.items() if product.of_cells for path in grid.files(product.cells)]
+    cells = list(dict.fromkeys(wanted))
     missing = [path for path in cells if not path.is_file()]
     if missing and not partial:
         raise UserError(
             f"{len(missing)} of {len(cells)} cells are missing, first {_cell_name(missing[0])}; run the "
             "study, or give --partial for a report of what is there."
         )
-    records, curves = _there(grid.records()), _there(grid.curve_records())
-    finished = {path.parent for path in records}
-    # A cell of which only some shards are done has no cost yet either.
-    edits = [
-        path for path in _there(grid.edits()) if Path(str(path.parents[1]).replace("/edits/", "/records/")) in finished
-    ]
-    steps: list[Callable[[], Sequence[Path]]] = [
-        lambda: tabulate(records, edits, out / "tables", grid.statistics),
-        lambda: tabulate_area(curves, out / "tables" / "area", grid.statistics),
-        lambda: tabulate_loading(_there(grid.benchmark_files()), out / "tables" / "loading"),
-        lambda: plot_tradeoff(curves, out / "figures" / "tradeoff", grid.statistics),
-        lambda: plot_parameters(records, edits, out / "figures" / "parameters", grid.statistics),
-    ]
-    if streams := _there(sequences.records() if sequences else []):
-        steps += [
-            lambda: tabulate_forgetting(streams, out / "tables" / "forgetting", grid.statistics),
-            lambda: plot_batched_sequence_length(streams, out / "figures" / "batched_sequence_length", grid.statistics),
-        ]
-    if mapped := _there(chart):
-        steps.append(lambda: plot_sensitivity(mapped, out / "figures" / "sensitivity", grid.statistics))
-    if ablations and (compared := _there(parts)):
-        methods, stem = ablations.methods, out / "tables" / "ablations"
-        steps.append(lambda: tabulate_ablations(compared, methods, stem, grid.statistics))
-    if bases := _there(grid.bases()):
-        draw: dict[str, Callable[[Path], Sequence[Path]]] = {
-            "redundant_dimensions": lambda stem: plot_redundant_dimensions(bases, stem),
-            "basis_weights": lambda stem: plot_basis_weights(bases, stem, grid.statistics),
-            "method_picture": lambda stem: plot_method_picture(bases, stem, picture),
-            "generality_locality_bound": lambda stem: plot_generality_locality_bound(bases, stem),
-        }
-        steps += [partial_of(draw[name], out / "figures" / name) for name in analyses]
-    written = [path for step in steps for path in step()]
+    if len(missing) == len(cells):
+        raise UserError("There are no summarised cells to report: run the workflow first.")
+    written = []
+    for product, grid in products.items():
+        inputs = Inputs.of(product, grid).there()
+        if inputs.files:
+            written += write_product(product, inputs, out / product.folder / product.name)
     text = [_heading(len(cells), missing)]
     text += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
     text += [_picture(path) for path in written if path.suffix == ".png"]
@@ -139,10 +89,6 @@ def write_report(
     with replacing(made) as file:
         file.write(page("report", "\n\n".join(text)).encode())
     return made
-
-
-def _there(paths: Sequence[Path]) -> list[Path]:
-    return [path for path in paths if path.is_file()]
 
 
 def _heading(cells: int, missing: Sequence[Path]) -> str:

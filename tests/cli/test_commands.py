@@ -19,6 +19,7 @@ from baft.config import (
     ProtocolConfig,
     StatisticsConfig,
 )
+from baft.config.products import all_products
 from baft.errors import UserError
 from tests.results.synthetic import damaged_results
 
@@ -45,6 +46,7 @@ def test_heavy_packages_are_not_imported_to_parse_a_command_or_config() -> None:
         "import sys, baft.cli, baft.config as c; "
         "s = c.parse_study({'methods': ['none']}); c.check_sources(s); p = c.Plan(s); p.check(); "
         "p.edit_spec('smollm2-135m', 'none', 'single', 'mini_wiki_recent', '0'); p.edit_source('none'); "
+        "[(p.product_files(one), p.product_spec(one), p.source(one.module)) for one in p.products]; "
         "print([m for m in ('torch', 'transformers', 'pandas', 'pyarrow', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -136,23 +138,39 @@ def test_summarise_cell_passes_the_shards_in_order(monkeypatch: pytest.MonkeyPat
     assert out == Path("o")
 
 
-def test_tables_get_the_grids_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    import baft.report.tables
+def test_a_table_or_figure_gets_the_grids_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    import baft.report.figures.method_picture
+    import baft.report.tables.main
+    from baft.report.inputs import Inputs
 
-    calls: list[tuple] = []
-    monkeypatch.setattr(baft.report.tables, "tabulate", lambda *given: calls.append(given))
+    calls: list[tuple[Inputs, Path]] = []
+    monkeypatch.setattr(baft.report.tables.main, "write", lambda *given: calls.append(given))
+    monkeypatch.setattr(baft.report.figures.method_picture, "write", lambda *given: calls.append(given))
     grid = Grid(
         results="r",
         models=("m",),
         methods=("none", "toy"),
         protocols={"single": ("b",)},
         benchmarks={"b": 3},
+        analysed=("b",),
         seeds=(0,),
         statistics=StatisticsConfig(level=0.9),
+        settings={"analysis.picture": "r 5"},
     )
-    invoke("tabulate", "--grid", grid.model_dump_json(), "--out", "t")
-    ((records, edits, folder, statistics),) = calls
-    assert (len(records), len(edits), folder, statistics.level) == (2, 6, Path("t"), 0.9)
+    invoke("tabulate", "--grid", grid.model_dump_json(), "--out", "t/main")
+    invoke("plot-method-picture", "--grid", grid.model_dump_json(), "--out", "f/p")
+    (table, stem), (figure, _) = calls
+    assert (len(table.files), len(table.edits), len(table.probes), stem) == (2, 6, 6, Path("t/main"))
+    assert (table.methods, table.statistics.level) == (("none", "toy"), 0.9)
+    assert figure.files == [Path("r/bases/model=m/benchmark=b/part.parquet")]
+    assert figure.settings == {"analysis.picture": "r 5"}
+
+
+def test_there_is_a_command_for_every_product() -> None:
+    said = invoke("--help")
+    for product in all_products():
+        assert product.command in said
+    assert len(all_products()) >= 13
 
 
 def test_settings_of_edit_are_read_as_yaml() -> None:

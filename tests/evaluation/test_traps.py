@@ -28,7 +28,7 @@ from baft.evaluation.jobs import score
 from baft.evaluation.metrics import Asked, Key, Measured, Row, measure, measure_unedited
 from baft.evaluation.protocols import moments_of, streams_of
 from baft.evaluation.streams import Scoring
-from baft.report.tables import tabulate
+from baft.report.tables.main import tabulate
 from tests.engine.tiny import PROMPTS, TARGETS
 from tests.evaluation import styles
 from tests.evaluation.plain import Plain

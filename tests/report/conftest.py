@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from baft.config import StatisticsConfig
+from baft.report.tables.main import tabulate
 from baft.results import store
 from baft.results.summaries import summarise_cell
 from tests.results.synthetic import shard_rows, write_shard
@@ -95,3 +96,13 @@ def swept_study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return make_study(tmp_path_factory.mktemp("study"), METHODS, ["mini_zsre", "mini_wiki_recent"])
+
+
+@pytest.fixture(scope="session")
+def folder(study: Study, statistics: StatisticsConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables of the study without one cell."""
+    folder = tmp_path_factory.mktemp("tables")
+    records = [path for path in study.records if not {"method=lora", "benchmark=mini_zsre"} <= set(path.parts)]
+    assert len(records) == len(study.records) - 1
+    tabulate(records, study.edits, folder, statistics)
+    return folder

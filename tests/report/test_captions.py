@@ -5,6 +5,8 @@ import jinja2
 import pytest
 from docutils.core import publish_parts
 
+from baft.config.products import TableProduct, all_products
+
 CAPTIONS = sorted((Path(__file__).parents[2] / "workflow" / "report").glob("*.rst"))
 CONFIG = {
     "models": {"m": {}},
@@ -29,10 +31,8 @@ def render(caption: Path) -> str:
 
 
 def test_there_is_a_caption_for_each_table_and_figure() -> None:
-    from baft.config.plan import ANALYSES
-    from baft.report.tables import TABLES
-
-    assert {*TABLES, *ANALYSES, "tradeoff", "parameters", "workflow"} <= {caption.stem for caption in CAPTIONS}
+    names = [name for one in all_products() for name in (one.labels if isinstance(one, TableProduct) else [one.name])]
+    assert sorted([*names, "workflow"]) == [caption.stem for caption in CAPTIONS]
 
 
 @pytest.mark.parametrize("caption", CAPTIONS, ids=lambda caption: caption.stem)

@@ -11,7 +11,7 @@ import pytest
 import baft
 from baft.config import StatisticsConfig
 from baft.errors import UserError
-from baft.report.tables import tabulate
+from baft.report.tables.main import tabulate
 from baft.results import store
 from baft.results.summaries import summarise_cell
 from tests.results.synthetic import edit, probe, write_shard

@@ -2,16 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from baft.config import StatisticsConfig
-from baft.report import sequences, style
+from baft.report import sequences
 from baft.report.cells import read_cells
-from baft.report.figures import plot_batched_sequence_length
-from baft.report.figures.batched_sequence_length import _panel
 from baft.results import store
 from baft.results.summaries import summarise_cell
 from tests.results.synthetic import edit, probe, write_shard
@@ -104,33 +100,3 @@ def test_one_stream_has_no_interval(tmp_path: Path) -> None:
     (row,) = sequences.forgetting_frame(read_cells([path]), SETTINGS).itertuples()
     assert row.forgotten == 0.5
     assert pd.isna(row.low) and pd.isna(row.high)
-
-
-def test_the_table_and_the_figure_are_written(record: Path, tmp_path: Path) -> None:
-    paths = sequences.tabulate_forgetting([record], tmp_path / "forgetting", SETTINGS)
-    text = paths[1].read_text()
-    assert "+21.4 [–]" in text and "7 records in 3 streams" in text
-    assert "no interval, from fewer than 5 streams" in text
-    drawn = plot_batched_sequence_length([record], tmp_path / "figure", SETTINGS)
-    assert [path.suffix for path in drawn] == [".pdf", ".png", ".csv"]
-    shown = pd.read_csv(drawn[2])
-    assert set(shown["scored"]) == {"final", "immediate"}
-
-
-def test_methods_scored_at_one_number_of_edits_stand_beside_each_other(tmp_path: Path) -> None:
-    streams = [
-        stream(name, [1.0, 1.0], [], [value, 1.0])
-        for name, value in zip("abcde", (0.0, 0.5, 1.0, 0.0, 1.0), strict=True)
-    ]
-    records = [summary(tmp_path / method, method, *streams) for method in ("reft", "baft")]
-    frame = sequences.sequence_frame(read_cells(records), SETTINGS)
-    axis = Figure().subplots()
-    _panel(axis, frame, style.marks(["reft", "baft"]))
-    points = {line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines}
-    # Circle and square are BaFT and ReFT at the end, dashes what they had right after each edit.
-    assert points["o"][0] < points["s"][0] and points["o"][1] == points["s"][1] == pytest.approx(75)
-    assert points["_"][1] == 100
-    bars = [segment[:, 1] for bar in axis.collections for segment in bar.get_segments()]
-    final = frame[frame["scored"].eq("final")]
-    assert np.allclose(sorted(map(tuple, bars)), sorted(zip(100 * final["low"], 100 * final["high"], strict=True)))
-    assert (final["low"] < final["high"]).all()

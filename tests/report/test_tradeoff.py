@@ -1,14 +1,13 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from baft.config import StatisticsConfig
 from baft.report.cells import read_cells
-from baft.report.tradeoff import areas_frame, tabulate_area, tradeoff_frame
+from baft.report.tradeoff import areas_frame, tradeoff_frame
 from baft.results.summaries import summarise_cell
-from tests.report.conftest import METHODS, SWEPT, Study
+from tests.report.conftest import METHODS, Study
 from tests.report.test_cells import CELL, score
 from tests.results.synthetic import edit, probe, write_shard
 
@@ -62,13 +61,3 @@ def test_a_failed_edit_lowers_the_area_as_it_lowers_success(tmp_path: Path, stat
     areas = areas_frame(read_cells([tmp_path / "records.parquet"]), statistics)
     row = areas.query("variant == 'forced'").iloc[0]
     assert (row["area"], row["records"], row["points"], row["setting"]) == (0.25, 2, 1, "")
-
-
-def test_the_table_is_written_in_every_form(swept_study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
-    paths = tabulate_area(swept_study.records, tmp_path / "area", statistics)
-    assert [path.name for path in paths] == ["area.csv", "area.md", "area.tex"]
-    assert len(pd.read_csv(paths[0])) == 2 * 2 * (len(METHODS) - 1)
-    text = paths[1].read_text()
-    assert "clamp: 1, 4, 8" in text
-    assert "@" not in text
-    assert len(SWEPT) > len(METHODS)

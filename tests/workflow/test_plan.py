@@ -126,16 +126,6 @@ def test_the_rules_are_formatted() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_caption_a_rule_names_is_there() -> None:
-    rules = (ROOT / "workflow/rules/report.smk").read_text()
-    tables = re.search(r"TABLES = \{(.*?)\}", rules, re.DOTALL)
-    assert tables
-    names = re.findall(r'"(\w+)":', tables[1]) + re.findall(r'caption="../report/(\w+).rst"', rules)
-    assert len(names) >= 6
-    for name in names:
-        assert (ROOT / f"workflow/report/{name}.rst").is_file(), name
-
-
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [

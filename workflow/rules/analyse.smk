@@ -1,12 +1,5 @@
 # What edits of ReFT and BaFT do inside, for the studies that have these methods.
 
-ANALYSES = {
-    "redundant_dimensions": "redundant dimensions of ReFT",
-    "basis_weights": "basis weights of BaFT",
-    "method_picture": "one edit of BaFT",
-    "generality_locality_bound": "generality-locality bound",
-}
-
 
 rule analyse_subspace:
     input:
@@ -30,34 +23,3 @@ rule analyse_subspace:
         "OMP_NUM_THREADS={threads}"
         " baft analyse-subspace --spec {params.spec:q} --folder {input.model:q} --benchmark {input.benchmark:q}"
         " --out {output:q} 2> >(tee {log:q} >&2)"
-
-
-# A rule a figure, for a caption's path takes no wildcards.
-for figure, label in ANALYSES.items():
-
-    rule:
-        name:
-            f"plot_{figure}"
-        input:
-            plan.grid.bases(),
-        output:
-            multiext(f"{study.results}/figures/{figure}", ".pdf", ".csv"),
-            report(
-                f"{study.results}/figures/{figure}.png",
-                caption=f"../report/{figure}.rst",
-                category="Analysis",
-                labels={"figure": label},
-            ),
-        log:
-            layout.log(f"plot_{figure}"),
-        benchmark:
-            layout.timing(f"plot_{figure}")
-        params:
-            command=f"plot-{figure.replace('_', '-')}",
-            grid=plan.grid.model_dump_json(),
-            options=plan.analysis_options(figure),
-            stem=subpath(output[0], strip_suffix=".pdf"),
-            source=plan.source("baft.report.figures"),
-        shell:
-            "baft {params.command} --grid {params.grid:q} --out {params.stem:q} {params.options:q}"
-            " 2> >(tee {log:q} >&2)"

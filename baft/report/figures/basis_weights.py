@@ -11,13 +11,22 @@ from matplotlib.lines import Line2D
 
 from baft.analysis.weights import APART, RELEVANT, separation, sorted_weights
 from baft.config import StatisticsConfig
+from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.bases import read_bases
 from baft.report.cells import rows_of
-from baft.report.figures.panels import LINES, NAMES, Panel, panels
+from baft.report.inputs import Inputs
+from baft.report.panels import LINES, NAMES, Panel, panels
 from baft.results.statistics import mean_interval
 
+PRODUCT = FigureProduct(cells="bases", methods=("baft",), category="Analysis", label="basis weights of BaFT", place=250)
+
 _PANEL = ["model", "benchmark"]
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_basis_weights(inputs.files, stem, inputs.statistics)
 
 
 def plot_basis_weights(bases: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:

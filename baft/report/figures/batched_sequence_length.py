@@ -13,16 +13,25 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from baft.config import StatisticsConfig
+from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.cells import read_cells, rows_of
+from baft.report.inputs import Inputs
 from baft.report.labels import FLOORS, ordered_benchmarks
 from baft.report.sequences import MEASURED, sequence_frame
+
+PRODUCT = FigureProduct(cells="sequences", category="Sequences", label="scores against edits made", place=220)
 
 _TITLES = {"edit_success": "success", "generality": "generality", "locality": "locality", "portability": "portability"}
 _SCORED: dict[str, dict[str, Any]] = {
     "final": {"linestyle": "-", "linewidth": 1.1},
     "immediate": {"linestyle": (0, (2, 1.5)), "linewidth": 0.9, "alpha": 0.7},
 }
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_batched_sequence_length(inputs.files, stem, inputs.statistics)
 
 
 def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:

@@ -11,12 +11,23 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from baft.analysis.bound import bound_frame
+from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.bases import read_bases
-from baft.report.figures.panels import Panel, panels
+from baft.report.inputs import Inputs
 from baft.report.labels import method_name, ordered_methods
+from baft.report.panels import Panel, panels
+
+PRODUCT = FigureProduct(
+    cells="bases", methods=("reft", "baft"), category="Analysis", label="generality-locality bound", place=270
+)
 
 _BOUNDS = {"bound_along": "bound, along h − h₀", "bound": "bound, worst case"}
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_generality_locality_bound(inputs.files, stem)
 
 
 def plot_generality_locality_bound(bases: Sequence[Path], out: Path) -> list[Path]:

@@ -14,9 +14,20 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from baft.analysis.inputs import EDITING, GENERAL, IRRELEVANT
+from baft.config.products import FigureProduct
 from baft.errors import UserError
 from baft.report import style
 from baft.report.bases import read_bases
+from baft.report.inputs import Inputs
+
+PRODUCT = FigureProduct(
+    cells="bases",
+    methods=("baft",),
+    settings=("analysis.picture",),
+    category="Analysis",
+    label="one edit of BaFT",
+    place=260,
+)
 
 # A closed basis is white; one hue, so that it is read alike with any kind of colour vision.
 _COLOURS = "Blues"
@@ -35,6 +46,11 @@ _COLUMNS = [
     "weight",
     "update",
 ]
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_method_picture(inputs.files, stem, inputs.settings["analysis.picture"])
 
 
 def plot_method_picture(bases: Sequence[Path], out: Path, record: str | None = None) -> list[Path]:

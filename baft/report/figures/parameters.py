@@ -14,14 +14,23 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
 from baft.config import StatisticsConfig
+from baft.config.products import FigureProduct
 from baft.report import estimates, style
 from baft.report.cells import read_cells, rows_of, settings_of
+from baft.report.inputs import Inputs
 from baft.report.labels import FLOORS, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE, quantity
 from baft.results.schema import ALL_GROUPS
 
+PRODUCT = FigureProduct(cells="records", category="Cost", label="parameters beside success", place=210)
+
 _SUCCESS = ("edit_success", "edit_success_decoded")
 _COLUMNS = 5
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_parameters(inputs.files, inputs.edits, stem, inputs.statistics)
 
 
 def plot_parameters(

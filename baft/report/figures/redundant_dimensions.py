@@ -11,13 +11,24 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from baft.analysis.redundancy import redundancy_frame
+from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.bases import read_bases
 from baft.report.cells import rows_of
-from baft.report.figures.panels import LINES, NAMES, Panel, panels
+from baft.report.inputs import Inputs
+from baft.report.panels import LINES, NAMES, Panel, panels
+
+PRODUCT = FigureProduct(
+    cells="bases", methods=("reft",), category="Analysis", label="redundant dimensions of ReFT", place=240
+)
 
 _INPUTS = ("editing", "irrelevant")
 _CHANCE: dict[str, Any] = {"color": "#6A6A6A", "linewidth": 0.9, "linestyle": (0, (1, 1))}
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_redundant_dimensions(inputs.files, stem)
 
 
 def plot_redundant_dimensions(bases: Sequence[Path], out: Path) -> list[Path]:

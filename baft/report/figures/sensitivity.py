@@ -11,15 +11,26 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
 from baft.config import StatisticsConfig
+from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.cells import read_cells, settings_of
+from baft.report.inputs import Inputs
 from baft.report.labels import ordered_benchmarks
 from baft.report.rendering import HOLE
 from baft.report.sensitivity import MEASURED, sensitivity_frame
 
+PRODUCT = FigureProduct(
+    cells="sensitivity", category="Sensitivity", label="success and locality over layer and rank", place=230
+)
+
 _COLUMNS = 5
 _TITLES = {"edit_success": "success (%)", "locality": "locality (%)"}
 _COLOURS = "cividis"
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_sensitivity(inputs.files, stem, inputs.statistics)
 
 
 def plot_sensitivity(records: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:

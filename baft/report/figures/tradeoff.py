@@ -13,15 +13,24 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from baft.config import StatisticsConfig
+from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.cells import read_cells, rows_of, settings_of
+from baft.report.inputs import Inputs
 from baft.report.labels import FLOORS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
 from baft.report.tradeoff import VARIANTS, areas_frame, tradeoff_frame
 
+PRODUCT = FigureProduct(cells="curves", category="Trade-off", label="edit success against locality", place=200)
+
 _COLUMNS = 5
 _AREA = "area"
 _FRONT: dict[str, Any] = {"color": "#9A9A9A", "linewidth": 0.9, "linestyle": "-", "zorder": 2}
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Draw the figure at ``stem`` with the suffixes of figures; return the paths."""
+    return plot_tradeoff(inputs.files, stem, inputs.statistics)
 
 
 def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:

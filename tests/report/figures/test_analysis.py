@@ -11,7 +11,10 @@ import pytest
 
 from baft.config import StatisticsConfig
 from baft.errors import UserError
-from baft.report import figures
+from baft.report.figures.basis_weights import plot_basis_weights
+from baft.report.figures.generality_locality_bound import plot_generality_locality_bound
+from baft.report.figures.method_picture import plot_method_picture
+from baft.report.figures.redundant_dimensions import plot_redundant_dimensions
 from tests.analysis.frames import position
 from tests.report.test_bases import write
 
@@ -19,10 +22,10 @@ KINDS = ("editing", "rephrasing", "portability", "irrelevant", "general")
 STATISTICS = StatisticsConfig()
 Draw = Callable[[Sequence[Path], Path], list[Path]]
 DRAW: dict[str, Draw] = {
-    "redundant_dimensions": figures.plot_redundant_dimensions,
-    "basis_weights": lambda files, out: figures.plot_basis_weights(files, out, STATISTICS),
-    "method_picture": figures.plot_method_picture,
-    "generality_locality_bound": figures.plot_generality_locality_bound,
+    "redundant_dimensions": plot_redundant_dimensions,
+    "basis_weights": lambda files, out: plot_basis_weights(files, out, STATISTICS),
+    "method_picture": plot_method_picture,
+    "generality_locality_bound": plot_generality_locality_bound,
 }
 
 
@@ -71,14 +74,14 @@ def test_one_method_is_enough_for_the_bound(tmp_path: Path) -> None:
 
 def test_the_picture_is_of_the_record_asked_for(tmp_path: Path) -> None:
     files = [write(tmp_path, "b", rows())]
-    paths = figures.plot_method_picture(files, tmp_path / "p", "r2")
+    paths = plot_method_picture(files, tmp_path / "p", "r2")
     frame = pd.read_csv(paths[2])
     assert set(frame["record_id"]) == {"r2"} and list(frame["kind"].unique()) == ["editing", "irrelevant"]
     assert len(frame) == 2 * 30 * 5
-    first = pd.read_csv(figures.plot_method_picture(files, tmp_path / "q")[2])
+    first = pd.read_csv(plot_method_picture(files, tmp_path / "q")[2])
     assert set(first["record_id"]) == {"r0"}
     with pytest.raises(UserError, match=r"analysis.picture is 'r9'"):
-        figures.plot_method_picture(files, tmp_path / "r", "r9")
+        plot_method_picture(files, tmp_path / "r", "r9")
 
 
 def test_weights_and_areas_are_in_one_tidy_table(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from markdown_it import MarkdownIt
 from matplotlib.text import Text
 
 from baft.config import StatisticsConfig
-from baft.report import figures, style
+from baft.report import style
+from baft.report.figures.basis_weights import plot_basis_weights
+from baft.report.figures.generality_locality_bound import plot_generality_locality_bound
+from baft.report.figures.method_picture import plot_method_picture
+from baft.report.figures.parameters import plot_parameters
+from baft.report.figures.redundant_dimensions import plot_redundant_dimensions
+from baft.report.figures.tradeoff import plot_tradeoff
 from baft.report.pages import page
 from baft.report.rendering import Table, latex, markdown
 from baft.results import store
@@ -74,10 +80,10 @@ def test_figures_of_the_analysis(name: str, tmp_path: Path, drawn: list[str]) ->
         row["token"] = HOSTILE[row["position"] % len(HOSTILE)] + ("x" * 300 if place == 0 else "")
     path = write(tmp_path, LABELS[0], found, LABELS[1])
     draw: dict[str, Callable[[], object]] = {
-        "redundant_dimensions": lambda: figures.plot_redundant_dimensions([path], tmp_path / "f"),
-        "basis_weights": lambda: figures.plot_basis_weights([path], tmp_path / "f", StatisticsConfig(resamples=20)),
-        "method_picture": lambda: figures.plot_method_picture([path], tmp_path / "f"),
-        "generality_locality_bound": lambda: figures.plot_generality_locality_bound([path], tmp_path / "f"),
+        "redundant_dimensions": lambda: plot_redundant_dimensions([path], tmp_path / "f"),
+        "basis_weights": lambda: plot_basis_weights([path], tmp_path / "f", StatisticsConfig()),
+        "method_picture": lambda: plot_method_picture([path], tmp_path / "f"),
+        "generality_locality_bound": lambda: plot_generality_locality_bound([path], tmp_path / "f"),
     }
     draw[name]()
     assert not [text for text in drawn if "mathdefault" in text]
@@ -90,9 +96,9 @@ def test_figures_of_the_comparison(name: str, tmp_path: Path, drawn: list[str], 
     methods = {"none": METHODS["none"], "reft": METHODS["reft"]} | {label: METHODS["baft"] for label in LABELS}
     study = make_study(tmp_path, methods, ["b$_{$", "c$a$"], 4, ("m$a$", "n$_{$"))
     if name == "tradeoff":
-        figures.plot_tradeoff(study.records, tmp_path / "f", statistics)
+        plot_tradeoff(study.records, tmp_path / "f", statistics)
     else:
-        figures.plot_parameters(study.records, study.edits, tmp_path / "f", statistics)
+        plot_parameters(study.records, study.edits, tmp_path / "f", statistics)
     assert not [text for text in drawn if "mathdefault" in text]
     assert any("$a$" in text for text in drawn) and any("x$_{$" in text for text in drawn)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 
 from baft.config import StatisticsConfig
-from baft.report.figures import plot_parameters
+from baft.report.figures.parameters import plot_parameters
 from tests.report.conftest import METHODS, Study, make_study
 
 

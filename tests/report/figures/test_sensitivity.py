@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from baft.config import StatisticsConfig
-from baft.report.figures import plot_sensitivity
+from baft.report.figures.sensitivity import plot_sensitivity
 from tests.report.test_sensitivity import cell
 
 

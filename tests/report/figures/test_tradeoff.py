@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from baft.config import StatisticsConfig
-from baft.report.figures import plot_tradeoff
+from baft.report.figures.tradeoff import plot_tradeoff
 from tests.report.conftest import METHODS, SWEPT, Study, make_study
 
 

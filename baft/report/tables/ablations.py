@@ -11,13 +11,22 @@ from typing import Any
 import pandas as pd
 
 from baft.config import StatisticsConfig
+from baft.config.products import TableProduct
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
 from baft.report.estimates import CELL
+from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, method_name, ordered_benchmarks
 from baft.report.notes import interval_note, record_notes, significance_mark, significance_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
+
+PRODUCT = TableProduct(cells="ablations", label="ablations", place=40)
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Write the table at ``stem`` with the suffixes of tables; return the paths."""
+    return tabulate_ablations(inputs.files, inputs.methods, stem, inputs.statistics)
 
 
 def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> pd.DataFrame:

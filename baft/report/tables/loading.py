@@ -10,12 +10,21 @@ import pandas as pd
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.store import read_benchmark
 from baft.benchmarks.subjects import without_subject
+from baft.config.products import TableProduct
 from baft.report.cells import rows_of
+from baft.report.inputs import Inputs
 from baft.report.rendering import Table
 from baft.report.writing import write_table
 
+PRODUCT = TableProduct(cells="benchmarks", label="benchmarks as read", place=60)
+
 # Records of a benchmark that are named; the load report beside the benchmark has all.
 _NAMED = 50
+
+
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Write the table at ``stem`` with the suffixes of tables; return the paths."""
+    return tabulate_loading(inputs.files, stem)
 
 
 def tabulate_loading(benchmarks: Sequence[Path], out: Path) -> list[Path]:

@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 
 from baft.config import StatisticsConfig
-from baft.errors import UserError
+from baft.config.products import TableProduct
 from baft.files import write_text
 from baft.report import estimates
 from baft.report.cells import Cells, read_cells, rows_of, settings_of
+from baft.report.inputs import Inputs
 from baft.report.labels import ZERO, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import (
     arithmetic,
@@ -29,13 +30,19 @@ from baft.report.notes import (
     unit_notes,
     unmeasured_parts,
 )
-from baft.report.rendering import HOLE, Table, estimate, number, plain, quantity
+from baft.report.rendering import HOLE, Table, estimate, number, quantity
 from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
 from baft.results.summaries import METRICS, SCORES, measure_of
 
-TABLES = ("main", "paired", "cost")
-SUFFIXES = ("csv", "md", "tex")
+PRODUCT = TableProduct(
+    cells="records",
+    label="means",
+    place=10,
+    others={"paired": "paired differences", "cost": "cost of an edit"},
+    also=("main_wide.csv",),
+    job="tabulate",
+)
 
 _HEADS = {
     "edit_success": "Success",
@@ -60,8 +67,13 @@ _FURTHER = {
 }
 
 
+def write(inputs: Inputs, stem: Path) -> list[Path]:
+    """Write the three tables beside ``stem``; return the paths."""
+    return tabulate(inputs.files, inputs.edits, stem.parent, inputs.statistics)
+
+
 def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, statistics: StatisticsConfig) -> list[Path]:
-    """Write every table of :data:`TABLES` into ``folder`` as CSV, Markdown and LaTeX; return the paths.
+    """Write the tables of means, paired differences and costs into ``folder`` as CSV, Markdown and LaTeX; return the paths.
 
     ``main.csv``, ``paired.csv`` and ``cost.csv`` are tidy, one row an estimate; ``main_wide.csv`` has a row a method
     and benchmark and three columns a metric. Methods are compared with ``statistics.reference``. Cells that are not
@@ -285,60 +297,3 @@ def _cost(row: Any, columns: int) -> list[str]:
         str(given["edits"]),
         str(given["failed"]),
     ]
-
-
-def summary_text(folder: Path) -> str:
-    """The main table's means for a terminal, 80 columns wide, from the CSV files in ``folder``.
-
-    Raises :class:`UserError` if the tables have not been written there.
-    """
-    return summary_of(*(_read(folder / f"{name}.csv") for name in ("main", "cost")))
-
-
-def summary_of(main: pd.DataFrame, cost: pd.DataFrame) -> str:
-    """The same of frames with ``mean``, ``unmeasured`` and ``split``, and with ``seconds``."""
-    overall = main[main["group"].eq(ALL_GROUPS)]
-    seconds = cost.set_index(estimates.CELL)["seconds"].to_dict()
-    tables = []
-    for model, protocol, setting in settings_of(overall):
-        found = {(row.benchmark, row.method, row.metric): row.mean for row in rows_of(setting)}
-        blocks = []
-        for benchmark in ordered_benchmarks(setting["benchmark"]):
-            rows = []
-            for method in ordered_methods(setting["method"]):
-                cells = [_pair(found, benchmark, method, metric) for metric in _SUMMARY]
-                time = number(seconds.get((model, protocol, method, benchmark), math.nan), "{:.2g}")
-                rows.append([method_name(method), *cells, time])
-            blocks.append((benchmark, rows))
-        title = f"{model}, {protocol} editing, {setting['split'].iloc[0]} split: per cent, forced / decoded"
-        lost = [
-            f"{benchmark}: {part}."
-            for benchmark in ordered_benchmarks(setting["benchmark"])
-            for part in unmeasured_parts(setting[setting["benchmark"].eq(benchmark)])
-        ]
-        tables.append(plain(Table(title, ["", *_SUMMARY.values(), "s/edit"], blocks, lost)))
-    return "\n\n".join(tables)
-
-
-_SUMMARY = {
-    "edit_success": "success",
-    "generality": "generality",
-    "portability": "portability",
-    "locality": "locality",
-}
-
-
-def _pair(found: Mapping[tuple[str, str, str], float], benchmark: str, method: str, metric: str) -> str:
-    values = [found.get((benchmark, method, name), math.nan) for name in (metric, f"{metric}_decoded")]
-    if all(math.isnan(value) for value in values):
-        return HOLE
-    return " / ".join(HOLE.rjust(5) if math.isnan(value) else f"{100 * value:5.1f}" for value in values)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        # Labels stay text: a method called "none" is no missing value, nor one called "1e3" a number.
-        text = dict.fromkeys([*estimates.CELL, "group", "metric"], str)
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist: run `baft tabulate` first.") from error

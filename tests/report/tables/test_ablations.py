@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from baft.config import StatisticsConfig
-from baft.report.ablations import ablation_frame, tabulate_ablations
 from baft.report.cells import read_cells
+from baft.report.tables.ablations import ablation_frame, tabulate_ablations
 from tests.report.test_sensitivity import cell
 
 SCORES = [1.0, 0.5, 0.75, 1.0, 0.5, 0.75]

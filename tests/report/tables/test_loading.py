@@ -6,7 +6,7 @@ import pytest
 
 from baft.benchmarks.prepare import prepare_benchmark, report_path
 from baft.config import BenchmarkConfig
-from baft.report.loading import tabulate_loading
+from baft.report.tables.loading import tabulate_loading
 
 ROWS = [
     {"prompt": "The capital of France is", "target": "Rome", "subject": "France"},
