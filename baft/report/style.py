@@ -123,13 +123,14 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
 def save(figure: Figure, frame: pd.DataFrame, out: Path) -> list[Path]:
     """Write ``figure`` as PDF and PNG (300 dpi) and its numbers as CSV, to ``out`` with those suffixes.
 
-    What could not be measured, by the numbers' columns ``…unmeasured``, is told below the figure. Must be called inside
+    What could not be measured, by the numbers' columns ``…unmeasured``, is told above the figure. Must be called inside
     :func:`drawing`. The bytes depend on the data alone: no time, no version.
     """
     lost = int(frame[[name for name in frame.columns if str(name).endswith("unmeasured")]].sum().sum())
     if lost:
-        text = f"{lost} measurements could not be taken and are left out: the CSV file says where."
-        figure.supxlabel(text, fontsize=6, color="#6A6A6A")
+        # Above, for legends stand below.
+        text = f"Measurements that could not be taken and are left out: {lost} (the CSV file says where)."
+        figure.suptitle(text, fontsize=6, color="#6A6A6A")
     base = out.with_suffix("") if out.suffix in (".pdf", ".png", ".csv") else out
     nothing: dict[str, dict[str, Any]] = {
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None},

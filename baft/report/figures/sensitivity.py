@@ -76,6 +76,9 @@ def plot_sensitivity(records: Sequence[Path], out: Path, statistics: StatisticsC
 def _limits(values: pd.DataFrame) -> tuple[float, float]:
     """Ends of the colours: tens that hold all values, at least 10 apart."""
     low, high = 10 * np.floor(10 * values["mean"].min()), 10 * np.ceil(10 * values["mean"].max())
+    if np.isnan(low):
+        # Nothing of this metric could be measured.
+        return 0.0, 100.0
     return float(low if low < high else low - 10), float(high)
 
 

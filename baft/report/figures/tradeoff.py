@@ -135,6 +135,9 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
         axis.plot(*points.T, color=given[str(name)].colour, linewidth=0.8, alpha=0.8, zorder=2.5)
     # What a method has as its own stands before what it was swept to.
     for row in rows_of(shown.assign(own=shown["method"].eq(shown["line"])).sort_values("own", kind="stable")):
+        if np.isnan([row.locality_mean, row.success_mean]).any():
+            # One of the two could not be measured.
+            continue
         if row.method in FLOORS and _off_scale(axis, row):
             continue
         mark = given[row.line]
