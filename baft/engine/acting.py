@@ -82,7 +82,7 @@ class ActingModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             )
         decisions = {} if begun is None else dict(begun.decisions)
         with self.frozen.edited(state.deltas.items(), batch, decisions, whole=not held):
-            output = run()
+            output = _run_of(state, run)()
         kept = cache if cache is not None else _cache_in(output)
         if kept is not None:
             setattr(kept, _NOTE, _Begun(state, batch.prompt, decisions))
@@ -148,6 +148,19 @@ def acting_class(own: type[PreTrainedModel], acting: type[ActingModel]) -> type[
 
 
 _OWN = ("prompt_lengths", "token_mask")
+
+
+def _run_of(state: EditState, run: functools.partial[Any]) -> functools.partial[Any]:
+    """``run``, or the same of a model that the stream has of its own. Raises UserError if that is of another make."""
+    own = state.models[0] if state.models else None
+    if own is None:
+        return run
+    if own.changed is None:
+        raise UserError(
+            f"This edit is a model of the editor's own make, a {type(own.model).__name__}, which only answer([...]) asks: "
+            "for anything else take it as it is, edited.state.models[0].model."
+        )
+    return functools.partial(own.model, *run.args[1:], **run.keywords)
 
 
 def _batch(

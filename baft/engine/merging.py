@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from baft.engine.deltas import Delta, Dense, LowRank
 from baft.engine.frozen import FrozenModel, is_transposed
+from baft.engine.own_models import OwnModel
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
@@ -23,6 +24,9 @@ def merged(model: FrozenModel, state: EditState) -> PreTrainedModel:
     The sum is taken in the deltas' dtype and rounded to the model's. Raises UserError unless each edit is a change of a
     weight that acts at every token.
     """
+    own = state.models[0] if state.models else None
+    if own is not None:
+        return _as_changed(model, own)
     whole = copy.deepcopy(model.model)
     changes = {} if not bool(state.edited[0]) else {site: _change(site, delta) for site, delta in state.deltas.items()}
     if bool(state.edited[0]) and state.preamble is not None:
@@ -38,6 +42,16 @@ def merged(model: FrozenModel, state: EditState) -> PreTrainedModel:
     for parameter in whole.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return whole
+
+
+def _as_changed(model: FrozenModel, own: OwnModel) -> PreTrainedModel:
+    if own.changed is None:
+        raise UserError(
+            "There is more to this edit than changed weights (other modules, hooks or attributes), so it cannot be merged."
+        )
+    found = OwnModel.restored(model.model, own.changed).model
+    assert isinstance(found, PreTrainedModel)
+    return found
 
 
 def _change(site: Site, delta: Delta) -> Tensor:

@@ -465,12 +465,38 @@ def test_it_edits_from_python(tmp_path: Path) -> None:
     settings = {"editor": str(EDITORS / "fine_tuning.py"), "arguments": {**FIT, "steps": 20, "bound": 1.0}}
     edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [request], method="foreign", settings=settings)
     with edited.off():
-        before = edited.generate([PROMPTS[0]])
-    assert edited.generate([PROMPTS[0]]) != before
-    assert edited.generate([PROMPTS[0]])[0].startswith(TARGETS[0])
+        before = edited.answer([PROMPTS[0]])
+    assert edited.answer([PROMPTS[0]]) != before
+    assert edited.answer([PROMPTS[0]])[0].startswith(TARGETS[0])
     edited.save(tmp_path)
     loaded = baft.EditedModel.load(tmp_path, tiny.model.model, tiny.text.tokenizer)
-    assert loaded.generate([PROMPTS[0]]) == edited.generate([PROMPTS[0]])
+    assert loaded.answer([PROMPTS[0]]) == edited.answer([PROMPTS[0]])
+    # It is a model as every other edited one is.
+    ids = torch.tensor([tiny.text.prompt(PROMPTS[0])])
+    (own,) = edited.state.models
+    assert own is not None
+    assert torch.equal(edited(ids).logits, own.model(ids).logits)
+    said = tiny.text.decode(edited.generate(ids, max_new_tokens=6)[0, ids.shape[1] :].tolist())
+    assert said.strip().startswith(TARGETS[0])
+    assert torch.equal(edited.merge()(ids).logits, own.model(ids).logits)
+    with edited.off():
+        assert torch.equal(edited(ids).logits, tiny.model.model(ids).logits)
+
+
+def test_a_model_of_another_make_answers_and_is_not_taken_for_the_unedited_one() -> None:
+    tiny = engine("llama")
+    request = {"prompt": PROMPTS[0], "target": TARGETS[0], "subject": SUBJECTS[0]}
+    settings = {"editor": str(EDITORS / "steering.py"), "arguments": {**STEER, "steps": 40}}
+    edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [request], method="foreign", settings=settings)
+    with edited.off():
+        before = edited.answer([PROMPTS[0]])
+    assert edited.answer([PROMPTS[0]]) != before
+    ids = torch.tensor([tiny.text.prompt(PROMPTS[0])])
+    for use in (lambda: edited(ids), lambda: edited.generate(ids, max_new_tokens=2)):
+        with pytest.raises(UserError, match=r"which only answer\(\[...\]\) asks"):
+            use()
+    with pytest.raises(UserError, match="cannot be merged"):
+        edited.merge()
 
 
 @pytest.fixture
