@@ -193,7 +193,7 @@ def test_the_change_of_the_value_is_clipped(solved: list[tuple[Tensor, Tensor]],
 
 
 def test_a_covariance_that_was_not_collected_is_told(tiny_llama: Engine) -> None:
-    with pytest.raises(UserError, match=r"the keys at 0:mlp\.down_proj"):
+    with pytest.raises(UserError, match=r"the keys at 1:mlp\.down_proj"):
         create("rome", {**SETTINGS, "second_moment": True}).fit(tiny_llama, [[REQUESTS[0]]], None, Context())
 
 
