@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -37,7 +38,12 @@ from baft.methods.base import Context, Method, Request
 from baft.methods.registry import create, load_method
 from baft.methods.settings import MethodSettings
 from baft.models.architectures import architecture_of
+from baft.models.embedded import EMBEDDED
+from baft.models.files import CARD
 from baft.models.identity import identity_of
+from baft.models.loading import load_folder
+from baft.models.loading import load_model as load_prepared_model
+from baft.models.prepare import prepare_model
 from baft.models.twin import twin_of
 from baft.requests import read_decoding, read_prompts, read_requests
 from baft.words import find_words
@@ -330,6 +336,44 @@ def edit(
     return EditedModel._of(engine, state, about, (tuple(wanted),), editor)
 
 
+def load_model(name: str, **options: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model by name, and its tokenizer: the embedded one, a local folder, or one of the hub by its id.
+
+    ``options`` are those of a model in a study's config: a model of the hub needs its ``revision``, a commit of 40 hex
+    digits, or ``allow_unpinned``; ``dtype``, ``device`` and the like go for all. What is converted or downloaded is kept in
+    the folder that BAFT_CACHE names, ``cache`` unless it is set. Raises UserError if there is no such model.
+    """
+    config = _chosen(name, **options)
+    if config.source == "folder":
+        return load_folder(config, Path(name))
+    folder = _cache() / "models" / "--".join(part for part in (*name.split("/"), config.revision) if part)
+    if not (folder / CARD).is_file():
+        prepare_model(config, folder)
+    return load_prepared_model(config, folder)
+
+
+def _chosen(name: str, **options: Any) -> ModelConfig:
+    given = {key: value for key, value in options.items() if value is not None}
+    if name in EMBEDDED:
+        return checked(ModelConfig, {"name": name, **given})
+    if Path(name).is_dir():
+        return checked(ModelConfig, {"source": "folder", "path": name, **given})
+    if _HUB_ID.fullmatch(name):
+        if "revision" not in given:
+            raise UserError(f"The model {name} is no folder here; for one of the hub give its revision too, a commit.")
+        return checked(ModelConfig, {"source": "hub", "hub_id": name, **given})
+    raise UserError(
+        f"There is no model {name!r}: give {', '.join(EMBEDDED)}, a local folder, or a hub id such as org/name."
+    )
+
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("BAFT_CACHE", "cache"))
+
+
 def _engine(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, options: ModelConfig) -> Engine:
     """An engine around a twin of ``model``, which is left as it is."""
     return Engine.of(
@@ -418,27 +462,23 @@ def edit_command(
     ask: Sequence[str],
     save: Path | None,
     settings: Mapping[str, Any],
+    **given: Any,
 ) -> None:
-    """Makes one edit and prints each prompt's answer before and after it."""
+    """Makes one edit and prints each prompt's answer before and after it; ``given`` are the options of the model."""
     from baft.evaluation.jobs import quiet
-    from baft.models.files import CARD
-    from baft.models.loading import load_folder, load_model
-    from baft.models.prepare import prepare_model
 
     _check_subject(prompt, subject)
     quiet()
-    cache = Path(os.environ.get("BAFT_CACHE", "cache"))
-    if Path(model).is_dir():
-        loaded = load_folder(ModelConfig(source="folder", path=model), Path(model))
-    elif model == "smollm2-135m":
-        config, folder = ModelConfig(), cache / "models" / model
-        if not (folder / CARD).is_file():
-            prepare_model(config, folder)
-        loaded = load_model(config, folder)
-    else:
-        raise UserError(f"--model is {model!r}, but must be smollm2-135m or a local folder.")
     request = {"prompt": prompt, "target": target, "subject": subject}
-    edited = edit(*loaded, [request], method, settings=settings, covariances=cache / "covariances")
+    loaded, options = load_model(model, **given), _chosen(model, **given)
+    edited = edit(
+        *loaded,
+        [request],
+        method,
+        settings=settings,
+        covariances=_cache() / "covariances",
+        prompt_format=options.prompt_format,
+    )
     print(f"Settings: {said_of_section(method, edited.about['section'])}.")
     prompts = [prompt, *ask]
     with edited.off():

@@ -174,7 +174,11 @@ def test_the_command_prints_answers_before_and_after(here: Path, edit: Edit) -> 
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (command(model="nowhere"), ["--model is 'nowhere'", "smollm2-135m or a local folder"]),
+        (command(model="nowhere"), ["no model 'nowhere'", "smollm2-135m, a local folder, or a hub id"]),
+        (command(model="org/name"), ["org/name is no folder here", "give its revision"]),
+        (command("--revision", "main", model="org/name"), ["revision is 'main'", "a commit of 40 hex digits"]),
+        (command("--dtype", "float3"), ["dtype is 'float3'", "float32"]),
+        (command("--prompt-format", "chatty"), ["prompt_format is 'chatty'"]),
         (command("--set", "steps=0"), ["settings.steps is 0", "at least 1"]),
         (command("--set", "steps"), ["--set is 'steps'", "key=value"]),
     ],

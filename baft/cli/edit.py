@@ -19,10 +19,14 @@ def edit(
     prompt: Annotated[str, typer.Argument(help="The prompt to be answered differently.")],
     subject: Annotated[str, typer.Option(help="What the prompt is about; must occur in it.")],
     target: Annotated[str, typer.Option(help="The new answer.")],
-    model: Annotated[str, typer.Option(help="Embedded model, or a local folder.")] = "smollm2-135m",
+    model: Annotated[str, typer.Option(help="Embedded model, local folder, or hub id.")] = "smollm2-135m",
     method: Annotated[str, typer.Option(help="Name of a method, or path of a file that holds one.")] = "baft",
     ask: Annotated[list[str] | None, typer.Option(help="Another prompt to answer before and after.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the edit in.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit of the model on the hub, 40 hex digits.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Number format: float32 or bfloat16.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    prompt_format: Annotated[str | None, typer.Option(help="plain or chat.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the method, as key=value.")] = None,
 ) -> None:
     """Make one edit and print the answers before and after it."""
@@ -40,6 +44,10 @@ def edit(
         ask=ask or [],
         save=save,
         settings=chosen,
+        revision=revision,
+        dtype=dtype,
+        device=device,
+        prompt_format=prompt_format,
     )
 
 
