@@ -28,11 +28,27 @@ class Point:
 def points_of(methods: Mapping[str, MethodConfig]) -> dict[str, Point]:
     """The swept points of all lines by label, in the order of the config, without the lines themselves."""
     return {
-        point_label(line, setting, value): Point(section.method or line, {**section.settings, setting: value})
+        point_label(line, setting, value): Point(section.method or line, _with(section.settings, setting, value))
         for line, section in methods.items()
         for setting, values in section.sweep.items()
         for value in values
     }
+
+
+def _with(settings: Mapping[str, Any], setting: str, value: Any) -> dict[str, Any]:
+    """``settings`` with another value; ``arguments.steps`` is what is called ``steps`` in the setting ``arguments``."""
+    name, _, inner = setting.partition(".")
+    held = settings.get(name, {})
+    if inner and isinstance(held, Mapping):
+        value = _with(held, inner, value)
+    return {**settings, name: value}
+
+
+def value_at(settings: Mapping[str, Any], setting: str) -> Any:
+    """What ``settings`` have for a swept setting; None if they do not say."""
+    name, _, inner = setting.partition(".")
+    held = settings.get(name)
+    return value_at(held, inner) if inner and isinstance(held, Mapping) else held
 
 
 def lattice_of(sensitivity: SensitivityConfig, label: str, line: Point) -> dict[str, Point]:

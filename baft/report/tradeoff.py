@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from baft.config import StatisticsConfig
-from baft.config.sweeps import line_of, setting_of
+from baft.config.sweeps import line_of, setting_of, value_at
 from baft.report import estimates
 from baft.report.cells import Cells, at_moment, rows_of, shown_moment
 from baft.report.labels import FLOORS
@@ -58,7 +58,7 @@ def _curves(cells: Cells) -> pd.DataFrame:
         for line in sorted({line_of(label) for label in settings}):
             members = [label for label in settings if line_of(label) == line]
             setting = next((found for label in members if (found := setting_of(label))), None)
-            values = {label: settings[label].get(setting) if setting else None for label in members}
+            values = {label: value_at(settings[label], setting) if setting else None for label in members}
             for place, label in enumerate(sorted(members, key=lambda label: _order(values, label))):
                 where = {"line": line, "setting": setting, "swept_to": values[label], "place": place}
                 rows.append({"model": model, "method": label, **where})

@@ -2,7 +2,8 @@
 
 import pytest
 
-from baft.config.sweeps import line_of, point_label, setting_of
+from baft.config.sections import MethodConfig
+from baft.config.sweeps import line_of, point_label, points_of, setting_of, value_at
 from baft.results.store import partition_path, read_partition_values
 
 
@@ -16,6 +17,19 @@ def test_a_label_is_legal_in_paths_and_names_line_and_setting(value: object, lab
     assert made == label
     assert (line_of(made), setting_of(made)) == ("a-b", "gate_bias")
     assert read_partition_values(partition_path("r", method=made)) == {"method": made}
+
+
+def test_what_is_inside_a_setting_is_swept_by_both_names() -> None:
+    section = MethodConfig(method="m", settings={"a": 1, "told": {"lr": 0.1, "n": 2}}, sweep={"told.lr": (0.2, 0.3)})
+    points = points_of({"line": section})
+    assert {label: point.settings for label, point in points.items()} == {
+        "line@told.lr-0.2": {"a": 1, "told": {"lr": 0.2, "n": 2}},
+        "line@told.lr-0.3": {"a": 1, "told": {"lr": 0.3, "n": 2}},
+    }
+    assert setting_of("line@told.lr-0.2") == "told.lr"
+    assert [value_at(point.settings, "told.lr") for point in points.values()] == [0.2, 0.3]
+    assert value_at(section.settings, "a") == 1
+    assert value_at(section.settings, "told.none") is None
 
 
 def test_a_line_is_no_point() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,17 @@ def test_a_users_method_goes_from_the_config_to_its_rows(
             "settings": {"strength": 3.0},
             "section": None,
         }
+
+
+def test_what_an_editors_file_holds_is_a_condition_of_its_numbers(place: Path, tmp_path: Path) -> None:
+    editor = tmp_path / "editor.py"
+    editor.write_text("def edit(model, tokenizer, requests):\n    return model\n")
+    probes, edits = run(place, tmp_path, "foreign", {"editor": str(editor)})
+    rows = read(edits)
+    assert rows["error"].isna().all() and set(rows["parameters_changed"]) == {0}
+    assert set(read(probes)["agreement"].dropna()) == {1.0}
+    held = store.read_provenance(edits[0])["conditions"]["method"]
+    assert held["files"] == {str(editor): hashlib.sha256(editor.read_bytes()).hexdigest()}
 
 
 def test_a_job_stops_before_it_edits_if_the_plan_took_the_model_for_another(place: Path, tmp_path: Path) -> None:
