@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from baft.config import StatisticsConfig
 from baft.report import style
-from baft.report.figures import plot_parameters, plot_sensitivity, plot_tradeoff
+from baft.report.figures.parameters import plot_parameters
+from baft.report.figures.sensitivity import plot_sensitivity
+from baft.report.figures.tradeoff import plot_tradeoff
 from tests.report.test_cells import score, write_cell
 from tests.results.synthetic import probe
 
