@@ -88,7 +88,7 @@ $(INSTALLED): requirements.lock requirements-cuda.lock requirements-nodeps.lock 
 	$(LOCKED) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
 	@$(BIN)/python -c '$(WITHOUT_CUDA)' || { echo $(LOCKED) -r requirements-cuda.lock; $(LOCKED) -r requirements-cuda.lock; }
 	$(LOCKED) -r requirements-nodeps.lock
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(PEERS): requirements-peers.lock | $(INSTALLED)

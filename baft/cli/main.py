@@ -21,8 +21,12 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (run.app, status.app, jobs.app, reports.app, edit.app):
+for group in (edit.app, run.app, status.app):
     commands.registered_commands.extend(group.registered_commands)
+for group in (jobs.app, reports.app):
+    for step in group.registered_commands:
+        step.rich_help_panel = "Steps of the workflow, which Snakemake runs"
+        commands.registered_commands.append(step)
 commands.add_typer(results.results, name="results")
 commands.add_typer(benchmarks.benchmarks, name="benchmarks")
 

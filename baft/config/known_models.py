@@ -14,8 +14,9 @@ from baft.config.messages import sentence
 from baft.config.reading import read_config
 from baft.config.sections import Listed, ModelConfig, Section
 from baft.errors import UserError
+from baft.shipped import shipped
 
-FILE = Path(__file__).resolve().parents[2] / "config" / "known_models.yaml"
+FILE = shipped("config/known_models.yaml")
 
 
 class KnownModel(Section):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -21,8 +20,9 @@ from baft.config.method_files import in_file, settings_class
 from baft.config.reading import read_config
 from baft.errors import UserError
 from baft.methods.settings import SCIENTIFIC, MethodSettings
+from baft.shipped import shipped
 
-FOLDER = Path(__file__).resolve().parents[2] / "config" / "methods"
+FOLDER = shipped("config/methods")
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from baft.cli import commands
+
 CODE = """
 import sys, time
 from pathlib import Path
@@ -35,3 +39,12 @@ def test_a_job_told_to_stop_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert job.returncode == 128 + signal.SIGTERM
     assert "told to stop" in said
     assert not list(tmp_path.iterdir())
+
+
+def test_the_help_shows_what_people_use_before_the_steps_of_the_workflow() -> None:
+    shown = CliRunner().invoke(commands, ["--help"], env={"COLUMNS": "120"}).stdout
+    people, steps = shown.split("Steps of the workflow")
+    for command in ("edit", "run", "status", "results", "benchmarks"):
+        assert f" {command} " in people
+    for command in ("edit-shard", "prepare-model", "summarise-cell", "tabulate", "config-schema"):
+        assert f" {command} " in steps and f" {command} " not in people
