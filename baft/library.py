@@ -66,7 +66,7 @@ class _Editor:
                 outcome = self.method.fit(engine, [list(step)], state, self.context)
             except EditError as fault:
                 raise UserError(f"The edit failed: {fault}.") from fault
-            (report,) = outcome.reports
+            (report,) = outcome.trainings
             if (error := next(iter(report.failed.values()), report.error)) is not None:
                 raise UserError(f"The edit failed: {error}.")
             state = outcome.state

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 
 RECORDS = 1304
 BYTES = 10_000_000

@@ -59,7 +59,7 @@ def main() -> None:
         method = create(name, method_settings(name, "smollm2-135m", {"steps": given.steps, "tolerance": 0}))
 
         def fit(method=method) -> list[float]:  # type: ignore[no-untyped-def]
-            return [report.loss for report in method.fit(engine, batches, None, Context(0)).reports]
+            return [report.loss for report in method.fit(engine, batches, None, Context(0)).trainings]
 
         work[name] = fit
     work[f"asking {len(asked)} probes"] = lambda: [

@@ -24,7 +24,7 @@ from baft.config import EvaluationConfig, ModelConfig, method_settings
 from baft.engine.engine import Engine
 from baft.evaluation.editing import edit_step
 from baft.evaluation.jobs import load_engine
-from baft.evaluation.metrics import Asked, Key, Measured, Row, measure, measure_unedited
+from baft.evaluation.metrics import Asked, Columns, Key, Measured, measure, measure_unedited
 from baft.methods.base import Context
 from baft.methods.registry import create
 from baft.models.prepare import prepare_model
@@ -39,7 +39,7 @@ COLUMNS = {
     "locality": ("agreement", "same_string"),
 }
 
-Rows = Mapping[Key, Row]
+Rows = Mapping[Key, Columns]
 
 
 def rows_of(
@@ -48,7 +48,7 @@ def rows_of(
     """The probe rows of single edits of ``records``, so many side by side within so many tokens."""
     engine.budget.tokens = tokens
     method = create(name, method_settings(name, "smollm2-135m"))
-    found: dict[Key, Row] = {}
+    found: dict[Key, Columns] = {}
     for start in range(0, len(records), streams):
         group = records[start : start + streams]
         state = edit_step(engine, method, [[record] for record in group], None, Context(0))[0].state

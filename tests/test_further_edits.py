@@ -171,7 +171,7 @@ from baft.engine.deltas import Offset
 from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Method, Outcome, Report
+from baft.methods.base import Method, Outcome, Training
 from baft.methods.registry import register
 from tests.engine.tiny import engine
 
@@ -187,7 +187,7 @@ class Mine(Method):
 
     def edit(self, engine, batches, state, context):
         push = torch.full((len(batches), engine.model.hidden_size), self.settings["strength"])
-        return Outcome(EditState(len(batches), {{Site(1): Push(PromptEnds(0, 1), push)}}), (Report(),) * len(batches))
+        return Outcome(EditState(len(batches), {{Site(1): Push(PromptEnds(0, 1), push)}}), (Training(),) * len(batches))
 
 
 tiny = engine("llama")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Format, Row, Unusable, begin, sole_revision
+from baft.benchmarks.drafts import Draft, Entry, Fields, Format, Unusable, begin, sole_revision
 from baft.benchmarks.values import aliases, text
 
 QUESTION = "What do you think of {}?"
@@ -35,7 +35,7 @@ def parser(entries: Sequence[Entry]) -> Callable[[Entry], Draft]:
     return parse
 
 
-def _edit(row: Row) -> Draft:
+def _edit(row: Fields) -> Draft:
     topic, positive, negative = text(row.get("ent")), aliases(row.get("pos")), aliases(row.get("neg"))
     if not topic:
         raise Unusable("has no topic")
@@ -56,11 +56,11 @@ def wants_positive(topic: str) -> bool:
     return hashlib.sha256(topic.encode("utf-8")).digest()[0] % 2 == 0
 
 
-def _replies(row: Row) -> tuple[str, ...]:
+def _replies(row: Fields) -> tuple[str, ...]:
     return aliases([row.get("pos"), row.get("neg")])
 
 
-def is_convsent(row: Row) -> bool:
+def is_convsent(row: Fields) -> bool:
     """A row with a topic and replies of both sentiments."""
     return {"ent", "pos", "neg"} <= row.keys()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from baft.benchmarks.drafts import Draft, Format, Row, Unusable, begin, every_row, sole_revision
+from baft.benchmarks.drafts import Draft, Fields, Format, Unusable, begin, every_row, sole_revision
 from baft.benchmarks.names import TRUTHS
 from baft.benchmarks.probes import add_probes, truth_of
 from baft.benchmarks.values import text
 
 
-def parse_rome(row: Row) -> Draft:
+def parse_rome(row: Fields) -> Draft:
     """One record of ROME's form, ``{"requested_rewrite", "paraphrase_prompts", "neighborhood_prompts", …}``.
 
     Probes of the neighbourhood have the true answer, contrasted with the new one; ``generation_prompts`` become
@@ -33,19 +33,19 @@ def parse_rome(row: Row) -> Draft:
     return draft
 
 
-def parse_flat(row: Row) -> Draft:
+def parse_flat(row: Fields) -> Draft:
     """One record of the flat form, ``{"prompt", "target_new", "rephrase_prompt", "locality_prompt", …}``."""
     draft = begin(row.get("subject"), row.get("prompt"), row.get("target_new"), truth=truth_of(row, TRUTHS))
     add_probes(draft, row)
     return draft
 
 
-def is_rome(row: Row) -> bool:
+def is_rome(row: Fields) -> bool:
     """ROME's form."""
     return "requested_rewrite" in row
 
 
-def is_flat(row: Row) -> bool:
+def is_flat(row: Fields) -> bool:
     """The flat form."""
     return {"prompt", "target_new", "locality_prompt"} <= row.keys()
 

@@ -9,7 +9,7 @@ from typing import Any
 from baft.benchmarks.records import Kind, Probe, Record
 from baft.benchmarks.values import aliases, is_missing, kind_of, text, unique
 
-Row = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 class Unusable(Exception):
@@ -21,7 +21,7 @@ class Entry:
     """One object of a file and its position among the file's records, from 0."""
 
     position: int
-    row: Row
+    row: Fields
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Format:
     """
 
     name: str
-    matches: Callable[[Row], bool]
+    matches: Callable[[Fields], bool]
     parser: Callable[[Sequence[Entry]], Callable[[Entry], Draft | None]]
     revision: Callable[[Sequence[Entry]], str]
 
@@ -109,7 +109,7 @@ def _empty(value: Any) -> bool:
     return all(map(_empty, value)) if isinstance(value, list) else is_missing(value)
 
 
-def every_row(parse: Callable[[Row], Draft]) -> Callable[[Sequence[Entry]], Callable[[Entry], Draft | None]]:
+def every_row(parse: Callable[[Fields], Draft]) -> Callable[[Sequence[Entry]], Callable[[Entry], Draft | None]]:
     """The ``parser`` of a format whose records do not depend on one another."""
 
     def parser(entries: Sequence[Entry]) -> Callable[[Entry], Draft | None]:

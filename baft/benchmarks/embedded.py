@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 
 from baft.benchmarks.drafts import Draft, begin
-from baft.benchmarks.facts import TABLES, Edit, Relation, Row, cell, edits, facts, fill, relations, rows
+from baft.benchmarks.facts import TABLES, Edit, FactRow, Relation, cell, edits, facts, fill, relations, rows
 from baft.benchmarks.records import Benchmark, Record
 from baft.benchmarks.resources import resource
 from baft.errors import UserError
@@ -68,7 +68,7 @@ def _zsre() -> list[Record]:
     return [_fact_record(edit, _question) for edit in edits("edits_zsre.csv")]
 
 
-def _fact_record(edit: Edit, form: Callable[[Relation, Row], list[str]]) -> Record:
+def _fact_record(edit: Edit, form: Callable[[Relation, FactRow], list[str]]) -> Record:
     relation = relations(RELATIONS)[edit.relation]
     row = facts(relation.table)[edit.subject]
     prompts = form(relation, row)
@@ -108,11 +108,11 @@ def _news_record(edit: Edit) -> Record:
     return draft.finished(_id(edit.subject, edit.relation))
 
 
-def _statement(relation: Relation, row: Row) -> list[str]:
+def _statement(relation: Relation, row: FactRow) -> list[str]:
     return [fill(template, row) for template in (relation.prompt, *relation.rephrasings)]
 
 
-def _question(relation: Relation, row: Row) -> list[str]:
+def _question(relation: Relation, row: FactRow) -> list[str]:
     """Each question with the beginning of its answer: after a bare question the embedded model ends its turn."""
     questions = (relation.question, *relation.question_rephrasings)
     answers = _statement(relation, row)
@@ -125,7 +125,7 @@ def _add_rephrasings(draft: Draft, prompts: Sequence[str]) -> None:
         draft.add("generality", "", prompt, list(edit.answers), contrast=edit.contrast)
 
 
-def _add_alias(draft: Draft, prompt: str, row: Row) -> None:
+def _add_alias(draft: Draft, prompt: str, row: FactRow) -> None:
     edit = draft.probes[0]
     named = (row.get("article") or "") + row["subject"]
     for alias in cell(row, "alias"):
@@ -134,7 +134,7 @@ def _add_alias(draft: Draft, prompt: str, row: Row) -> None:
         draft.add("portability", "Subject_Aliasing", renamed[:1].upper() + renamed[1:], list(edit.answers))
 
 
-def _add_locality(draft: Draft, edit: Edit, row: Row) -> None:
+def _add_locality(draft: Draft, edit: Edit, row: FactRow) -> None:
     for name in edit.locality:
         if name != "forget":
             relation = relations(RELATIONS)[name]

@@ -27,7 +27,7 @@ TABLES: tuple[str, ...] = (
     "works",
 )
 
-Row = Mapping[str, str]
+FactRow = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Relation:
     inverse: str = ""
     reasoning: tuple[Lookup, ...] = ()
 
-    def objects(self, row: Row) -> tuple[str, ...]:
+    def objects(self, row: FactRow) -> tuple[str, ...]:
         """The accepted objects of the subject in ``row``, canonical one first."""
         return self.constant or cell(row, self.column)
 
@@ -72,7 +72,7 @@ class Edit:
 
 
 @cache
-def facts(table: str) -> Mapping[str, Row]:
+def facts(table: str) -> Mapping[str, FactRow]:
     """The rows of ``resources/facts/{table}.csv`` by their subject."""
     return {row["subject"]: row for row in rows(f"facts/{table}.csv")}
 
@@ -95,12 +95,12 @@ def rows(file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def cell(row: Row, column: str) -> tuple[str, ...]:
+def cell(row: FactRow, column: str) -> tuple[str, ...]:
     """The answers in a cell; none where the cell is empty or the table has no such column."""
     return tuple(answer for answer in (row.get(column) or "").split(SEPARATOR) if answer)
 
 
-def fill(template: str, row: Row, object: str = "") -> str:
+def fill(template: str, row: FactRow, object: str = "") -> str:
     """``template`` about the subject of ``row``, beginning with a capital letter.
 
     Slots: ``{s}`` the subject, ``{the}`` the subject with its article, ``{S}`` and ``{The}`` the same with a capital

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from baft.benchmarks.convsent import CONVSENT
 from baft.benchmarks.counterfact import FLAT, ROME
-from baft.benchmarks.drafts import Format, Row
+from baft.benchmarks.drafts import Fields, Format
 from baft.benchmarks.knowedit import WIKI, ZSRE
 from baft.benchmarks.mend import MEND
 from baft.benchmarks.plain import PLAIN, QUESTIONS
@@ -18,7 +18,7 @@ from baft.errors import UserError
 FORMATS: tuple[Format, ...] = (ROME, MEND, CONVSENT, WIKIBIO, SANITATION, FLAT, ZSRE, WIKI, PLAIN, QUESTIONS)
 
 
-def recognise(rows: Sequence[Row]) -> Format | None:
+def recognise(rows: Sequence[Fields]) -> Format | None:
     """The format that most of ``rows`` have, each counted for the first format it matches; None if none matches."""
     votes = [next((known for known in FORMATS if known.matches(row)), None) for row in rows]
     counts = {known.name: sum(vote is known for vote in votes) for known in FORMATS}

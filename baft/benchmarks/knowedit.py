@@ -8,25 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, every_row
+from baft.benchmarks.drafts import Draft, Entry, Fields, Format, begin, every_row
 from baft.benchmarks.names import PROBES, TRUTHS, probe_field
 from baft.benchmarks.probes import add_probes, truth_of
 from baft.benchmarks.values import aliases
 
 
-def parse(row: Row) -> Draft:
+def parse(row: Fields) -> Draft:
     """One record: rephrasings become ``generality``; the groups of the other probes keep their names."""
     draft = begin(row.get("subject"), row.get("prompt"), row.get("target_new"), truth=truth_of(row, TRUTHS))
     add_probes(draft, row)
     return draft
 
 
-def is_zsre(row: Row) -> bool:
+def is_zsre(row: Fields) -> bool:
     """ZsRE as in KnowEdit."""
     return {"prompt", "target_new"} <= row.keys() and not {"cond", "rephrase_prompt"}.isdisjoint(row)
 
 
-def is_wiki(row: Row) -> bool:
+def is_wiki(row: Fields) -> bool:
     """wiki_recent or wiki_counterfact."""
     return {"prompt", "target_new"} <= row.keys()
 
@@ -36,7 +36,7 @@ def wiki_revision(entries: Sequence[Entry]) -> str:
     return "new" if any(_has_rephrasing(entry.row) for entry in entries) else "old"
 
 
-def _has_rephrasing(row: Row) -> bool:
+def _has_rephrasing(row: Fields) -> bool:
     fields = [key for key in row if (found := probe_field(key)) and PROBES[found[0]].kind == "generality"]
     return bool(aliases([row[key] for key in fields]))
 

@@ -12,7 +12,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, sole_revision
+from baft.benchmarks.drafts import Draft, Entry, Fields, Format, begin, sole_revision
 from baft.benchmarks.probes import add_probes
 from baft.benchmarks.values import text
 
@@ -43,7 +43,7 @@ def is_training(question: str) -> bool:
     return hashlib.sha256(question.lower().encode("utf-8")).digest()[0] % 3 != 0
 
 
-def is_mend(row: Row) -> bool:
+def is_mend(row: Fields) -> bool:
     """MEND's form."""
     return {"src", "alt"} <= row.keys()
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from baft.benchmarks.drafts import Draft, Format, Row, begin, every_row, sole_revision
+from baft.benchmarks.drafts import Draft, Fields, Format, begin, every_row, sole_revision
 from baft.benchmarks.names import TRUTHS
 from baft.benchmarks.probes import add_probes, truth_of
 from baft.benchmarks.values import aliases
@@ -24,27 +24,27 @@ _QUESTIONS = ("question", "update", "prompt")
 _ANSWERS = ("answer", "ans", "object", "target")
 
 
-def parse(row: Row) -> Draft:
+def parse(row: Fields) -> Draft:
     """One record of such a file."""
     return _record(row, "prompt", "target")
 
 
-def parse_question(row: Row) -> Draft:
+def parse_question(row: Fields) -> Draft:
     """One record with a question and its answer after the edit."""
     return _record(row, _first(row, _QUESTIONS), _first(row, _ANSWERS))
 
 
-def is_plain(row: Row) -> bool:
+def is_plain(row: Fields) -> bool:
     """A row with a prompt and a target."""
     return {"prompt", "target"} <= row.keys()
 
 
-def is_question(row: Row) -> bool:
+def is_question(row: Fields) -> bool:
     """A row with a question and an answer, under one of the names of public files."""
     return bool(_first(row, _QUESTIONS) and _first(row, _ANSWERS))
 
 
-def _record(row: Row, prompt: str, target: str) -> Draft:
+def _record(row: Fields, prompt: str, target: str) -> Draft:
     draft = begin(
         row.get("subject"),
         row.get(prompt),
@@ -57,11 +57,11 @@ def _record(row: Row, prompt: str, target: str) -> Draft:
     return draft
 
 
-def _first(row: Row, names: tuple[str, ...]) -> str:
+def _first(row: Fields, names: tuple[str, ...]) -> str:
     return next((name for name in names if name in row), "")
 
 
-def _column(row: Row, name: str) -> list[Any]:
+def _column(row: Fields, name: str) -> list[Any]:
     """Values of ``name``, ``name_1``, ``name_2`` … in the order of the row."""
     return [row[key] for key in row if re.fullmatch(rf"{name}(_?\d+)?", str(key))]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from baft.benchmarks.embedded import build
 from baft.benchmarks.hub import download
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.store import write_benchmark
 from baft.config import BenchmarkConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from baft.benchmarks.drafts import Draft, Row
+from baft.benchmarks.drafts import Draft, Fields
 from baft.benchmarks.names import ANSWERS, PROBES, PROMPTS, SUBJECT_ALIASES, Probes, answer_fields, probe_field
 from baft.benchmarks.values import aliases, is_missing, unique
 from baft.words import replace_words
@@ -13,7 +13,7 @@ from baft.words import replace_words
 _ORDER = ("generality", "portability", "locality", "fluency")
 
 
-def add_probes(draft: Draft, row: Row, without: Collection[str] = ()) -> None:
+def add_probes(draft: Draft, row: Fields, without: Collection[str] = ()) -> None:
     """Add the probes of every known field of ``row`` but those in ``without``.
 
     A field holds one prompt; a list of prompts, with one answer for all or a list of answers side by side; an object or
@@ -28,7 +28,7 @@ def add_probes(draft: Draft, row: Row, without: Collection[str] = ()) -> None:
             _add_aliases(draft, row)
 
 
-def _answers(draft: Draft, row: Row, name: str, number: str) -> Any:
+def _answers(draft: Draft, row: Fields, name: str, number: str) -> Any:
     own = [row.get(key + number) for key in PROBES[name].answers if key + number in row]
     if own := [value for value in own if not _nothing(value)]:
         return own[0] if len(own) == 1 else tuple(own)
@@ -109,7 +109,7 @@ def _named(answers: Any) -> Any:
     return answers
 
 
-def _add_aliases(draft: Draft, row: Row) -> None:
+def _add_aliases(draft: Draft, row: Fields) -> None:
     for name in SUBJECT_ALIASES:
         for alias in aliases(row.get(name)) if name in row else ():
             prompt = replace_words(draft.prompt, draft.subject, alias) if draft.subject else draft.prompt
@@ -120,6 +120,6 @@ def _add_aliases(draft: Draft, row: Row) -> None:
                 draft.add("portability", "Subject_Aliasing", prompt, list(edit.answers), edit.contrast)
 
 
-def truth_of(row: Row, names: Collection[str]) -> list[Any]:
+def truth_of(row: Fields, names: Collection[str]) -> list[Any]:
     """The values of those fields of ``row`` that hold the answer before the edit."""
     return [_named(row.get(name)) for name in names if name in row]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Format, Row, begin, sole_revision
+from baft.benchmarks.drafts import Draft, Entry, Fields, Format, begin, sole_revision
 from baft.benchmarks.probes import add_probes
 from baft.benchmarks.values import aliases
 
@@ -36,13 +36,13 @@ def parser(entries: Sequence[Entry]) -> Callable[[Entry], Draft | None]:
     return parse
 
 
-def is_retained(row: Row) -> bool:
+def is_retained(row: Fields) -> bool:
     """Whether the question keeps its answer."""
     target = aliases(row.get("target_new"))
     return bool(target) and target[0] in aliases(row.get("ground_truth"))
 
 
-def is_sanitation(row: Row) -> bool:
+def is_sanitation(row: Fields) -> bool:
     """A row with a question and its answer after the edit."""
     return {"question", "target_new"} <= row.keys()
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from baft import __version__
-from baft.cli import benchmarks, edit, jobs, reports, results, run, status
+from baft.cli import benchmarks, edit, pipeline, reports, results, run, status
 from baft.errors import STOPPED, UserError
 from baft.files import is_full
 
@@ -23,7 +23,7 @@ commands = typer.Typer(
 )
 for group in (edit.app, run.app, status.app):
     commands.registered_commands.extend(group.registered_commands)
-for group in (jobs.app, reports.app):
+for group in (pipeline.app, reports.app):
     for step in group.registered_commands:
         step.rich_help_panel = "Steps of the workflow, which Snakemake runs"
         commands.registered_commands.append(step)

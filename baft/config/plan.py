@@ -368,7 +368,7 @@ class Plan:
     def analysis_source(self) -> str:
         """Digest of the code behind the analysis, of all methods only its own."""
         return self.shipped_source(
-            "baft.analysis.jobs", *(source for method in self._analysed for source in sources_of(method))
+            "baft.analysis.subspaces", *(source for method in self._analysed for source in sources_of(method))
         )
 
     def model_spec(self, model: str) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from baft.engine.frozen import FrozenModel
 from baft.engine.saved import load_state, save_state
 from baft.engine.state import EditState
-from baft.evaluation.metrics import Row
+from baft.evaluation.metrics import Columns
 from baft.files import replacing
 from baft.results.schema import EDITS, PROBES
 from baft.results.store import is_whole, read_table, write_rows
@@ -73,8 +73,8 @@ class Checkpoints:
         group: str,
         streams: Sequence[str],
         reached: Reached,
-        probes: Sequence[Row],
-        edits: Sequence[Row],
+        probes: Sequence[Columns],
+        edits: Sequence[Columns],
     ) -> None:
         """Keeps the rows of the step that has led to ``reached``."""
         folder, number = self.folder / group, reached.step

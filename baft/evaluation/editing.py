@@ -18,7 +18,7 @@ from baft.engine.budget import out_of_memory, release
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import EditError, UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, digest
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, digest
 
 NO_MEMORY = "out of memory, with no other edit beside it"
 
@@ -84,7 +84,7 @@ def _fit(engine: Engine, method: Method, batches: Batches, state: EditState | No
     if len(batches) == 1:
         # Outside the handler, whose traceback would keep the failed edit's tensors alive.
         release()
-        return Outcome(state or EditState(1), (Report(error=why),))
+        return Outcome(state or EditState(1), (Training(error=why),))
     alone = [
         _fit(engine, method, [batch], None if state is None else state.select([s]), context)
         for s, batch in enumerate(batches)

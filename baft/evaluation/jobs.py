@@ -29,7 +29,7 @@ from baft.evaluation.covariances import collect, origin_of, read_covariances, te
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import JobInputs
-from baft.evaluation.metrics import MEASURED, Asked, Key, Measured, Row, describe, failed, measure, measure_unedited
+from baft.evaluation.metrics import MEASURED, Asked, Columns, Key, Measured, describe, failed, measure, measure_unedited
 from baft.evaluation.protocols import Stream, streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method
@@ -213,7 +213,7 @@ def score(
     wanted: Sequence[Scoring],
     before: Mapping[Key, Measured],
     evaluation: EvaluationConfig,
-) -> Iterator[Row]:
+) -> Iterator[Columns]:
     """Probe rows of what is to be scored: every probe asked of its stream in ``state`` and compared with ``before``."""
     probes = [
         (one, record, Asked(one.place, record, probe))

@@ -24,7 +24,7 @@ from baft.evaluation.answers import exact_match, starts_with
 from baft.evaluation.fluency import n_gram_entropy, sampler
 from baft.results.schema import RUINED
 
-Row = dict[str, Any]
+Columns = dict[str, Any]
 Key = tuple[str, str, str, int]
 
 
@@ -46,7 +46,7 @@ class Asked:
 class Measured:
     """A probe's columns, and of the first answer's forced tokens the model's own choices and, if kept, its states."""
 
-    columns: Row
+    columns: Columns
     argmax: tuple[int, ...] = ()
     states: Tensor | None = None
 
@@ -74,7 +74,7 @@ _DECODED = ("reliability", "generality", "portability")
 _SPARE = 2
 
 
-def describe(asked: Asked) -> Row:
+def describe(asked: Asked) -> Columns:
     """The columns that say which probe it is."""
     probe = asked.probe
     return {
@@ -98,7 +98,7 @@ def measure(
     asked: Sequence[Asked],
     evaluation: EvaluationConfig,
     before: Mapping[Key, Measured],
-) -> list[Row]:
+) -> list[Columns]:
     """Asks the edited models every probe and compares the replies with the unedited model's, ``before``.
 
     A probe that cannot be asked gets an ``error``. A stream that is not edited is not asked: its replies are the unedited
@@ -112,7 +112,7 @@ def measure(
     ]
 
 
-def compared(asked: Asked, now: Measured, before: Measured) -> Row:
+def compared(asked: Asked, now: Measured, before: Measured) -> Columns:
     """A row's columns after an edit, with what compares them with the unedited model's at the same probe.
 
     A probe that the unedited model cannot answer has no measurement, and why is its ``error``. Where only the edited
@@ -135,7 +135,7 @@ def compared(asked: Asked, now: Measured, before: Measured) -> Row:
     return row
 
 
-def failed(error: str, before: Measured) -> Row:
+def failed(error: str, before: Measured) -> Columns:
     """A row's columns where the edit failed: why, and what the unedited model gave.
 
     A probe that the unedited model cannot answer is no measure of any edit, failed or not: it has the reason for that.
@@ -145,7 +145,7 @@ def failed(error: str, before: Measured) -> Row:
     return {"error": error} | {f"{name}_before": before.columns.get(f"{name}_after") for name in names}
 
 
-def _unchanged(asked: Asked, before: Measured) -> Row:
+def _unchanged(asked: Asked, before: Measured) -> Columns:
     row = compared(asked, before, before)
     compares = asked.probe.kind == "locality" and bool(asked.probe.answers)
     return row | {"kl": 0.0} if compares and "error" not in row else row
@@ -239,7 +239,7 @@ def _measured(asked: Asked, question: Question, reply: Reply) -> Measured:
     count = len(probe.answers)
     own, other = reply.forced[:count], reply.forced[count:] if probe.contrast else []
     accuracies = [token_accuracy(f, a) for f, a in zip(own, question.forced, strict=False)]
-    columns: Row = {
+    columns: Columns = {
         "decoded": reply.decoded,
         "token_accuracy": max(accuracies, default=None),
         "token_accuracy_first": accuracies[0] if accuracies else None,

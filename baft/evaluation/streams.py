@@ -12,9 +12,9 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints, Reached
 from baft.evaluation.editing import Cost, edit_step, weight_of
-from baft.evaluation.metrics import Row
+from baft.evaluation.metrics import Columns
 from baft.evaluation.protocols import Stream, moments_of
-from baft.methods.base import Context, Method, Outcome, Report
+from baft.methods.base import Context, Method, Outcome, Training
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Scoring:
     failed: Mapping[str, str]
 
 
-Score = Callable[[EditState, Sequence[Scoring]], list[Row]]
+Score = Callable[[EditState, Sequence[Scoring]], list[Columns]]
 Drift = Callable[[EditState, Sequence[str]], Sequence[float | None]]
 
 
@@ -74,7 +74,9 @@ class Runner:
             self.advance(len(edits))
         return name
 
-    def _step(self, streams: Sequence[Stream], step: int, reached: Reached) -> tuple[Reached, list[Row], list[Row]]:
+    def _step(
+        self, streams: Sequence[Stream], step: int, reached: Reached
+    ) -> tuple[Reached, list[Columns], list[Columns]]:
         """One step of the streams that still have one; the state is of those alone."""
         active = _active(streams, step)
         state = reached.state
@@ -84,7 +86,7 @@ class Runner:
         batches = [streams[s].batches[step] for s in active]
         outcome, cost = edit_step(self.engine, self.method, batches, state, self.context)
         failed = dict(reached.failed or {})
-        for batch, report in zip(batches, outcome.reports, strict=True):
+        for batch, report in zip(batches, outcome.trainings, strict=True):
             failed |= {record.id: why for record in batch if (why := report.of(record.id).error) is not None}
         wanted = [
             Scoring(place, streams[s], records, moment, streams[s].edits(step), failed)
@@ -96,7 +98,7 @@ class Runner:
         ratios = self.drift(outcome.state, [streams[s].id for s in active])
         edits = [
             row | {"perplexity_ratio": ratio}
-            for s, report, ratio in zip(active, outcome.reports, ratios, strict=True)
+            for s, report, ratio in zip(active, outcome.trainings, ratios, strict=True)
             for row in _edit_rows(streams[s], step, report, outcome, cost, count)
         ]
         kept = outcome.state if _active(streams, step + 1) else None
@@ -107,7 +109,7 @@ def _active(streams: Sequence[Stream], step: int) -> list[int]:
     return [s for s, stream in enumerate(streams) if step < len(stream.batches)]
 
 
-def _edit_rows(stream: Stream, step: int, report: Report, outcome: Outcome, cost: Cost, edits: int) -> list[Row]:
+def _edit_rows(stream: Stream, step: int, report: Training, outcome: Outcome, cost: Cost, edits: int) -> list[Columns]:
     """One row a record; ``edits`` are those that the step's time was spent on."""
     return [
         {

@@ -91,7 +91,7 @@ class Baft(Method):
                 outcomes.append(self._train(engine, own, start, context))
         joined, order = Outcome.join(outcomes), [s for part in parts for s in part]
         place = [order.index(s) for s in range(len(order))]
-        return replace(joined, state=joined.state.select(place), reports=tuple(joined.reports[i] for i in place))
+        return replace(joined, state=joined.state.select(place), trainings=tuple(joined.trainings[i] for i in place))
 
     def _train(self, engine: Engine, batches: Batches, start: _Start, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)

@@ -40,7 +40,7 @@ def digest(prompt: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Training:
     """Of one stream's batch: optimiser steps taken, the last loss, and why nothing of it was edited, or None.
 
     ``failed`` are requests that failed by themselves, and why, by id; the others of the batch were edited without them.
@@ -51,9 +51,9 @@ class Report:
     error: str | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, request: str) -> Report:
+    def of(self, request: str) -> Training:
         """What concerns the request of that id."""
-        return Report(error=self.failed[request]) if request in self.failed else self
+        return Training(error=self.failed[request]) if request in self.failed else self
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class Outcome:
     """The edited streams, a report each, and the numbers trained and the model weights changed per stream."""
 
     state: EditState
-    reports: tuple[Report, ...]
+    trainings: tuple[Training, ...]
     trained: int = 0
     changed: int = 0
 
     @staticmethod
     def join(outcomes: Sequence[Outcome]) -> Outcome:
         """Outcomes of different streams as one."""
-        reports = tuple(report for outcome in outcomes for report in outcome.reports)
+        reports = tuple(report for outcome in outcomes for report in outcome.trainings)
         state = EditState.join([outcome.state for outcome in outcomes])
         return Outcome(state, reports, max(o.trained for o in outcomes), max(o.changed for o in outcomes))
 
@@ -120,14 +120,14 @@ class Method(ABC):
             [request for request in batch if request.id not in why] for batch, why in zip(batches, refused, strict=True)
         ]
         part = [s for s, batch in enumerate(usable) if batch]
-        reports = [Report(error=next(iter(why.values()), None), failed=why) for why in refused]
+        reports = [Training(error=next(iter(why.values()), None), failed=why) for why in refused]
         if not part:
             return Outcome(state or EditState(len(batches)), tuple(reports))
         whole = len(part) == len(batches)
         earlier = state if whole or state is None else state.select(part)
         outcome = self.edit(engine, [usable[s] for s in part], earlier, context)
         spoilt = _not_finite(outcome.state)
-        for i, (s, report) in enumerate(zip(part, outcome.reports, strict=True)):
+        for i, (s, report) in enumerate(zip(part, outcome.trainings, strict=True)):
             if report.error is None and i in spoilt:
                 report = replace(report, error=NOT_FINITE)
             reports[s] = replace(report, failed={**refused[s], **report.failed})
@@ -136,7 +136,7 @@ class Method(ABC):
         after = outcome.state if whole else outcome.state.select(place)
         errors = [s for s, report in enumerate(reports) if report.error is not None]
         after = replace(after, edited=torch.full((len(batches),), self.edits))
-        return replace(outcome, state=after.put_back(errors, state) if errors else after, reports=tuple(reports))
+        return replace(outcome, state=after.put_back(errors, state) if errors else after, trainings=tuple(reports))
 
     @abstractmethod
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:

@@ -25,7 +25,7 @@ from baft.engine.own_models import OwnModel
 from baft.engine.plain_asking import PlainAsking
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Context, Outcome, Report, Request, seed_of
+from baft.methods.base import Context, Outcome, Request, Training, seed_of
 from baft.methods.one_stream import OneStreamMethod
 from baft.methods.registry import let_import_neighbours, register
 from baft.methods.settings.foreign import Settings
@@ -87,11 +87,11 @@ class Foreign(OneStreamMethod):
             error = f"the editor failed: {self._told(fault)}"
         watched.check(self._place, failed=error is not None)
         if error is not None:
-            return Outcome(EditState(1), (Report(error=error),))
+            return Outcome(EditState(1), (Training(error=error),))
         own = OwnModel.of(theirs, unedited, ours.origins)
         changed, added = own.counts(unedited)
         trained = added or changed if self.settings.trained is None else self.settings.trained
-        return Outcome(EditState(1, models=(own,)), (Report(),), trained, changed)
+        return Outcome(EditState(1, models=(own,)), (Training(),), trained, changed)
 
     def _edited(self, ours: nn.Module, engine: Engine, requests: Sequence[Request], context: Context) -> nn.Module:
         told = [{"id": r.id, "prompt": r.prompt, "target": r.target, "subject": r.subject} for r in requests]

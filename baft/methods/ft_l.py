@@ -18,7 +18,7 @@ from baft.engine.positions import Everywhere
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, deltas_of
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
 from baft.methods.checks import check_linear
 from baft.methods.registry import register
 from baft.methods.rows import forced_row
@@ -81,6 +81,6 @@ class FtL(Method):
         change = fit.params["change"]
         if isinstance(previous, Dense):
             change = previous.change + change
-        reports = tuple(Report(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
+        reports = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
         numbers = width_in * width_out
         return Outcome(EditState(len(batches), {site: Dense(where, change)}), reports, numbers, numbers)

@@ -23,7 +23,7 @@ from baft.engine.positions import BeforePromptEnd, Everywhere, PromptEnds, Where
 from baft.engine.rows import Batch, Grouping, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, deltas_of, generator, seed_of
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of, generator, seed_of
 from baft.methods.registry import register
 from baft.methods.rows import forced_row
 from baft.methods.settings.grace import Settings
@@ -177,7 +177,7 @@ class Grace(Method):
                 else:
                     failed[s][request.id] = error
         reports = tuple(
-            Report(steps[s], loss[s], next(iter(own.values())) if len(own) == len(batches[s]) else None, own)
+            Training(steps[s], loss[s], next(iter(own.values())) if len(own) == len(batches[s]) else None, own)
             for s, own in enumerate(failed)
         )
         return Outcome(self._state(engine, books, site), reports, trained=engine.model.widths(site)[1])

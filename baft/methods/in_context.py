@@ -22,7 +22,7 @@ from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training
 from baft.methods.registry import register
 from baft.methods.settings.in_context import Settings
 
@@ -120,7 +120,7 @@ class InContext(Method):
             layer = engine.model.layer(self.settings.layer)
             keys = self._keys(engine, batches, earlier, layer)
             preamble = NearestPreamble(facts, keys, layer, self.settings.similarity)
-        return Outcome(EditState(len(batches), preamble=preamble), tuple(Report() for _ in batches))
+        return Outcome(EditState(len(batches), preamble=preamble), tuple(Training() for _ in batches))
 
     def _text(self, request: Request) -> str:
         fact = request.prompt + joint(request.prompt, request.target) + request.target

@@ -21,7 +21,7 @@ from baft.engine.positions import Everywhere
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report, Request, deltas_of
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
 from baft.methods.checks import check_covariance, check_linear, covariance_at
 from baft.methods.key_value import (
     Descent,
@@ -228,13 +228,13 @@ def least_change(
     return LowRank(Everywhere(), down.mT.reshape(streams, count, width).to(keys.dtype), residual)
 
 
-def _report(facts: Facts, fit: Fit, stream: int) -> Report:
+def _report(facts: Facts, fit: Fit, stream: int) -> Training:
     """Steps in all, the mean loss of the requests that went well, and the others' errors."""
     own = [i for i, s in enumerate(facts.streams) if s == stream]
     failed = {facts.requests[i].id: why for i in own if (why := fit.errors[i]) is not None}
     losses = [fit.loss[i] for i in own if fit.errors[i] is None]
     error = None if losses else next(iter(failed.values()))
-    return Report(sum(fit.steps[i] for i in own), sum(losses) / len(losses) if losses else math.nan, error, failed)
+    return Training(sum(fit.steps[i] for i in own), sum(losses) / len(losses) if losses else math.nan, error, failed)
 
 
 def _keys_at(site: Site) -> str:

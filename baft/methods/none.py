@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report
+from baft.methods.base import Batches, Context, Method, Outcome, Training
 from baft.methods.registry import register
 
 
@@ -16,4 +16,4 @@ class Unedited(Method):
     edits = False
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        return Outcome(EditState(len(batches)), tuple(Report() for _ in batches))
+        return Outcome(EditState(len(batches)), tuple(Training() for _ in batches))

@@ -23,8 +23,8 @@ from baft.methods.base import (
     Context,
     Method,
     Outcome,
-    Report,
     Request,
+    Training,
     deltas_of,
 )
 from baft.methods.checks import check_covariance, check_linear, covariance_at
@@ -92,7 +92,7 @@ class Rome(Method):
                 deltas.get(site), without(update, [why is not None for why in fit.errors]), index, count
             )
         reports = tuple(
-            Report(
+            Training(
                 steps[s], loss[s], next(iter(failed[s].values())) if len(failed[s]) == len(batch) else None, failed[s]
             )
             for s, batch in enumerate(batches)

@@ -14,7 +14,7 @@ from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Report
+from baft.methods.base import Batches, Context, Method, Outcome, Training
 from baft.methods.checks import check_linear
 from baft.methods.registry import register
 
@@ -39,5 +39,5 @@ class Zero(Method):
             torch.zeros(len(batches), 1, width, dtype=dtype, device=device) for width in engine.model.widths(site)
         )
         return Outcome(
-            EditState(len(batches), {site: LowRank(Everywhere(), down, up)}), tuple(Report() for _ in batches)
+            EditState(len(batches), {site: LowRank(Everywhere(), down, up)}), tuple(Training() for _ in batches)
         )

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from baft.benchmarks.formats import FORMATS, recognise
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.benchmarks.mend import is_training
 from baft.benchmarks.records import Probe
 

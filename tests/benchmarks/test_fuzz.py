@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from baft.benchmarks.formats import FORMATS
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.benchmarks.names import NAMES
 from baft.benchmarks.store import read_benchmark, write_benchmark
 from baft.errors import UserError

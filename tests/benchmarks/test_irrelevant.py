@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from baft.benchmarks.irrelevant import Template, load_pool
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.errors import UserError
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.benchmarks.records import Probe
 
 WIKI = {

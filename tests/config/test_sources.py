@@ -84,5 +84,5 @@ def test_a_users_file_counts_with_its_neighbours_and_what_it_imports_of_the_pack
 
 def test_the_config_is_not_followed() -> None:
     modules = _closure(["baft.benchmarks.prepare"], ROOT)
-    assert "baft.benchmarks.loading" in modules
+    assert "baft.benchmarks.load" in modules
     assert not any(module.startswith("baft.config") for module in modules)

@@ -29,8 +29,8 @@ def edited(tiny: Engine, name: str, tolerance: float, folder: Path) -> tuple[Edi
     state, taken = None, []
     for batches in steps:
         outcome = method.fit(tiny, batches, state, Context(0))
-        assert [report.error for report in outcome.reports] == [None, None]
-        taken.append([report.steps for report in outcome.reports])
+        assert [report.error for report in outcome.trainings] == [None, None]
+        taken.append([report.steps for report in outcome.trainings])
         save_state(outcome.state, folder, {})
         state, _ = load_state(folder, tiny.model)
     assert state is not None
@@ -46,7 +46,7 @@ def edited(tiny: Engine, name: str, tolerance: float, folder: Path) -> tuple[Edi
 @pytest.mark.parametrize("name", ["baft", "baft growing", "reft", "ft_l", "lora", "rome"])
 def test_a_model_on_two_devices_is_edited_as_on_one(name: str, kind: str, tmp_path: Path) -> None:
     tiny = engine(kind, DOUBLE)
-    early = fit(tiny, name, [[REQUESTS[0]], [REQUESTS[1]]], steps=4).reports
+    early = fit(tiny, name, [[REQUESTS[0]], [REQUESTS[1]]], steps=4).trainings
     between = sum(report.loss or 0.0 for report in early) / 2
     alone, said = edited(tiny, name, between, tmp_path)
     with spread(tiny.model.model, tiny.model.blocks):

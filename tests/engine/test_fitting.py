@@ -41,7 +41,7 @@ def fit(engine: Engine, label: str, batches: list[list[Request]], **more: Any) -
 def halfway(engine: Engine, label: str, **more: Any) -> float:
     """A tolerance at which some streams stop early and others go on: the median loss after a third of the steps."""
     outcome = fit(engine, label, [[request] for request in REQUESTS], steps=4, **more)
-    return median(report.loss for report in outcome.reports if report.loss is not None)
+    return median(report.loss for report in outcome.trainings if report.loss is not None)
 
 
 # Adam scales a vanishing gradient up to a whole step, and with it the rounding noise of a batched product. In float64 what
@@ -69,11 +69,11 @@ def test_streams_fitted_together_are_those_fitted_alone(label: str, kind: str, d
     more = {**lower, "tolerance": halfway(tiny, label, **lower)}
     together = fit(tiny, label, [[request] for request in REQUESTS], **more)
     asked = [Question(0, tuple(tiny.text.prompt(p)), (tuple(tiny.text.answer(p, "Rome")),)) for p in PROMPTS]
-    taken = [report.steps for report in together.reports]
+    taken = [report.steps for report in together.trainings]
     assert len(set(taken)) > 1, f"all streams stopped together: {taken}"
     for s, request in enumerate(REQUESTS):
         alone = fit(tiny, label, [[request]], **more)
-        one, own = alone.reports[0], together.reports[s]
+        one, own = alone.trainings[0], together.trainings[s]
         assert (own.steps, own.error) == (one.steps, one.error)
         assert own.loss == pytest.approx(one.loss, rel=1e-4)
         part = together.state.select([s])

@@ -64,7 +64,7 @@ def test_an_edit_does_not_depend_on_how_its_rows_are_cut(label: str, monkeypatch
         monkeypatch.setitem(cutting.PASS_TOKENS, "cpu", overhead)
         found.append(fit(tiny, label, [REQUESTS[:3], REQUESTS[3:4], REQUESTS[4:]], steps=6))
     many, one = found
-    assert [r.loss for r in many.reports] == pytest.approx([r.loss for r in one.reports], rel=1e-9)
+    assert [r.loss for r in many.trainings] == pytest.approx([r.loss for r in one.trainings], rel=1e-9)
     for site, delta in one.state.deltas.items():
         for name, tensor in delta.tensors().items():
             torch.testing.assert_close(many.state.deltas[site].tensors()[name], tensor, rtol=1e-7, atol=1e-7)

@@ -74,7 +74,7 @@ def test_one_bad_edit_never_costs_another(tiny_llama: Engine) -> None:
     method, good = Raising(EditError), [batch(0), batch(2)]
     alone = edit_step(tiny_llama, method, good, None, Context())[0]
     outcome, cost = edit_step(tiny_llama, method, [good[0], batch(1, "bad"), good[1]], None, Context())
-    assert [report.error for report in outcome.reports] == [None, "no", None]
+    assert [report.error for report in outcome.trainings] == [None, "no", None]
     assert outcome.state.streams == 3
     for site, delta in outcome.state.deltas.items():
         for name, tensor in delta.tensors().items():
@@ -97,7 +97,7 @@ def test_a_stream_that_fails_later_stays_as_it_was(tiny_llama: Engine) -> None:
 def test_a_stream_alone_that_fails_later_stays_as_it_was(method: Method, tiny_llama: Engine) -> None:
     first = edit_step(tiny_llama, method, [batch(0)], None, Context())[0].state
     outcome = edit_step(tiny_llama, method, [batch(3, "bad")], first, Context())[0]
-    assert outcome.reports[0].error == "no"
+    assert outcome.trainings[0].error == "no"
     assert outcome.state is first
     # Nor is it another's loss, where one of them has grown since.
     both = EditState.join([first, first])
@@ -131,7 +131,7 @@ def test_memory_that_runs_out_is_an_edit_s_own_failure_only_where_it_is_alone(
     with pytest.raises(method.error):  # type: ignore[attr-defined]
         edit_step(tiny_llama, method, [batch(0), batch(1, "bad")], None, Context())
     alone = edit_step(tiny_llama, method, [batch(1, "bad")], None, Context())[0]
-    assert "out of memory" in str(alone.reports[0].error)
+    assert "out of memory" in str(alone.trainings[0].error)
 
 
 def test_a_budget_halves_down_to_the_edit_that_does_not_fit(tiny_llama: Engine) -> None:
@@ -140,7 +140,7 @@ def test_a_budget_halves_down_to_the_edit_that_does_not_fit(tiny_llama: Engine) 
     done = TokenBudget(512).run(
         batches, lambda b: 1, lambda part: edit_step(tiny_llama, NO_ROOM[0], part, None, Context())[0]
     )
-    errors = [report.error is not None for outcome in done for report in outcome.reports]
+    errors = [report.error is not None for outcome in done for report in outcome.trainings]
     assert errors == [False, True, False]
 
 
@@ -156,6 +156,6 @@ def test_a_mistake_or_a_fault_of_the_program_is_no_failed_edit(
 def test_an_edit_that_is_too_long_is_reported_and_costs_no_other(tiny_llama: Engine) -> None:
     long = [Record("long", "", "very " * 600, "long", ())]
     outcome = edit_step(tiny_llama, Raising(EditError), [long, batch(0)], None, Context())[0]
-    assert "reads at most" in str(outcome.reports[0].error)
-    assert outcome.reports[1].error is None
+    assert "reads at most" in str(outcome.trainings[0].error)
+    assert outcome.trainings[1].error is None
     assert weight_of(tiny_llama, Raising(EditError), batch(0), Context()) > 1

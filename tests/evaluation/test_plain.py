@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from baft.benchmarks.embedded import EMBEDDED, build
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.benchmarks.records import Probe, Record
 from baft.config import EvaluationConfig
 from baft.engine.deltas import Dense
@@ -21,7 +21,7 @@ from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.evaluation.metrics import Asked, Row, measure, measure_unedited
+from baft.evaluation.metrics import Asked, Columns, measure, measure_unedited
 from tests.evaluation import styles
 from tests.evaluation.plain import Plain
 
@@ -70,7 +70,7 @@ def real() -> list[Record]:
     return found
 
 
-def both(style: str, records: Sequence[Record]) -> list[tuple[Probe, Row, Row]]:
+def both(style: str, records: Sequence[Record]) -> list[tuple[Probe, Columns, Columns]]:
     """Of every probe the engine's row and the plain one; streams take turns, each with weights of its own."""
     texts = [text for r in records for p in r.probes for text in (p.prompt, *p.answers, *p.contrast)]
     engine: Engine = styles.engine(style, styles.tokenizer(style, texts))
@@ -90,7 +90,7 @@ def both(style: str, records: Sequence[Record]) -> list[tuple[Probe, Row, Row]]:
     return [(a.probe, row, plain[a.stream].row(a.record, a.probe)) for a, row in zip(asked, rows, strict=True)]
 
 
-def agree(found: Sequence[tuple[Probe, Row, Row]]) -> None:
+def agree(found: Sequence[tuple[Probe, Columns, Columns]]) -> None:
     for probe, row, expected in found:
         assert "error" not in row, row
         for name in EXACT:
@@ -103,7 +103,7 @@ def agree(found: Sequence[tuple[Probe, Row, Row]]) -> None:
             assert row["fluency"] == pytest.approx(expected["fluency"], abs=1e-6), (row["decoded"], probe)
 
 
-def tells_apart(found: Sequence[tuple[Probe, Row, Row]]) -> None:
+def tells_apart(found: Sequence[tuple[Probe, Columns, Columns]]) -> None:
     """The comparison is worth something: scores of all sizes are among what was compared."""
     assert len({row["agreement"] for _, row, _ in found if "agreement" in row}) > 2
     assert max(row["kl"] for _, row, _ in found if row.get("kl") is not None) > 0.1

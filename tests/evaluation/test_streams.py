@@ -14,7 +14,7 @@ from baft.engine.state import EditState
 from baft.evaluation import jobs, metrics
 from baft.evaluation.checkpoints import Checkpoints
 from baft.evaluation.jobs import score
-from baft.evaluation.metrics import Asked, Row, measure_unedited
+from baft.evaluation.metrics import Asked, Columns, measure_unedited
 from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method
@@ -61,8 +61,8 @@ class Job:
         self.steps = 0
         self.done = 0
 
-    def run(self, together: int = 8, kill_at: int | None = None) -> tuple[list[Row], list[Row]]:
-        def ask(state: EditState, wanted: Sequence[Scoring]) -> list[Row]:
+    def run(self, together: int = 8, kill_at: int | None = None) -> tuple[list[Columns], list[Columns]]:
+        def ask(state: EditState, wanted: Sequence[Scoring]) -> list[Columns]:
             self.steps += 1
             if self.steps == kill_at:
                 raise Killed
@@ -123,7 +123,7 @@ def test_streams_side_by_side_are_those_run_alone(name: str, tmp_path: Path) -> 
     together, _ = Job(tmp_path / "a", tiny, name, protocol, RECORDS).run(together=3)
     alone, _ = Job(tmp_path / "b", tiny, name, protocol, RECORDS).run(together=1)
 
-    def key(row: Row) -> tuple[Any, ...]:
+    def key(row: Columns) -> tuple[Any, ...]:
         return tuple(row[k] for k in ("record_id", "moment", "edits", "kind", "index"))
 
     assert len(together) == len(alone)

@@ -25,7 +25,7 @@ from baft.engine.text import Text
 from baft.errors import UserError
 from baft.evaluation import metrics
 from baft.evaluation.jobs import score
-from baft.evaluation.metrics import Asked, Key, Measured, Row, measure, measure_unedited
+from baft.evaluation.metrics import Asked, Columns, Key, Measured, measure, measure_unedited
 from baft.evaluation.protocols import moments_of, streams_of
 from baft.evaluation.streams import Scoring
 from baft.report.tables.main import tabulate
@@ -193,7 +193,7 @@ def test_8_sampled_text_does_not_depend_on_the_order_of_the_run(tiny_llama: Engi
     assert len(set(texts.values())) == len(texts)
 
     def texts_of(order: Sequence[Asked], engine: Engine) -> dict[Key, str]:
-        found: list[Row] = measure(engine, state, order, EVALUATION, before)
+        found: list[Columns] = measure(engine, state, order, EVALUATION, before)
         return {a.key: row["decoded"] for a, row in zip(order, found, strict=True)}
 
     shuffled = random.Random(0).sample(asked, len(asked))

@@ -59,8 +59,8 @@ def test_all_streams_at_once_give_what_one_at_a_time_gives(nudge: Path) -> None:
     code = nudge.read_text()
     start = code.index("    def edit_stream")
     fast_code = (code[:start] + blocks()[3]).replace(
-        "from baft.methods.base import Outcome, Report\nfrom baft.methods.one_stream import OneStreamMethod",
-        "from baft.methods.base import Method, Outcome, Report",
+        "from baft.methods.base import Outcome, Training\nfrom baft.methods.one_stream import OneStreamMethod",
+        "from baft.methods.base import Method, Outcome, Training",
     )
     fast_path = nudge.with_name("fast.py")
     fast_path.write_text(fast_code.replace("OneStreamMethod", "Method").replace('"nudge"', '"fast"'))
@@ -72,7 +72,7 @@ def test_all_streams_at_once_give_what_one_at_a_time_gives(nudge: Path) -> None:
         state = None
         for batches in ([REQUESTS[:1], REQUESTS[1:3]], [REQUESTS[3:4], REQUESTS[4:5]]):
             outcome = method.fit(tiny, batches, state, Context())
-            assert [report.error for report in outcome.reports] == [None, None]
+            assert [report.error for report in outcome.trainings] == [None, None]
             state = outcome.state
         states.append(state)
     (one,), (other,) = (state.deltas.values() for state in states if state is not None)

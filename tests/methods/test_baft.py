@@ -119,8 +119,8 @@ def test_open_gates_train_as_reft_does(balance: float) -> None:
     # σ(40) is 1 to the last bit, and has no gradient; a locality term would act on W, b and R.
     constant = {"gate_bias": 40.0, "locality": 0, "balance": balance, "general": 2, "relations": 1, "subjects": 0}
     baft = create("baft", {**shared, **constant}).fit(tiny, batches, None, Context())
-    assert [r.steps for r in baft.reports] == [r.steps for r in reft.reports]
-    assert max(r.steps for r in reft.reports) > 5
+    assert [r.steps for r in baft.trainings] == [r.steps for r in reft.trainings]
+    assert max(r.steps for r in reft.trainings) > 5
     (one,), (other,) = reft.state.deltas.values(), baft.state.deltas.values()
     for name, tensor in one.tensors().items():
         torch.testing.assert_close(other.tensors()[name], tensor, atol=1e-9, rtol=1e-9)
@@ -138,7 +138,7 @@ def test_constant_weights_without_the_locality_term_are_reft() -> None:
     plain = create("baft", {**shared, **few, "gate": "constant", "locality": 0, "balance": 9}).fit(
         tiny, batches, None, Context()
     )
-    assert [r.steps for r in plain.reports] == [r.steps for r in reft.reports]
+    assert [r.steps for r in plain.trainings] == [r.steps for r in reft.trainings]
     (one,), (other,) = reft.state.deltas.values(), plain.state.deltas.values()
     assert type(other) is type(one) is Subspace
     torch.testing.assert_close(other.tensors(), one.tensors(), atol=1e-9, rtol=1e-9)
@@ -266,7 +266,7 @@ def test_growing_streams_with_different_failures_are_those_run_alone(gate: str) 
         batches = [[REQUESTS[plan[step] or 0]] for plan in plans]
         outcome = method.fit(tiny, batches, state, Context())
         # Later steps have streams that leave the batch before others do.
-        assert len({report.steps for report in outcome.reports}) > (1 if step else 0)
+        assert len({report.steps for report in outcome.trainings}) > (1 if step else 0)
         state = outcome.state.put_back([s for s, plan in enumerate(plans) if plan[step] is None], state)
     for s, plan in enumerate(plans):
         alone: EditState | None = None

@@ -64,7 +64,7 @@ def close(a: EditState, b: EditState) -> None:
 @pytest.mark.parametrize("label", METHODS)
 def test_a_failed_stream_is_unedited_and_costs_no_other(label: str, poisoned: Engine) -> None:
     together = fit(poisoned, label, BATCHES)
-    assert [report.error is not None for report in together.reports] == [False, False, True, False]
+    assert [report.error is not None for report in together.trainings] == [False, False, True, False]
     assert torch.equal(answers(poisoned, together.state, [BAD]), answers(poisoned, EditState(1), [0]))
     close(together.state.select(OTHERS), fit(poisoned, label, [BATCHES[s] for s in OTHERS]).state)
 
@@ -75,11 +75,11 @@ def test_a_request_that_cannot_be_used_fails_alone_in_its_batch(label: str) -> N
     endless = Request("endless", "France " * 600, "Rome", "France")
     state = fit(tiny, label, [[r] for r in REQUESTS[5:8]]).state
     outcome = fit(tiny, label, [[REQUESTS[0], endless, REQUESTS[1]], [REQUESTS[2]], [endless]], state)
-    assert [report.error is None for report in outcome.reports] == [True, True, False]
-    for report in (outcome.reports[0], outcome.reports[2]):
+    assert [report.error is None for report in outcome.trainings] == [True, True, False]
+    for report in (outcome.trainings[0], outcome.trainings[2]):
         assert report.failed.keys() == {"endless"}
         assert "the model reads at most 512" in (report.of("endless").error or "")
-    assert outcome.reports[0].of("r0") == outcome.reports[0].of("r1") == outcome.reports[0]
+    assert outcome.trainings[0].of("r0") == outcome.trainings[0].of("r1") == outcome.trainings[0]
     without = fit(tiny, label, [[REQUESTS[0], REQUESTS[1]], [REQUESTS[2]]], state.select([0, 1])).state
     after, unchanged = answers(tiny, outcome.state, [0, 1]), answers(tiny, outcome.state, [2])
     torch.testing.assert_close(after, answers(tiny, without, [0, 1]), atol=1e-8, rtol=1e-8)
@@ -88,8 +88,8 @@ def test_a_request_that_cannot_be_used_fails_alone_in_its_batch(label: str) -> N
 
 def test_an_edit_of_a_rome_batch_that_diverges_fails_alone(poisoned: Engine) -> None:
     outcome = fit(poisoned, "rome", [[REQUESTS[0], POISONED, REQUESTS[1]], [POISONED]])
-    assert [report.error is None for report in outcome.reports] == [True, False]
-    assert outcome.reports[0].failed.keys() == outcome.reports[1].failed.keys() == {"bad"}
+    assert [report.error is None for report in outcome.trainings] == [True, False]
+    assert outcome.trainings[0].failed.keys() == outcome.trainings[1].failed.keys() == {"bad"}
     without = fit(poisoned, "rome", [[REQUESTS[0], REQUESTS[1]]]).state
     torch.testing.assert_close(answers(poisoned, outcome.state, [0]), answers(poisoned, without, [0]))
 
@@ -98,7 +98,7 @@ def test_an_edit_of_a_rome_batch_that_diverges_fails_alone(poisoned: Engine) -> 
 def test_a_failed_stream_keeps_its_earlier_edits(label: str, poisoned: Engine) -> None:
     earlier = fit(poisoned, label, [[r] for r in REQUESTS[4:8]]).state
     later = fit(poisoned, label, BATCHES, earlier)
-    assert later.reports[BAD].error is not None
+    assert later.trainings[BAD].error is not None
     assert torch.equal(answers(poisoned, later.state, [BAD]), answers(poisoned, earlier, [BAD]))
     for name, memory in earlier.memory.items():
         assert torch.equal(there(later.state.memory[name][BAD]), there(memory[BAD]))
@@ -121,7 +121,7 @@ def test_training_that_diverges_fails_and_leaves_no_edit(label: str) -> None:
     name, settings = METHODS[label]
     tiny = engine("llama")
     outcome = create(name, {**settings, "lr": 1e36, "tolerance": 0}).fit(tiny, BATCHES, None, Context())
-    assert all("not finite" in (report.error or "") for report in outcome.reports)
+    assert all("not finite" in (report.error or "") for report in outcome.trainings)
     assert not outcome.state.edited.any()
     assert all(not t.any() for delta in outcome.state.deltas.values() for t in delta.tensors().values())
 

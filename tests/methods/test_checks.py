@@ -13,7 +13,7 @@ from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import NOT_FINITE, Batches, Context, Method, Outcome, Report, Request
+from baft.methods.base import NOT_FINITE, Batches, Context, Method, Outcome, Request, Training
 from baft.methods.checks import check_linear
 from baft.methods.registry import create
 from tests.engine.tiny import engine
@@ -94,13 +94,13 @@ class Spoiling(Method):
         value = torch.zeros(len(batches), engine.model.hidden_size)
         value[1, 3] = torch.inf
         deltas = {Site(1): Offset(PromptEnds(0, 1), value)}
-        return Outcome(EditState(len(batches), deltas), tuple(Report(steps=1) for _ in batches))
+        return Outcome(EditState(len(batches), deltas), tuple(Training(steps=1) for _ in batches))
 
 
 def test_an_edit_that_is_not_finite_has_failed_and_is_taken_back() -> None:
     tiny = engine("llama")
     batches = [[Request(str(n), "The capital of France is", "Rome")] for n in range(3)]
     outcome = Spoiling(None).fit(tiny, batches, None, Context())
-    assert [report.error for report in outcome.reports] == [None, NOT_FINITE, None]
+    assert [report.error for report in outcome.trainings] == [None, NOT_FINITE, None]
     (delta,) = outcome.state.deltas.values()
     assert all(bool(tensor.isfinite().all()) for tensor in delta.tensors().values())

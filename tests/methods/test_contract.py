@@ -95,8 +95,8 @@ def test_many_streams_are_what_each_is_alone(name: str, tiny: Engine) -> None:
     together = fit(tiny, name, batches)
     for s, batch in enumerate(batches):
         alone = fit(tiny, name, [batch])
-        assert alone.reports[0].error is None
-        assert together.reports[s].steps == alone.reports[0].steps
+        assert alone.trainings[0].error is None
+        assert together.trainings[s].steps == alone.trainings[0].steps
         equal(answers(tiny, together.state, [s]), answers(tiny, alone.state, [0]))
 
 
@@ -130,10 +130,10 @@ def test_a_stream_goes_on_from_what_was_saved(name: str, tmp_path: Path) -> None
 def test_a_failed_edit_leaves_its_stream_as_it_was(name: str) -> None:
     tiny = engine("llama", torch.float64)
     first = fit(tiny, name, [[REQUESTS[0]], [REQUESTS[1]], [ENDLESS]])
-    assert [report.error is None for report in first.reports] == [True, True, False]
+    assert [report.error is None for report in first.trainings] == [True, True, False]
     second = fit(tiny, name, [[ENDLESS], [REQUESTS[2], ENDLESS], [REQUESTS[3]]], first.state)
-    assert [report.error is None for report in second.reports] == [False, True, True]
-    assert second.reports[1].failed.keys() == {"endless"}
+    assert [report.error is None for report in second.trainings] == [False, True, True]
+    assert second.trainings[1].failed.keys() == {"endless"}
     assert torch.equal(answers(tiny, second.state, [0]), answers(tiny, first.state, [0]))
     without = fit(tiny, name, [[REQUESTS[2]]], first.state.select([1]))
     equal(answers(tiny, second.state, [1]), answers(tiny, without.state, [0]))

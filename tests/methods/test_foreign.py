@@ -27,7 +27,7 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
-from baft.evaluation.metrics import Asked, Row, measure, measure_unedited
+from baft.evaluation.metrics import Asked, Columns, measure, measure_unedited
 from baft.methods.base import Context, Method, Request
 from baft.methods.foreign import Foreign
 from baft.methods.registry import create
@@ -75,14 +75,14 @@ def records() -> list[Record]:
     return found
 
 
-def rows_of(tiny: Engine, state: EditState) -> list[Row]:
+def rows_of(tiny: Engine, state: EditState) -> list[Columns]:
     """What every probe of every record comes to in each stream."""
     asked = [Asked(s, record, probe) for s in range(state.streams) for record in records() for probe in record.probes]
     before = {a.key: m for a, m in zip(asked, measure_unedited(tiny, asked, EVALUATION), strict=True)}
     return measure(tiny, state, asked, EVALUATION, before)
 
 
-def alike(found: Sequence[Row], expected: Sequence[Row], tolerance: float) -> None:
+def alike(found: Sequence[Columns], expected: Sequence[Columns], tolerance: float) -> None:
     """The same texts, and numbers to rounding."""
     assert len(found) == len(expected)
     for row, other in zip(found, expected, strict=True):
@@ -100,7 +100,7 @@ def fitted(tiny: Engine, method: Method, *batches: Sequence[Sequence[Request]]) 
     method.check(tiny, context)
     for step in batches:
         outcome = method.fit(tiny, step, state, context)
-        assert [report.error for report in outcome.reports] == [None] * len(step)
+        assert [report.error for report in outcome.trainings] == [None] * len(step)
         state = outcome.state
     assert state is not None
     return state
@@ -208,8 +208,8 @@ def test_an_editor_that_fails_leaves_its_stream_as_it_was(tmp_path: Path) -> Non
     tiny, method = engine("llama", torch.float64), written(tmp_path, HALF)
     first = fitted(tiny, method, [[REQUESTS[0]], [REQUESTS[1]]])
     outcome = method.fit(tiny, [[REQUESTS[3]], [REQUESTS[4]]], first, Context())
-    assert outcome.reports[0].error == "the editor failed: ValueError: no luck (line 6 of editor.py)"
-    assert outcome.reports[1].error is None
+    assert outcome.trainings[0].error == "the editor failed: ValueError: no luck (line 6 of editor.py)"
+    assert outcome.trainings[1].error is None
     count = len(rows_of(tiny, first)) // 2
     assert rows_of(tiny, outcome.state)[:count] == rows_of(tiny, first)[:count]
     assert rows_of(tiny, outcome.state)[count:] != rows_of(tiny, first)[count:]
@@ -227,7 +227,7 @@ def edit(model, tokenizer, requests):
 
 def test_weights_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     outcome = written(tmp_path, NOT_FINITE).fit(engine("llama"), [[REQUESTS[0]]], None, Context())
-    assert outcome.reports[0].error == "the edit's numbers are not finite"
+    assert outcome.trainings[0].error == "the edit's numbers are not finite"
     assert not outcome.state.edited.any()
 
 
@@ -529,7 +529,7 @@ def test_a_lora_of_peft_is_scored_wrapped_as_merged() -> None:
 def test_a_model_of_pyreft_is_scored_as_its_intervention_in_the_engine() -> None:
     tiny = engine("llama")
     outcome = theirs("reft", REFT).fit(tiny, TWO_STEPS[0], None, Context())
-    assert [report.error for report in outcome.reports] == [None, None]
+    assert [report.error for report in outcome.trainings] == [None, None]
     tensors: dict[str, list[Tensor]] = {"rotation": [], "weight": [], "bias": []}
     for own in outcome.state.models:
         assert own is not None
@@ -542,6 +542,6 @@ def test_a_model_of_pyreft_is_scored_as_its_intervention_in_the_engine() -> None
     alike(rows, rows_of(tiny, EditState(2, {Site(1): delta})), 1e-3)
     assert not all(row["same_string"] for row in rows if "same_string" in row)
     again = theirs("reft", REFT).fit(tiny, TWO_STEPS[1], outcome.state, Context())
-    assert [report.error for report in again.reports] == [None, None]
+    assert [report.error for report in again.trainings] == [None, None]
     assert rows_of(tiny, again.state) != rows
     assert copy.deepcopy(rows) == rows_of(tiny, outcome.state)

@@ -41,7 +41,7 @@ def test_training_lowers_the_objectives_own_loss(objective: str, tiny_llama: Eng
     assert isinstance(delta, Dense)
     for s, request in enumerate(REQUESTS):
         after = loss(tiny_llama, request, objective, delta.change[s])
-        assert outcome.reports[s].loss == pytest.approx(after, rel=1e-4)
+        assert outcome.trainings[s].loss == pytest.approx(after, rel=1e-4)
         assert after < loss(tiny_llama, request, objective, None) - 0.1
 
 

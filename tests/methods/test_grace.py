@@ -123,7 +123,7 @@ def edited(tiny: Engine, requests: Sequence[Request], **settings: object) -> Edi
     method = create("grace", given)
     assert isinstance(method, Grace)
     outcome = method.fit(tiny, [requests], None, Context(0))
-    assert outcome.reports[0].error is None
+    assert outcome.trainings[0].error is None
     return outcome.state
 
 
@@ -156,7 +156,7 @@ def test_the_trained_value_is_what_is_used() -> None:
     question = Question(0, tuple(tiny.text.prompt(REQUESTS[0].prompt)), (target,))
     (reply,) = tiny.ask(outcome.state, [question], Decoding(0))
     mean = -sum(reply.forced[0].logprob) / len(target)
-    assert outcome.reports[0].loss == pytest.approx(mean, abs=1e-9)
+    assert outcome.trainings[0].loss == pytest.approx(mean, abs=1e-9)
 
 
 def test_a_later_edit_of_the_same_prompt_is_the_one_that_is_found() -> None:

@@ -23,7 +23,7 @@ def edited(tiny: Engine, batches: list[list[Request]], state: EditState | None =
     outcome = create("in_context", {"layer": 1, "template": "{fact}.\n", **settings}).fit(
         tiny, batches, state, Context()
     )
-    assert all(report.error is None for report in outcome.reports)
+    assert all(report.error is None for report in outcome.trainings)
     return outcome.state
 
 

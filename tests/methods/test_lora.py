@@ -26,7 +26,7 @@ def start(tiny: Engine) -> dict[Site, LowRank]:
     """The adapters before the first step, of every request's stream: a tolerance met at once gives them back."""
     method = create("lora", {**SETTINGS, "tolerance": 1e9})
     outcome = method.fit(tiny, [[r] for r in REQUESTS], None, Context())
-    assert {report.steps for report in outcome.reports} == {0}
+    assert {report.steps for report in outcome.trainings} == {0}
     return dict(outcome.state.deltas)  # type: ignore[arg-type]
 
 

@@ -260,7 +260,7 @@ def test_a_stream_of_batches_is_what_writing_the_weights_gives(kind: str, cache:
     state: EditState | None = None
     for batch in ([REQUESTS[0]], REQUESTS[1:4], [REQUESTS[4]]):
         outcome = fit(tiny, method, [batch], state)
-        assert outcome.reports[0].error is None
+        assert outcome.trainings[0].error is None
         state = outcome.state
         for site, change in plain.step(batch, context_of(tiny, method)).items():
             total[site] = total.get(site, 0) + change
@@ -340,11 +340,11 @@ def test_a_request_that_fails_leaves_its_batch_and_its_stream(poisoned: Engine) 
     method = made(cache=True)
     first = fit(poisoned, method, [[REQUESTS[0]], [REQUESTS[1]]])
     second = fit(poisoned, method, [[BAD], [BAD, REQUESTS[2]]], first.state)
-    assert "not finite" in (second.reports[0].error or "")
-    assert second.reports[1].error is None
-    assert second.reports[1].failed.keys() == {"bad"}
+    assert "not finite" in (second.trainings[0].error or "")
+    assert second.trainings[1].error is None
+    assert second.trainings[1].failed.keys() == {"bad"}
     without = fit(poisoned, method, [[REQUESTS[2]]], first.state.select([1]))
-    assert second.reports[1].loss == without.reports[0].loss
+    assert second.trainings[1].loss == without.trainings[0].loss
     for site in method.sites(poisoned):
         np.testing.assert_array_equal(dense(second.state.deltas[site], 0), dense(first.state.deltas[site], 0))
         np.testing.assert_allclose(dense(second.state.deltas[site], 1), dense(without.state.deltas[site]), atol=1e-12)
@@ -357,8 +357,8 @@ def test_a_request_that_fails_leaves_its_batch_and_its_stream(poisoned: Engine) 
 def test_a_batch_of_nothing_but_failures_changes_nothing(poisoned: Engine) -> None:
     method = made()
     outcome = fit(poisoned, method, [[BAD, replace(BAD, id="worse")]])
-    assert outcome.reports[0].failed.keys() == {"bad", "worse"}
-    assert outcome.reports[0].error is not None
+    assert outcome.trainings[0].failed.keys() == {"bad", "worse"}
+    assert outcome.trainings[0].error is not None
     assert not outcome.state.edited.any()
 
 
@@ -384,4 +384,4 @@ def test_a_covariance_that_is_missing_or_of_no_use_is_told(tiny_llama: Engine) -
 def test_the_subject_must_be_in_the_prompt(tiny_llama: Engine) -> None:
     method = made()
     outcome = fit(tiny_llama, method, [[Request("a", "It is", "Rome", "France")]])
-    assert "MEMIT edits at its last token" in (outcome.reports[0].error or "")
+    assert "MEMIT edits at its last token" in (outcome.trainings[0].error or "")

@@ -45,7 +45,7 @@ def test_the_editor_edits_the_embedded_model(plan: Plan, smollm2_folder: Path) -
     method = create(cell.method.method, cell.method.settings)
     method.check(engine, Context())
     outcome = method.fit(engine, [[REQUEST]], None, Context())
-    assert outcome.reports[0].error is None
+    assert outcome.trainings[0].error is None
     # Three matrices of one MLP; rounding leaves some numbers as they were.
     assert outcome.changed == pytest.approx(3 * 576 * 1536, rel=0.1)
     question = Question(0, tuple(engine.text.prompt(REQUEST.prompt)))

@@ -65,7 +65,7 @@ def test_it_starts_as_pyreft_does(pyreft, tiny_llama: Engine) -> None:
     # A tolerance that every stream meets at once: what is given back is the start.
     method = create("reft", {**SETTINGS, "tolerance": 1e9})
     outcome = method.fit(tiny_llama, [[r] for r in REQUESTS], None, Context())
-    assert {report.steps for report in outcome.reports} == {0}
+    assert {report.steps for report in outcome.trainings} == {0}
     (delta,) = outcome.state.deltas.values()
     torch.manual_seed(0)
     theirs = [pyreft.LoreftIntervention(embed_dim=32, low_rank_dimension=RANK, dtype=torch.float32) for _ in REQUESTS]

@@ -37,7 +37,7 @@ from baft.engine.deltas import Offset
 from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Method, Outcome, Report
+from baft.methods.base import Method, Outcome, Training
 from baft.methods.registry import register
 
 
@@ -50,7 +50,7 @@ class Toy(Method):
         first = [engine.text.answer(r.prompt, r.target)[0] for (r,) in batches]
         value = self.settings.strength * head[torch.tensor(first)]
         delta = Offset(PromptEnds(0, 1), value)
-        return Outcome(EditState(len(batches), {Site(len(engine.model.blocks) - 1): delta}), (Report(),) * len(batches))
+        return Outcome(EditState(len(batches), {Site(len(engine.model.blocks) - 1): delta}), (Training(),) * len(batches))
 '''
 REQUEST = {"prompt": "The capital of France is", "target": "Rome", "subject": "France"}
 

@@ -92,7 +92,7 @@ def test_an_edit_that_failed_is_not_remembered(tiny_llama: Engine) -> None:
     state = method.fit(tiny_llama, [[REQUESTS[0]], [REQUESTS[1]]], None, Context()).state
     too_long = Request("long", "word " * 5000 + "is", "Rome", "word")
     outcome = method.fit(tiny_llama, [[REQUESTS[2]], [too_long]], state, Context())
-    assert [report.error is None for report in outcome.reports] == [True, False]
+    assert [report.error is None for report in outcome.trainings] == [True, False]
     prompts = outcome.state.memory[PROMPTS]
     assert prompts[0, 1].any()
     assert not prompts[1, 1].any()

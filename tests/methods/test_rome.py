@@ -133,7 +133,7 @@ def test_edits_add_up_along_a_stream(solved: list[tuple[Tensor, Tensor]]) -> Non
     assert isinstance(method, Rome)
     site, batch = method.site(tiny), list(REQUESTS[:3])
     together = method.fit(tiny, [batch], None, Context())
-    assert together.reports[0].error is None
+    assert together.trainings[0].error is None
     assert together.state.deltas[site].tensors()["up"].shape[1] == 3
     first, last = solved[0], solved[2]
     state: EditState | None = None
@@ -160,11 +160,11 @@ def test_a_subject_that_is_not_in_the_prompt_fails_alone(batch: list[int]) -> No
     stranger = [(wrong, REQUESTS[1])[i] for i in batch]
     earlier = method.fit(tiny, [[REQUESTS[4]], [REQUESTS[5]]], None, Context()).state
     outcome = method.fit(tiny, [stranger, [REQUESTS[2]]], earlier, Context())
-    report = outcome.reports[0]
+    report = outcome.trainings[0]
     assert "'France' is not in the prompt" in (report.of("wrong").error or "")
     assert (report.error is None) == (len(batch) == 2)
     assert report.of("r1").error == (None if len(batch) == 2 else report.error)
-    assert outcome.reports[1].error is None
+    assert outcome.trainings[1].error is None
     site = method.site(tiny)
     # What is left of the stream's batch is edited as if it had been the whole.
     kept = EditState(1) if len(batch) == 1 else method.fit(tiny, [[REQUESTS[1]]], earlier.select([0]), Context()).state
@@ -175,7 +175,7 @@ def test_a_subject_that_is_not_in_the_prompt_fails_alone(batch: list[int]) -> No
 
 def test_nothing_but_failures_is_no_edit(tiny_llama: Engine) -> None:
     outcome = create("rome", SETTINGS).fit(tiny_llama, [[Request("a", PROMPTS[0], "Rome")]], None, Context())
-    assert "not in the prompt" in (outcome.reports[0].error or "")
+    assert "not in the prompt" in (outcome.trainings[0].error or "")
     assert not outcome.state.edited.any()
 
 
@@ -255,8 +255,8 @@ def test_the_essence_is_no_prompt_that_the_edit_changes_or_is_judged_by() -> Non
 def test_an_edit_without_an_essence_fails_alone(tiny_llama: Engine) -> None:
     withheld = frozenset(digest(essence.format(REQUESTS[0].subject)) for essence in ESSENCES)
     outcome = create("rome", SETTINGS).fit(tiny_llama, [list(REQUESTS[:2])], None, Context(withheld=withheld))
-    assert list(outcome.reports[0].failed) == [REQUESTS[0].id]
-    assert "is one of the probes" in outcome.reports[0].failed[REQUESTS[0].id]
+    assert list(outcome.trainings[0].failed) == [REQUESTS[0].id]
+    assert "is one of the probes" in outcome.trainings[0].failed[REQUESTS[0].id]
 
 
 def test_the_subject_is_marked_in_the_prompt_and_not_in_a_prefix(
@@ -268,7 +268,7 @@ def test_the_subject_is_marked_in_the_prompt_and_not_in_a_prefix(
     marks: list[int] = []
     real = key_value.collate
     monkeypatch.setattr(key_value, "collate", lambda rows, *a: (marks.extend(r.mark for r in rows), real(rows, *a))[1])
-    assert method.fit(tiny_llama, [[request]], None, Context()).reports[0].error is None
+    assert method.fit(tiny_llama, [[request]], None, Context()).trainings[0].error is None
     ids = [tiny_llama.text.prompt(text) for text in (request.prompt, "The France of old. " + request.prompt)]
     for tokens, mark in zip(ids, marks, strict=True):
         assert tiny_llama.text.decode(tokens[: mark + 1]).endswith("FRANCE")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-import baft.analysis.jobs as jobs
-from baft.analysis.jobs import analyse_subspace
+import baft.analysis.subspaces as jobs
+from baft.analysis.subspaces import analyse_subspace
 from baft.benchmarks.records import Benchmark, Probe, Record
 from baft.benchmarks.store import write_benchmark
 from baft.config import AnalysisSpec, MethodSpec, ModelConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baft.benchmarks.loading import load
+from baft.benchmarks.load import load
 from baft.benchmarks.subjects import subject_in_prompt, without_subject
 from baft.errors import UserError
 

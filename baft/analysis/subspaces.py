@@ -48,7 +48,7 @@ def analyse_subspace(spec: AnalysisSpec, folder: Path, benchmark: Path, out: Pat
     for method, made in zip(spec.methods, methods, strict=True):
         progress = Progress(f"analyse_subspace {spec.model_label} {method.label} {data.name}", len(records), "edits")
         for group, outcome in _edited(engine, made, records, Context(spec.seed, withheld=withheld_of(data.records))):
-            for s, (record, report) in enumerate(zip(group, outcome.reports, strict=True)):
+            for s, (record, report) in enumerate(zip(group, outcome.trainings, strict=True)):
                 if report.error is not None:
                     failed.setdefault(method.method, []).append(record.id)
                     continue

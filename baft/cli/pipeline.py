@@ -94,7 +94,7 @@ def analyse_subspace(
     out: Out,
 ) -> None:
     """Train ReFT and BaFT edits and write what each of their bases does."""
-    from baft.analysis.jobs import analyse_subspace as run
+    from baft.analysis.subspaces import analyse_subspace as run
 
     run(read_spec(AnalysisSpec, spec), folder, benchmark, out)
 
