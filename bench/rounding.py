@@ -1,6 +1,6 @@
 """Rounding: how far scores depend on how edits are batched, in float32 and in bfloat16.
 
-    python bench/rounding.py [--records 3] [--methods zero baft lora rome] [--model FOLDER]
+    python bench/rounding.py [--records 3] [--methods zero baft lora rome] [--dtypes float32 bfloat16] [--model FOLDER]
 
 The same edits are made and asked with 8 streams side by side and a token budget of 4096, with one stream at a time, and
 with 8 streams and a budget of 256. In exact arithmetic all three give the same scores. Printed are, for each precision and
@@ -74,13 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=3)
     parser.add_argument("--methods", nargs="+", default=["zero", "baft", "lora", "rome"])
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--model", type=Path)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = chosen.model or Path(place) / "model"
         if not chosen.model:
             prepare_model(ModelConfig(), folder)
-        for dtype in ("float32", "bfloat16"):
+        for dtype in chosen.dtypes:
             engine = load_engine(ModelConfig(dtype=dtype), folder)
             for name in chosen.methods:
                 _compare(engine, name, dtype, chosen.records)

@@ -40,6 +40,7 @@ def study(cache: Path) -> dict[str, object]:
         "models": {"smollm2-135m": {"source": "embedded", "resources": resources}},
         "benchmarks": {"mini_zsre": {"source": "embedded", "limit": 12, "shards": 2}},
         "methods": {"none": None, "reft": {"settings": {"steps": 100, "tolerance": 0}}},
+        "zero_edit": False,
         "protocols": {"continual": {"length": 6}},
         "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
         "analysis": {"records": 0},

@@ -24,6 +24,8 @@ CONFIG = {
     "protocols": {"continual": {"length": 4, "at": [2]}},
     "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
     "analysis": {"records": 0},
+    # The folders are compared job by job, and only one method's are run in both.
+    "zero_edit": False,
 }
 PROBES = "probes/model=tiny/method=reft/protocol=continual/benchmark=mini_zsre/seed=0/shard=0/part.parquet"
 TIMES = {"seconds", "peak_memory"}
