@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cosine_similarity, normalize
 from torch.nn.utils.rnn import pad_sequence
 
+from baft.benchmarks.irrelevant import load_pool
 from baft.engine.engine import Engine
 from baft.engine.joint import joint
 from baft.engine.preambles import Fact, Preamble, Query
@@ -47,12 +48,14 @@ class OraclePreamble(Preamble):
 class NearestPreamble(Preamble):
     """The fact whose prompt has the largest cosine with the question, if it is ``similarity`` at least.
 
-    ``keys`` (S, n, d) are unit vectors of the facts' prompts at the output of block ``layer`` (:func:`prompt_vectors`).
+    ``keys`` (S, n, d) are the facts' prompts at the output of block ``layer`` (:func:`prompt_vectors`) less ``centre``
+    (S, d), the mean over unrelated prompts: without that, any two prompts are much alike.
     """
 
-    shapes: ClassVar[Mapping[str, str]] = {"keys": "S n d"}
+    shapes: ClassVar[Mapping[str, str]] = {"keys": "S n d", "centre": "S d"}
 
     keys: Tensor
+    centre: Tensor
     layer: int
     similarity: float
 
@@ -64,7 +67,8 @@ class NearestPreamble(Preamble):
         facts = self.facts[stream]
         if vector is None or not facts:
             return ""
-        cosines = self.keys[stream, : len(facts)] @ vector.to(self.keys)
+        query = vector.to(self.keys) - self.centre[stream]
+        cosines = cosine_similarity(self.keys[stream, : len(facts)], query, dim=-1)
         best = float(cosines.max())
         latest = int(torch.nonzero(cosines >= best - SAME)[-1])
         return facts[latest].text if best >= self.similarity else ""
@@ -99,6 +103,12 @@ def prompt_vectors(engine: Engine, prompts: Sequence[str], layer: int) -> list[T
     return found
 
 
+def centre_of(engine: Engine, layer: int) -> Tensor:
+    """The mean (d,) of :func:`prompt_vectors` over the pool's prompts that have nothing to do with any edit."""
+    vectors = [v for v in prompt_vectors(engine, load_pool().general, layer) if v is not None]
+    return torch.stack(vectors).mean(0).cpu()
+
+
 @register
 class InContext(Method):
     """Text before the prompt; nothing is trained."""
@@ -118,20 +128,23 @@ class InContext(Method):
             preamble: Preamble = OraclePreamble(facts)
         else:
             layer = engine.model.layer(self.settings.layer)
-            keys = self._keys(engine, batches, earlier, layer)
-            preamble = NearestPreamble(facts, keys, layer, self.settings.similarity)
+            centre = centre_of(engine, layer)
+            keys = self._keys(engine, batches, earlier, layer, centre)
+            preamble = NearestPreamble(
+                facts, keys, centre.expand(len(batches), -1).clone(), layer, self.settings.similarity
+            )
         return Outcome(EditState(len(batches), preamble=preamble), tuple(Training() for _ in batches))
 
     def _text(self, request: Request) -> str:
         fact = request.prompt + joint(request.prompt, request.target) + request.target
         return self.settings.template.replace("{fact}", fact)
 
-    def _keys(self, engine: Engine, batches: Batches, earlier: Preamble | None, layer: int) -> Tensor:
+    def _keys(self, engine: Engine, batches: Batches, earlier: Preamble | None, layer: int, centre: Tensor) -> Tensor:
         vectors = iter(prompt_vectors(engine, [r.prompt for batch in batches for r in batch], layer))
         streams = []
         for s, batch in enumerate(batches):
-            own = [vector for _, vector in zip(batch, vectors, strict=False) if vector is not None]
+            own = [vector.to(centre) - centre for _, vector in zip(batch, vectors, strict=False) if vector is not None]
             if isinstance(earlier, NearestPreamble):
-                own = [*earlier.keys[s, : len(earlier.facts[s])].to(own[0].device), *own]
+                own = [*earlier.keys[s, : len(earlier.facts[s])], *own]
             streams.append(torch.stack(own))
-        return pad_sequence(streams, batch_first=True).cpu()
+        return pad_sequence(streams, batch_first=True)

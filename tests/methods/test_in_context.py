@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from baft.benchmarks.irrelevant import load_pool
 from baft.engine.engine import Engine
 from baft.engine.preambles import Query
 from baft.engine.state import EditState
@@ -72,10 +73,12 @@ def test_the_nearest_fact_is_put_before_a_question_that_is_like_its_prompt() -> 
     any_ = edited(tiny, [[FRANCE, CURIE]], similarity=-1)
     with torch.no_grad():
         means = []
-        for prompt in (FRANCE.prompt, CURIE.prompt, *PROMPTS):
+        for prompt in (FRANCE.prompt, CURIE.prompt, *PROMPTS, *load_pool().general):
             ids = torch.tensor([tiny.text.prompt(prompt)])
             state_ = tiny.model.model(ids, output_hidden_states=True).hidden_states[2][0].mean(0)
             means.append(state_ / state_.norm())
+        centre = torch.stack(means[2 + len(PROMPTS) :]).mean(0)
+        means = [(m - centre) / (m - centre).norm() for m in means[: 2 + len(PROMPTS)]]
     nearest = [(france, curie)[int(m @ means[1] > m @ means[0])] for m in means[2:]]
     assert tiny.openings(any_, [Query(0, p) for p in PROMPTS]) == nearest
 

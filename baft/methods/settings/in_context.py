@@ -21,12 +21,13 @@ class Settings(MethodSettings):
         "In this story, {fact}. Remember, {fact}. Once more, ",
         description="What is put before the prompt; {fact} is prompt and target.",
     )
-    layer: Layer = Field(0.5, description="Block whose output tells how alike prompts are; a float is a share.")
+    layer: Layer = Field(0.15, description="Block whose output tells how alike prompts are; a float is a share.")
     similarity: float = Field(
-        0.9,
+        0.6,
         ge=-1,
         le=1,
-        description="Least cosine of a question with a fact's prompt for the fact to be put before it.",
+        description="Least cosine of a question with a fact's prompt, both less the mean of unrelated prompts, for the fact "
+        "to be put before it.",
     )
 
     @field_validator("template")
