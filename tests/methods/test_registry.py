@@ -223,6 +223,8 @@ def test_a_new_method_of_the_package_is_one_file_and_its_settings(tmp_path: Path
     root = Path(__file__).parents[2]
     for folder in ("baft", "config"):
         shutil.copytree(root / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    # By this file the package knows that it is in a clone.
+    shutil.copy(root / "pyproject.toml", tmp_path)
     write_toy(tmp_path / "baft" / "methods", SETTINGS, method=TOY)
     done = subprocess.run(
         [sys.executable, "-c", USE],
