@@ -58,7 +58,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The edited streams, a report each, and the numbers trained and the model weights changed per stream."""
+    """The edited streams, how each was trained, and the numbers trained and the model weights changed per stream."""
 
     state: EditState
     trainings: tuple[Training, ...]

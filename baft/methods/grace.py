@@ -7,7 +7,6 @@ choice is made at the prompt and kept for all that continues it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -23,10 +22,11 @@ from baft.engine.positions import BeforePromptEnd, Everywhere, PromptEnds, Where
 from baft.engine.rows import Batch, Grouping, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of, generator, seed_of
+from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator, seed_of
 from baft.methods.registry import register
 from baft.methods.rows import forced_row
 from baft.methods.settings.grace import Settings
+from baft.methods.turns import Turns
 
 LABELS = "labels"
 """Memory of a stream: what each key's edit says (S, n), as a number that tells whether two edits say the same."""
@@ -163,24 +163,15 @@ class Grace(Method):
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site = Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
         books = self._books(state, site, len(batches))
-        steps, loss = [0] * len(batches), [math.nan] * len(batches)
-        failed: list[dict[str, str]] = [{} for _ in batches]
-        for turn in range(max(map(len, batches))):
-            streams = [s for s, batch in enumerate(batches) if turn < len(batch)]
-            requests = [batches[s][turn] for s in streams]
+        turns = Turns(batches)
+        for streams, requests in turns:
             tried = [books[s].copy() for s in streams]
             fit = self._turn(engine, site, requests, tried, context.seed)
-            for s, request, book, number in zip(streams, requests, tried, range(len(streams)), strict=True):
-                steps[s], loss[s] = steps[s] + fit.steps[number], fit.loss[number]
-                if (error := fit.errors[number]) is None:
+            turns.note(streams, requests, fit)
+            for s, book, error in zip(streams, tried, fit.errors, strict=True):
+                if error is None:
                     books[s] = book
-                else:
-                    failed[s][request.id] = error
-        reports = tuple(
-            Training(steps[s], loss[s], next(iter(own.values())) if len(own) == len(batches[s]) else None, own)
-            for s, own in enumerate(failed)
-        )
-        return Outcome(self._state(engine, books, site), reports, trained=engine.model.widths(site)[1])
+        return Outcome(self._state(engine, books, site), turns.trainings(), trained=engine.model.widths(site)[1])
 
     def _turn(self, engine: Engine, site: Site, requests: Sequence[Request], books: Sequence[Book], seed: int) -> Fit:
         """Edits each of ``books`` with one request; its entry has the trained value afterwards, unless that failed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from baft.engine.positions import AtMark, Everywhere
 from baft.engine.rows import Batch, Grouping, Row, chosen, collate
 from baft.engine.sampling import top_k
 from baft.engine.sites import Site
-from baft.methods.base import Context, Request, digest, generator
+from baft.methods.base import Context, Method, Request, digest, generator
 from baft.methods.rows import row_lengths
 
 STARTS = ("The", "Therefore", "Because", "I", "You")
@@ -240,3 +240,25 @@ def appended(previous: Delta | None, update: LowRank, streams: Tensor, count: in
         down = (up.double().mT @ down.double()).to(down.dtype)
         up = torch.eye(up.shape[2], dtype=up.dtype, device=up.device).repeat(count, 1, 1)
     return LowRank(Everywhere(), down, up)
+
+
+class FactMethod(Method):
+    """Base of methods that edit at the last token of a fact's subject; ``title`` is what a refusal calls the method.
+
+    Its settings have ``prefixes``, ``prefix_tokens`` and what a :class:`Descent` takes.
+    """
+
+    title: ClassVar[str]
+
+    def __init__(self, settings: Any):
+        super().__init__(settings)
+        self.prefixes = Prefixes(settings.prefixes, settings.prefix_tokens)
+        self.descent = Descent(
+            settings.steps, settings.lr, settings.tolerance, settings.clamp, settings.kl, settings.decay
+        )
+
+    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
+        return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
+
+    def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
+        return unusable(engine, request, context.withheld, self.title) or super().refusal(engine, request, context)

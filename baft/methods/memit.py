@@ -21,18 +21,15 @@ from baft.engine.positions import Everywhere
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
+from baft.methods.base import Batches, Context, Outcome, Request, Training, deltas_of
 from baft.methods.checks import check_covariance, check_linear, covariance_at
 from baft.methods.key_value import (
-    Descent,
+    FactMethod,
     Lent,
-    Prefixes,
     appended,
     at_marks,
     fact_rows,
     find_changes,
-    lengths_of,
-    unusable,
 )
 from baft.methods.registry import register
 from baft.methods.settings.memit import Settings
@@ -73,18 +70,15 @@ class Facts:
 
 
 @register
-class Memit(Method):
+class Memit(FactMethod):
     """One update of each layer for all requests of a batch."""
 
     name = "memit"
+    title = "MEMIT"
     settings: Settings
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        self.prefixes = Prefixes(settings.prefixes, settings.prefix_tokens)
-        self.descent = Descent(
-            settings.steps, settings.lr, settings.tolerance, settings.clamp, settings.kl, settings.decay
-        )
         # By site the covariance that was last used, and its Cholesky factor.
         self._factors: dict[Site, tuple[Tensor, Tensor]] = {}
 
@@ -98,12 +92,6 @@ class Memit(Method):
             width, _ = check_linear(engine, site)
             check_covariance(context.covariances, site, width)
 
-    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
-        return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
-
-    def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
-        return unusable(engine, request, context.withheld, "MEMIT") or super().refusal(engine, request, context)
-
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         sites = self.sites(engine)
         deltas, memory = dict(deltas_of(state)), dict(state.memory if state is not None else {})
@@ -112,9 +100,9 @@ class Memit(Method):
         well = [i for i, error in enumerate(fit.errors) if error is None]
         if well:
             self._insert(engine, facts.select(well), wanted[well], deltas, memory, context)
-        reports = tuple(_report(facts, fit, s) for s in range(len(batches)))
+        trainings = tuple(_training(facts, fit, s) for s in range(len(batches)))
         changed = sum(math.prod(engine.model.widths(site)) for site in sites)
-        return Outcome(EditState(len(batches), deltas, memory), reports, engine.model.hidden_size, changed)
+        return Outcome(EditState(len(batches), deltas, memory), trainings, engine.model.hidden_size, changed)
 
     def _values(
         self, engine: Engine, facts: Facts, top: Site, deltas: Mapping[Site, Delta], context: Context
@@ -228,7 +216,7 @@ def least_change(
     return LowRank(Everywhere(), down.mT.reshape(streams, count, width).to(keys.dtype), residual)
 
 
-def _report(facts: Facts, fit: Fit, stream: int) -> Training:
+def _training(facts: Facts, fit: Fit, stream: int) -> Training:
     """Steps in all, the mean loss of the requests that went well, and the others' errors."""
     own = [i for i, s in enumerate(facts.streams) if s == stream]
     failed = {facts.requests[i].id: why for i in own if (why := fit.errors[i]) is not None}

@@ -6,7 +6,6 @@ output there that makes the model say the target. Requests of one batch are edit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,43 +20,33 @@ from baft.engine.state import EditState
 from baft.methods.base import (
     Batches,
     Context,
-    Method,
     Outcome,
     Request,
-    Training,
     deltas_of,
 )
 from baft.methods.checks import check_covariance, check_linear, covariance_at
 from baft.methods.key_value import (
-    Descent,
-    Prefixes,
+    FactMethod,
     appended,
     at_marks,
     fact_rows,
     find_changes,
-    lengths_of,
-    unusable,
     without,
 )
 from baft.methods.registry import register
 from baft.methods.settings.rome import Settings
+from baft.methods.turns import Turns
 
 NO_DIRECTION = "the key at the subject's last token has no direction that an update could act on"
 
 
 @register
-class Rome(Method):
+class Rome(FactMethod):
     """One rank-one update per request."""
 
     name = "rome"
+    title = "ROME"
     settings: Settings
-
-    def __init__(self, settings: Settings):
-        super().__init__(settings)
-        self.prefixes = Prefixes(settings.prefixes, settings.prefix_tokens)
-        self.descent = Descent(
-            settings.steps, settings.lr, settings.tolerance, settings.clamp, settings.kl, settings.decay
-        )
 
     def site(self, engine: Engine) -> Site:
         """The edited linear layer."""
@@ -68,37 +57,20 @@ class Rome(Method):
         if self.settings.second_moment:
             check_covariance(context.covariances, self.site(engine), width)
 
-    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
-        return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
-
-    def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
-        return unusable(engine, request, context.withheld, "ROME") or super().refusal(engine, request, context)
-
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site, count = self.site(engine), len(batches)
         deltas: dict[Site, Delta] = dict(deltas_of(state))
-        steps, loss = [0] * count, [math.nan] * count
-        failed: list[dict[str, str]] = [{} for _ in batches]
-        for turn in range(max(len(batch) for batch in batches)):
-            streams = [s for s, batch in enumerate(batches) if turn < len(batch)]
+        turns = Turns(batches)
+        for streams, requests in turns:
             index = torch.tensor(streams, device=engine.model.device_at(site))
             standing = {known: delta.select(index) for known, delta in deltas.items()}
-            update, fit = self._edit(engine, [batches[s][turn] for s in streams], site, standing, context)
-            for i, s in enumerate(streams):
-                steps[s], loss[s] = steps[s] + fit.steps[i], fit.loss[i]
-                if (error := fit.errors[i]) is not None:
-                    failed[s][batches[s][turn].id] = error
+            update, fit = self._edit(engine, requests, site, standing, context)
+            turns.note(streams, requests, fit)
             deltas[site] = appended(
                 deltas.get(site), without(update, [why is not None for why in fit.errors]), index, count
             )
-        reports = tuple(
-            Training(
-                steps[s], loss[s], next(iter(failed[s].values())) if len(failed[s]) == len(batch) else None, failed[s]
-            )
-            for s, batch in enumerate(batches)
-        )
         widths = engine.model.widths(site)
-        return Outcome(EditState(count, deltas), reports, trained=widths[1], changed=widths[0] * widths[1])
+        return Outcome(EditState(count, deltas), turns.trainings(), trained=widths[1], changed=widths[0] * widths[1])
 
     def _edit(
         self, engine: Engine, requests: Sequence[Request], site: Site, standing: Mapping[Site, Delta], context: Context
