@@ -68,9 +68,9 @@ class Outcome:
     @staticmethod
     def join(outcomes: Sequence[Outcome]) -> Outcome:
         """Outcomes of different streams as one."""
-        reports = tuple(report for outcome in outcomes for report in outcome.trainings)
+        trainings = tuple(report for outcome in outcomes for report in outcome.trainings)
         state = EditState.join([outcome.state for outcome in outcomes])
-        return Outcome(state, reports, max(o.trained for o in outcomes), max(o.changed for o in outcomes))
+        return Outcome(state, trainings, max(o.trained for o in outcomes), max(o.changed for o in outcomes))
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,9 @@ class Method(ABC):
             [request for request in batch if request.id not in why] for batch, why in zip(batches, refused, strict=True)
         ]
         part = [s for s, batch in enumerate(usable) if batch]
-        reports = [Training(error=next(iter(why.values()), None), failed=why) for why in refused]
+        trainings = [Training(error=next(iter(why.values()), None), failed=why) for why in refused]
         if not part:
-            return Outcome(state or EditState(len(batches)), tuple(reports))
+            return Outcome(state or EditState(len(batches)), tuple(trainings))
         whole = len(part) == len(batches)
         earlier = state if whole or state is None else state.select(part)
         outcome = self.edit(engine, [usable[s] for s in part], earlier, context)
@@ -130,13 +130,13 @@ class Method(ABC):
         for i, (s, report) in enumerate(zip(part, outcome.trainings, strict=True)):
             if report.error is None and i in spoilt:
                 report = replace(report, error=NOT_FINITE)
-            reports[s] = replace(report, failed={**refused[s], **report.failed})
+            trainings[s] = replace(report, failed={**refused[s], **report.failed})
         # Any stream will do in the place of one that is put back.
         place = [part.index(s) if s in part else 0 for s in range(len(batches))]
         after = outcome.state if whole else outcome.state.select(place)
-        errors = [s for s, report in enumerate(reports) if report.error is not None]
+        errors = [s for s, report in enumerate(trainings) if report.error is not None]
         after = replace(after, edited=torch.full((len(batches),), self.edits))
-        return replace(outcome, state=after.put_back(errors, state) if errors else after, trainings=tuple(reports))
+        return replace(outcome, state=after.put_back(errors, state) if errors else after, trainings=tuple(trainings))
 
     @abstractmethod
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:

@@ -81,6 +81,6 @@ class FtL(Method):
         change = fit.params["change"]
         if isinstance(previous, Dense):
             change = previous.change + change
-        reports = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
+        trainings = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
         numbers = width_in * width_out
-        return Outcome(EditState(len(batches), {site: Dense(where, change)}), reports, numbers, numbers)
+        return Outcome(EditState(len(batches), {site: Dense(where, change)}), trainings, numbers, numbers)

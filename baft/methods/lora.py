@@ -53,10 +53,10 @@ class Lora(Method):
             Schedule(settings.steps, settings.lr, settings.tolerance),
             engine.pad,
         )
-        reports = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
+        trainings = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
         widths = [engine.model.widths(site) for site in sites]
         trained = settings.rank * sum(a + b for a, b in widths)
-        return Outcome(EditState(len(batches), build(fit.params)), reports, trained, sum(a * b for a, b in widths))
+        return Outcome(EditState(len(batches), build(fit.params)), trainings, trained, sum(a * b for a, b in widths))
 
     def _initial(
         self, engine: Engine, batches: Batches, sites: list[Site], state: EditState | None, context: Context

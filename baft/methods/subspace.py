@@ -106,6 +106,6 @@ def fit_subspace(
 
 def outcome(site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None) -> Outcome:
     """The outcome of a subspace edit; none of the model's weights change."""
-    reports = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
+    trainings = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
     state = EditState(len(fit.steps), {site: delta}, dict(memory or {}))
-    return Outcome(state, reports, trained=sum(p[0].numel() for p in fit.params.values()))
+    return Outcome(state, trainings, trained=sum(p[0].numel() for p in fit.params.values()))
