@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import os
 import re
 import secrets
@@ -24,7 +26,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file that becomes ``path`` when the block ends well, and vanishes when it does not.
 
     It is written under a hidden name in the same folder, synced and renamed. Folders are made as needed, and those that
-    were made go with the file. Raises :class:`UserError` if the disk or quota is full.
+    were made go with the file. What killed writers of ``path`` left half-written is removed first. Raises
+    :class:`UserError` if the disk or quota is full.
     """
     # A process id alone is not unique: containers and machines may share the folder.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
@@ -32,11 +35,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with room_for(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            _remove_leftovers(path)
+            with _held(temporary) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+                os.replace(temporary, path)
             _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -91,6 +95,25 @@ def is_full(error: BaseException) -> bool:
         return True
     below = error.__cause__ or error.__context__
     return below is not None and is_full(below)
+
+
+def _held(temporary: Path) -> BinaryIO:
+    """A new file for writing, locked for as long as it is open, which tells others that its writer lives."""
+    while True:
+        file = temporary.open("wb")
+        with contextlib.suppress(OSError):  # a file system without locks: nobody can take the file for a leftover
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Between the two, another writer of the same path may have taken it for one.
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
+def _remove_leftovers(path: Path) -> None:
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError), leftover.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

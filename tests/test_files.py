@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -168,6 +170,32 @@ def test_two_processes_of_one_number_do_not_share_a_hidden_file(
         other.write(b"other")
         one.flush()
     assert (tmp_path / "out").read_bytes() in (b"one", b"other")
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from baft.files import replacing
+
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "a[1]").mkdir()
+    path = tmp_path / "a[1]/o*t"
+    died = subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path(files.__file__).parents[1])
+    assert died.returncode == -signal.SIGKILL
+    (dead,) = path.parent.iterdir()
+    with files.replacing(path.with_name("out")), files.replacing(path.with_name("o*t.json")):
+        assert dead.exists()
+    with files.replacing(path) as one:
+        assert not dead.exists()
+        one.write(b"one")
+        with files.replacing(path) as other:
+            other.write(b"other")
+    assert path.read_bytes() == b"one"
+    assert sorted(p.name for p in path.parent.iterdir()) == ["o*t", "o*t.json", "out"]
 
 
 def test_no_module_writes_in_another_way() -> None:

@@ -78,6 +78,8 @@ class Disturbed:
     cluster: Cluster
     folder: Path
     done: dict[str, str] = field(default_factory=dict)
+    before: int = 0
+    """Steps that the requeued job had kept when it began again."""
 
     def start(self) -> None:
         (self.folder / "slurm").mkdir()
@@ -94,7 +96,7 @@ class Disturbed:
             "cancel": lambda: self.after_step(1, 1, "scancel"),
             "terminate": lambda: self.after_step(1, 2, "scancel", "--signal=TERM") if "cancel" in self.done else None,
             "begin": lambda: self.begin() if "requeue" in self.done else None,
-            "daemons": lambda: self.daemons() if "begin" in self.done else None,
+            "daemons": lambda: self.daemons() if "begin" in self.done and self.steps(0) > self.before else None,
         }
         end = time.monotonic() + PATIENCE
         while self.run.poll() is None and time.monotonic() < end:
@@ -114,19 +116,26 @@ class Disturbed:
 
     def after_step(self, shard: int, step: int, *command: str) -> str | None:
         """A command to the job of a shard once ``step`` is kept; gives the seconds that its first edit took."""
-        kept = self.folder / f"results/checkpoints/{CELL}/shard={shard}/0"
         job = self.cluster.running(f"rule_edit_shard_wildcards_smollm2-135m_reft_continual_mini_zsre_0_{shard}")
-        if job is None or not (kept / "done.json").is_file():
+        if job is None or self.steps(shard) < step:
             return None
-        if json.loads((kept / "done.json").read_text())["step"] < step:
-            return None
-        seconds = pd.read_parquet(kept / "edits-1.parquet")["seconds"].item()
+        seconds = pd.read_parquet(self.kept(shard) / "edits-1.parquet")["seconds"].item()
         subprocess.run([*command, job], check=True)
         return str(seconds)
+
+    def kept(self, shard: int) -> Path:
+        """The folder with what the job of a shard keeps while it runs."""
+        return self.folder / f"results/checkpoints/{CELL}/shard={shard}/0"
+
+    def steps(self, shard: int) -> int:
+        """How many steps the job of a shard has kept; 0 before it has begun and after it has ended."""
+        marker = self.kept(shard) / "done.json"
+        return json.loads(marker.read_text())["step"] if marker.is_file() else 0
 
     def begin(self) -> str | None:
         """SLURM lets a requeued job wait for two minutes."""
         waiting = [job["JobId"] for job in self.jobs("edit_shard") if job["Reason"] == "BeginTime"]
+        self.before = self.steps(0)
         for job in waiting:
             subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
         return " ".join(waiting) or None
