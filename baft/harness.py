@@ -16,9 +16,10 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedTokenizerBase
 
+from baft.edited import EditedModel
 from baft.engine.asking import Decoding, Question
 from baft.errors import UserError
-from baft.library import EditedModel, edit, load_model
+from baft.library import edit, load_model
 
 Pair = tuple[tuple[str, str], list[int], list[int]]
 """Context and continuation, as text and as tokens."""

@@ -11,13 +11,13 @@ import transformers as hf
 from torch import Tensor
 
 import baft
+from baft.edited import EditedModel
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.library import EditedModel
 from tests.engine.test_fitting import METHODS
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 from tests.engine.toys import LatestFact, NearestOffset

@@ -12,9 +12,9 @@ import torch
 import transformers as hf
 
 import baft
+from baft.edited import EditedModel
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.library import EditedModel
 from baft.methods.base import Context
 from baft.methods.registry import create
 from baft.requests import read_requests

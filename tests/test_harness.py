@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import baft
+from baft.edited import EditedModel
 from baft.engine.asking import Decoding, Question
-from baft.library import EditedModel
 from tests.engine.test_fitting import METHODS
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 import baft
 from baft.cli import app, commands
 from baft.config.methods import sections_of
+from baft.edited import EditedModel
 from baft.errors import UserError
-from baft.library import EditedModel
 from baft.methods.base import Request
 from tests.engine.test_fitting import METHODS
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import baft
+from baft.edited import EditedModel
 from baft.errors import UserError
-from baft.library import EditedModel
 from baft.methods.base import Request
 from baft.requests import read_prompts, read_requests
 from tests.engine.tiny import engine

@@ -7,7 +7,7 @@ buffers that differ, with their new values. A model with other modules, hooks or
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -69,6 +69,17 @@ class OwnModel:
         memo: dict[int, Any] = {}
         model = copy.deepcopy(self.model, memo)
         return OwnModel(model, {name: memo.get(id(p), p) for name, p in self.origins.items()}, None)
+
+    def moved(self, unedited: nn.Module, fn: Callable[[Tensor], Tensor]) -> OwnModel:
+        """The same on another device or in another number format: that of ``unedited``, to which ``fn`` brings a tensor."""
+        if self.changed is not None:
+            return OwnModel.restored(unedited, self.changed)
+        own = self.again(unedited)
+        names = {id(p): name for name, p in own.model.named_parameters()}
+        own.model._apply(fn)  # type: ignore[no-untyped-call]
+        now = dict(own.model.named_parameters())
+        origins = {name: now[names[id(p)]] if id(p) in names else p for name, p in own.origins.items()}
+        return OwnModel(own.model, origins, None)
 
     def counts(self, unedited: nn.Module) -> tuple[int, int]:
         """Numbers of ``unedited`` that it has changed, and numbers that it has added as parameters."""

@@ -483,6 +483,27 @@ def test_it_edits_from_python(tmp_path: Path) -> None:
         assert torch.equal(edited(ids).logits, tiny.model.model(ids).logits)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("fine_tuning", {**FIT, "steps": 20, "bound": 1.0}), ("steering", {**STEER, "steps": 40})]
+)
+def test_in_another_number_format_its_model_comes_along(name: str, arguments: dict[str, Any]) -> None:
+    tiny = engine("llama")
+    request = {"prompt": PROMPTS[0], "target": TARGETS[0], "subject": SUBJECTS[0]}
+    settings = {"editor": str(EDITORS / f"{name}.py"), "arguments": arguments}
+    edited = baft.edit(tiny.model.model, tiny.text.tokenizer, [request], method="foreign", settings=settings)
+    (before,), expected = edited.state.models, edited.answer(PROMPTS)
+    assert before is not None
+    counts = before.counts(tiny.model.model)
+    edited.to(torch.float64)
+    (after,) = edited.state.models
+    assert after is not None
+    assert {p.dtype for p in after.model.parameters()} == {torch.float64}
+    assert {p.dtype for p in before.model.parameters()} == {torch.float32}
+    assert edited.answer(PROMPTS) == expected
+    assert after.counts(edited.engine.model.model) == counts
+    edited.edit({"prompt": PROMPTS[1], "target": TARGETS[1], "subject": SUBJECTS[1]})
+
+
 def test_a_model_of_another_make_answers_and_is_not_taken_for_the_unedited_one() -> None:
     tiny = engine("llama")
     request = {"prompt": PROMPTS[0], "target": TARGETS[0], "subject": SUBJECTS[0]}
