@@ -17,6 +17,7 @@ import torch
 
 from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
+from baft.engine.fitting import Fit
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
@@ -54,6 +55,11 @@ class Training:
     def of(self, request: str) -> Training:
         """What concerns the request of that id."""
         return Training(error=self.failed[request]) if request in self.failed else self
+
+
+def trainings_of(fit: Fit) -> tuple[Training, ...]:
+    """How the training of each stream went, where a batch is trained as one."""
+    return tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
 
 
 @dataclass(frozen=True)

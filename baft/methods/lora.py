@@ -13,7 +13,7 @@ from baft.engine.fitting import Params, Schedule, minimise
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Training, deltas_of, per_stream
+from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, per_stream, trainings_of
 from baft.methods.checks import check_linear, check_rank
 from baft.methods.registry import register
 from baft.methods.rows import edit_rows
@@ -53,10 +53,10 @@ class Lora(Method):
             Schedule(settings.steps, settings.lr, settings.tolerance),
             engine.pad,
         )
-        trainings = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
         widths = [engine.model.widths(site) for site in sites]
         trained = settings.rank * sum(a + b for a, b in widths)
-        return Outcome(EditState(len(batches), build(fit.params)), trainings, trained, sum(a * b for a, b in widths))
+        state = EditState(len(batches), build(fit.params))
+        return Outcome(state, trainings_of(fit), trained, sum(a * b for a, b in widths))
 
     def _initial(
         self, engine: Engine, batches: Batches, sites: list[Site], state: EditState | None, context: Context

@@ -13,7 +13,7 @@ from baft.engine.fitting import Fit, Objective, Params, Schedule, minimise
 from baft.engine.positions import PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Outcome, Training, deltas_of, per_stream
+from baft.methods.base import Batches, Context, Outcome, deltas_of, per_stream, trainings_of
 from baft.methods.checks import check_rank
 from baft.methods.rows import edit_rows
 from baft.methods.settings._subspace import SubspaceSettings
@@ -106,6 +106,5 @@ def fit_subspace(
 
 def outcome(site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None) -> Outcome:
     """The outcome of a subspace edit; none of the model's weights change."""
-    trainings = tuple(Training(s, v, e) for s, v, e in zip(fit.steps, fit.loss, fit.errors, strict=True))
     state = EditState(len(fit.steps), {site: delta}, dict(memory or {}))
-    return Outcome(state, trainings, trained=sum(p[0].numel() for p in fit.params.values()))
+    return Outcome(state, trainings_of(fit), trained=sum(p[0].numel() for p in fit.params.values()))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.results import provenance, store
 from baft.results.provenance import Conditions
@@ -53,6 +54,14 @@ class Cells:
         )
         values, unmeasured = chosen
         return Cells(values, self.facts, unmeasured)
+
+    def methods(self) -> dict[str, str]:
+        """The name of the method behind each label, and behind the line that a swept label belongs to."""
+        named = {
+            label: str(conditions.method.get("name", label))
+            for label, conditions in zip(self.facts["method"], self.facts["conditions"], strict=True)
+        }
+        return {line_of(label): name for label, name in named.items()} | named
 
     def settings(self) -> list[tuple[str, str]]:
         """The pairs of model and protocol there are, by name."""

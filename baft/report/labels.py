@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 
+from baft.config.method_files import settings_class, shipped_methods
 from baft.config.study import UNEDITED as UNEDITED
 from baft.config.study import ZERO as ZERO
+from baft.methods.settings import Family, MethodSettings
 
 FLOORS = (UNEDITED, ZERO)
 """What is compared with no method: the model before any edit, and after one of zeros."""
 
-METHODS = {
-    UNEDITED: "Unedited",
-    ZERO: "Zero edit",
-    "baft": "BaFT",
-    "reft": "ReFT",
-    "ft_l": "FT-L",
-    "ft_m": "FT-M",
-    "lora": "LoRA",
-    "adalora": "AdaLoRA",
-    "roselora": "RoseLoRA",
-    "rome": "ROME",
-    "rome_c": "ROME (C)",
-    "memit": "MEMIT",
-    "alphaedit": "AlphaEdit",
-    "grace": "GRACE",
-    "wise": "WISE",
-    "melo": "MELO",
-    "in_context": "In context",
-}
+# The order of families in tables and legends.
+FAMILIES: tuple[Family, ...] = ("reference", "representation", "weights", "adapters", "memory", "context", "others")
 
 # Heads of tables of teacher-forced scores alone.
 HEADS = {"edit_success": "Success", "generality": "General.", "portability": "Portab.", "locality": "Locality"}
@@ -37,14 +23,22 @@ HEADS = {"edit_success": "Success", "generality": "General.", "portability": "Po
 BENCHMARKS = ("wiki_recent", "wiki_counterfact", "zsre", "counterfact", "wikibio", "convsent", "sanitation")
 
 
+@functools.cache
+def known_methods() -> Mapping[str, type[MethodSettings]]:
+    """What the methods of this package say of themselves, by name: in the order of families, and by title in each."""
+    found = {name: settings_class(name) for name in shipped_methods()}
+    return dict(sorted(found.items(), key=lambda item: (FAMILIES.index(item[1].family), item[1].title.casefold())))
+
+
 def method_name(label: str) -> str:
-    """How a method's label is written; a label that is not known is its own name."""
-    return METHODS.get(label, label)
+    """How a method's label is written: as the title of the method of that name, or else as it is."""
+    known = known_methods()
+    return (known[label].title or label) if label in known else label
 
 
 def ordered_methods(labels: Iterable[str]) -> list[str]:
-    """Each label once: known ones in the order of :data:`METHODS`, then the others by name."""
-    return _ordered(labels, tuple(METHODS))
+    """Each label once: names of methods in the order of :func:`known_methods`, then the others by name."""
+    return _ordered(labels, tuple(known_methods()))
 
 
 def ordered_benchmarks(labels: Iterable[str]) -> list[str]:

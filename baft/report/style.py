@@ -1,32 +1,50 @@
-"""How figures look: one colour and marker a method wherever it appears, sizes that stay legible in a paper's column."""
+"""How figures look: a colour a family of methods, a marker a method, sizes that stay legible in a paper's column."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 
 from baft.files import replacing
-from baft.report.labels import UNEDITED, ZERO, method_name, ordered_methods
+from baft.methods.settings import Family
+from baft.report.labels import known_methods, method_name, ordered_methods
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 # Widths of one and of two columns of a paper, inches.
 COLUMN = 3.3
 PAGE = 6.9
 
-# Okabe and Ito's palette, told apart with any kind of colour vision; without its yellow, which fades on white.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+# A colour a family of methods: Okabe and Ito's, told apart with any kind of colour vision; without their yellow, which
+# fades on white.
+COLOURS: dict[Family, str] = {
+    "reference": "#7F7F7F",
+    "representation": "#D55E00",
+    "weights": "#0072B2",
+    "adapters": "#009E73",
+    "memory": "#CC79A7",
+    "context": "#E69F00",
+    "others": "#000000",
+}
+# A marker a member. The star and the octagon are those of what methods are compared with.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "d", "H")
+_FLOORS = ("*", "8")
+# Towards black (negative) or white: what tells members of a family apart besides the marker.
+_SHADES = (0.0, -0.4, 0.4)
 
 _RC: dict[str, Any] = {
     "font.size": 7.5,
@@ -63,50 +81,45 @@ class Mark:
     marker: str
 
 
-# A colour a family of methods, a marker a member of it.
-_KNOWN = {
-    UNEDITED: Mark("#7F7F7F", "*"),
-    ZERO: Mark("#7F7F7F", "h"),
-    "baft": Mark("#D55E00", "o"),
-    "reft": Mark("#0072B2", "s"),
-    "ft_l": Mark("#009E73", "^"),
-    "ft_m": Mark("#009E73", "v"),
-    "lora": Mark("#E69F00", "D"),
-    "adalora": Mark("#E69F00", "P"),
-    "roselora": Mark("#E69F00", "X"),
-    "rome": Mark("#CC79A7", "p"),
-    "rome_c": Mark("#CC79A7", "X"),
-    "memit": Mark("#56B4E9", "<"),
-    "alphaedit": Mark("#56B4E9", ">"),
-    "grace": Mark("#000000", "o"),
-    "wise": Mark("#000000", "s"),
-    "melo": Mark("#000000", "^"),
-    "in_context": Mark("#000000", "D"),
-}
+def marks(labels: Iterable[str], methods: Mapping[str, str] = _NONE) -> dict[str, Mark]:
+    """The mark of each label, in the order of tables.
 
-
-def marks(labels: Iterable[str]) -> dict[str, Mark]:
-    """The mark of each label: a known method's never changes, others get free ones in the order of their names.
-
-    They get each colour that no known method beside them has before they get one again, and those of known ones last.
+    A method of this package has the mark of its place in its family, whatever else is shown. ``methods`` are the names of
+    the methods behind labels, where they are known: a label of such a method has the colour of its family and the first
+    mark that no label here has. What is in no family is black.
     """
     ordered = ordered_methods(labels)
-    beside = {_KNOWN[label].colour for label in ordered if label in _KNOWN}
-    # Colour and marker change together, so that two new labels differ in both.
-    pairs = (
-        Mark(colour, MARKERS[(place + shift) % len(MARKERS)])
-        for shift in range(1, len(MARKERS) + 1)
-        for place, colour in enumerate(reversed(COLOURS))
-    )
-    taken = set(_KNOWN.values())
-    by_colour: dict[str, list[Mark]] = {}
-    for mark in pairs:
-        if mark not in taken:
-            by_colour.setdefault(mark.colour, []).append(mark)
-    turns = ((colour in beside, turn, mark) for colour, own in by_colour.items() for turn, mark in enumerate(own))
-    free = iter(mark for *_, mark in sorted(turns, key=lambda item: item[:2]))
-    # More labels than pairs would fill any legend; they share the last resort.
-    return {label: _KNOWN.get(label) or next(free, Mark("#000000", "+")) for label in ordered}
+    given = {label: _own_marks()[label] for label in ordered if label in _own_marks()}
+    for label in ordered:
+        if label not in given:
+            known = known_methods().get(methods.get(label, ""))
+            given[label] = _free(known.family if known else "others", set(given.values()))
+    return {label: given[label] for label in ordered}
+
+
+@functools.cache
+def _own_marks() -> Mapping[str, Mark]:
+    found: dict[str, Mark] = {}
+    for name, known in known_methods().items():
+        found[name] = _free(known.family, set(found.values()))
+    return found
+
+
+def _free(family: Family, taken: Set[Mark]) -> Mark:
+    """The first mark of a family that is not taken; the last there is if all are, for no legend holds so many."""
+    markers = _FLOORS if family == "reference" else MARKERS
+    # Marker and shade change together, so that neighbours differ in both.
+    pairs = [
+        Mark(_shaded(COLOURS[family], _SHADES[(place + turn) % len(_SHADES)]), marker)
+        for turn in range(len(_SHADES))
+        for place, marker in enumerate(markers)
+    ]
+    return next((mark for mark in pairs if mark not in taken), pairs[-1])
+
+
+def _shaded(colour: str, shade: float) -> str:
+    end = 1.0 if shade > 0 else 0.0
+    return to_hex([(1 - abs(shade)) * part + abs(shade) * end for part in to_rgb(colour)]).upper()
 
 
 @contextmanager
@@ -183,7 +196,7 @@ def legend_handles(given: dict[str, Mark]) -> list[Line2D]:
 
 def marker_size(mark: Mark) -> float:
     """Points across: stars and crosses are drawn larger to look as large as the rest."""
-    return {"*": 7.5, "P": 5.0, "X": 5.0, "D": 3.8, "s": 4.0}.get(mark.marker, 4.5)
+    return {"*": 7.5, "P": 5.0, "X": 5.0, "D": 3.8, "s": 4.0, "d": 5.0}.get(mark.marker, 4.5)
 
 
 def name_panels(axes: Sequence[Axes], names: Sequence[str]) -> None:

@@ -89,6 +89,14 @@ def tiny(request: pytest.FixtureRequest) -> Engine:
     return engine(request.param, torch.float64)
 
 
+def test_every_method_of_the_package_has_a_title_and_a_family_of_its_own() -> None:
+    kinds = {name: settings_class(name) for name in methods()}
+    assert all(kind.title for kind in kinds.values())
+    assert len({kind.title for kind in kinds.values()}) == len(kinds)
+    assert [name for name, kind in kinds.items() if kind.family == "others"] == ["foreign"]
+    assert {name for name, kind in kinds.items() if kind.family == "reference"} == {"none", "zero"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_many_streams_are_what_each_is_alone(name: str, tiny: Engine) -> None:
     batches = [[REQUESTS[0]], [REQUESTS[1], REQUESTS[2]], [REQUESTS[3]], [REQUESTS[4], REQUESTS[5], REQUESTS[6]]]

@@ -3,30 +3,46 @@ from pathlib import Path
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import rgb_to_hsv, to_rgb
 
 from baft.report import style
-from baft.report.labels import METHODS
+from baft.report.labels import known_methods
 
 
 def test_no_two_methods_look_alike() -> None:
-    given = style.marks([*METHODS, *(f"new_{number}" for number in range(20))])
+    given = style.marks([*known_methods(), *(f"new_{number}" for number in range(20))])
     assert len(set(given.values())) == len(given)
 
 
-@given(st.sets(st.sampled_from([*METHODS, "mine", "yours"])))
+@given(st.sets(st.sampled_from([*known_methods(), "mine", "yours"])))
 def test_a_known_method_looks_the_same_in_every_company(labels: set[str]) -> None:
-    everywhere = style.marks(METHODS)
+    everywhere = style.marks(known_methods())
     given = style.marks(labels)
     assert set(given) == labels
-    assert all(given[label] == everywhere[label] for label in labels & set(METHODS))
+    assert all(given[label] == everywhere[label] for label in labels & set(known_methods()))
 
 
-def test_another_label_has_the_colour_of_no_known_method_beside_it() -> None:
-    known = {"none", "baft", "reft", "ft_l", "lora", "rome"}
-    made = style.marks(known | {"baft-constant", "baft-reuse"})
-    colours = {made["baft-constant"].colour, made["baft-reuse"].colour}
-    assert len(colours) == 2
-    assert not colours & {made[label].colour for label in known}
+def hue(mark: style.Mark) -> float:
+    return round(float(rgb_to_hsv(to_rgb(mark.colour))[0]), 1)
+
+
+def test_the_colour_is_the_familys_and_the_marker_the_methods() -> None:
+    families = {family: to_rgb(colour) for family, colour in style.COLOURS.items()}
+    for family, colour in families.items():
+        own = [label for label, known in known_methods().items() if known.family == family]
+        made = style.marks(own)
+        assert len({mark.marker for mark in made.values()}) == len(own)
+        if family not in ("reference", "others"):
+            assert {hue(mark) for mark in made.values()} == {round(float(rgb_to_hsv(colour)[0]), 1)}
+
+
+def test_another_label_of_a_method_has_its_familys_colour_and_a_mark_of_its_own() -> None:
+    methods = {"rome-more": "rome", "rome-less": "rome", "mine": "path/to/mine.py"}
+    made = style.marks(["rome", "lora", *methods], methods)
+    assert len(set(made.values())) == 5
+    assert {hue(made[label]) for label in ("rome", "rome-more", "rome-less")} == {hue(made["rome"])}
+    assert hue(made["lora"]) != hue(made["rome"])
+    assert made["mine"].colour == style.COLOURS["others"]
 
 
 def test_long_names_break_in_the_middle() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -42,10 +42,22 @@ class Needs:
     covariances: tuple[int | float, ...] = ()
 
 
+Family: TypeAlias = Literal["reference", "representation", "weights", "adapters", "memory", "context", "others"]
+"""What a method is by where its edit is: in hidden states, in the model's weights, in low-rank matrices beside them, in a
+memory that decides by the prompt, or in the text before it. ``reference`` is what methods are compared with."""
+
+
 class MethodSettings(BaseModel):
-    """Base of every method's settings: an unknown key is an error, and no type is taken for another."""
+    """Base of every method's settings: an unknown key is an error, and no type is taken for another.
+
+    A method's ``title`` is how tables and figures write it, and ``family`` gives its colour there; without a title it is
+    written as its label in the study.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    title: ClassVar[str] = ""
+    family: ClassVar[Family] = "others"
 
     def needs(self) -> Needs:
         """What the method needs under these settings."""

@@ -13,6 +13,9 @@ from baft.methods.settings._subspace import SubspaceSettings
 class Settings(SubspaceSettings, IrrelevantSettings):
     """What BaFT shares with ReFT has ReFT's values; the rest was chosen on train splits (docs/methods.md)."""
 
+    title = "BaFT"
+    family = "representation"
+
     gate: Literal["sigmoid", "softmax", "constant"] = Field(
         "sigmoid", description="Weight function of the bases; constant: all 1, as in ReFT."
     )

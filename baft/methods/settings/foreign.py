@@ -14,6 +14,9 @@ from baft.methods.settings import SCIENTIFIC, MethodSettings
 class Settings(MethodSettings):
     """The editor and what it is told; docs/refereeing-your-editor.md."""
 
+    title = "Other editor"
+    family = "others"
+
     editor: str = Field(description="Path of the Python file that holds the editor.")
     function: str = Field("edit", description="The editor's name in it.")
     arguments: dict[str, Any] = Field({}, description="What else the editor is told, by name.")

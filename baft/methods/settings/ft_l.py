@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings._tuning import TuningSettings
 
 
-class Settings(MethodSettings):
-    """The defaults are EasyEdit's for LLaMA-2-7B (layer 21 of 32)."""
+class Settings(TuningSettings):
+    """EasyEdit's for LLaMA-2-7B (layer 21 of 32), with the bound of the ROME authors' constrained FT of GPT-2 XL."""
 
-    layer: Layer = Field(0.66, description="Block whose MLP output layer is tuned; a float is a share.")
-    objective: Literal["prompt_last", "target_new"] = Field(
-        "prompt_last",
-        description="Where the target's tokens are read: all at the last prompt token, or each at its own.",
-    )
-    steps: int = Field(25, ge=1, description="Optimiser steps at most.")
-    lr: float = Field(5e-4, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(1e-2, ge=0, description="A stream ends once its loss is below this, in nats a token.")
+    title = "FT-L"
+
     bound: float = Field(5e-4, ge=0, description="Largest change of a weight by one edit; 0: no bound.")
 
     @classmethod

@@ -12,6 +12,9 @@ from baft.methods.settings import Layer, MethodSettings
 class Settings(MethodSettings):
     """Layer, steps and replacement are EasyEdit's for LLaMA-2-7B (layer 27 of 32), the rest the authors'."""
 
+    title = "GRACE"
+    family = "memory"
+
     layer: Layer = Field(0.85, description="Block whose MLP output is replaced; a float is a share of the depth.")
     radius: float = Field(1.0, gt=0, description="Radius ε that a new key begins with, in the units of the keys.")
     steps: int = Field(50, ge=1, description="Optimiser steps for a value.")

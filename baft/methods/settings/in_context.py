@@ -12,6 +12,9 @@ from baft.methods.settings import Layer, MethodSettings
 class Settings(MethodSettings):
     """What is put before a question, and when."""
 
+    title = "In context"
+    family = "context"
+
     choose: Literal["oracle", "nearest"] = Field(
         "nearest",
         description="oracle: a question about an edit gets that edit's fact, as the benchmark tells, and no other question "

@@ -12,6 +12,9 @@ from baft.methods.settings import Layer, MethodSettings
 class Settings(MethodSettings):
     """Rank, α and learning rate are EasyEdit's for LLaMA-2-7B; on the attention projections of all blocks."""
 
+    title = "LoRA"
+    family = "adapters"
+
     rank: int = Field(8, ge=1, description="Rank of each adapter.")
     alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / rank.")
     first: Layer = Field(0, description="First block with adapters; a float is a share of the depth.")

@@ -12,6 +12,9 @@ from baft.methods.settings import Layer, MethodSettings, Needs
 class Settings(MethodSettings):
     """The authors' for GPT-J, at the layers that later work takes for models of 32 blocks (4 to 8)."""
 
+    title = "MEMIT"
+    family = "weights"
+
     layers: tuple[Layer, ...] = Field(
         (0.125, 0.157, 0.188, 0.219, 0.25),
         min_length=1,

@@ -5,3 +5,6 @@ from baft.methods.settings import MethodSettings
 
 class Settings(MethodSettings):
     """None."""
+
+    title = "Unedited"
+    family = "reference"

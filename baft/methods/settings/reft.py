@@ -5,3 +5,6 @@ from baft.methods.settings._subspace import SubspaceSettings
 
 class Settings(SubspaceSettings):
     """LoReFT at the last prompt token; the rank as in figure 1 of the BaFT paper."""
+
+    title = "ReFT"
+    family = "representation"

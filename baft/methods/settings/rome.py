@@ -12,6 +12,9 @@ from baft.methods.settings import Layer, MethodSettings, Needs
 class Settings(MethodSettings):
     """The optimisation's are EasyEdit's for LLaMA-2-7B (layer 5 of 32), with fewer and shorter sampled prefixes."""
 
+    title = "ROME"
+    family = "weights"
+
     layer: Layer = Field(0.17, description="Block whose MLP output layer is edited; a float is a share.")
     steps: int = Field(25, ge=1, description="Optimiser steps for v* at most.")
     lr: float = Field(0.5, gt=0, description="Adam's learning rate for v*.")

@@ -43,7 +43,8 @@ def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics:
     other with bars, a dash being what each had right after its own step. The unedited model and the edit of zeros are not
     drawn.
     """
-    frame = sequence_frame(read_cells(records), statistics)
+    cells = read_cells(records)
+    frame = sequence_frame(cells, statistics)
     frame = frame[~frame["method"].isin(FLOORS)].reset_index(drop=True)
     rows = [
         (model, protocol, benchmark, group)
@@ -52,7 +53,7 @@ def plot_batched_sequence_length(records: Sequence[Path], out: Path, statistics:
         for group in [part[part["benchmark"].eq(benchmark)]]
     ]
     columns = [metric for metric in MEASURED if frame["metric"].eq(metric).any()]
-    given = style.marks(frame["method"])
+    given = style.marks(frame["method"], cells.methods())
     several = frame["model"].nunique() > 1
     with style.drawing(style.PAGE, 1.35 * len(rows) + 0.6) as figure:
         grid = figure.subplots(len(rows), len(columns), squeeze=False, sharey=True)

@@ -48,7 +48,7 @@ def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConf
     frame = tradeoff_frame(cells, statistics)
     swept = bool(frame["method"].ne(frame["line"]).any())
     areas = areas_frame(cells, statistics) if swept else None
-    given = style.marks(frame["line"])
+    given = style.marks(frame["line"], cells.methods())
     settings = settings_of(frame)
     rows = [_rows(shown, with_areas=swept) for _, _, shown in settings]
     columns = max(len(names) for row in rows for _, names in row)
