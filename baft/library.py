@@ -155,7 +155,7 @@ def edit_command(
     ask: Sequence[str],
     save: Path | None,
     settings: Mapping[str, Any],
-    **given: Any,
+    given: Mapping[str, Any],
 ) -> None:
     """Makes one edit and prints each prompt's answer before and after it; ``given`` are the options of the model."""
     from baft.evaluation.jobs import quiet
@@ -170,7 +170,7 @@ def edit_command(
         method,
         settings=settings,
         covariances=_cache() / "covariances",
-        prompt_format=options.prompt_format,
+        **options.model_dump(mode="json", include=set(_OPTIONS), exclude_none=True),
     )
     print(f"Settings: {said_of_section(method, edited.about['section'])}.")
     prompts = [prompt, *ask]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,6 +182,8 @@ def test_the_command_prints_answers_before_and_after(here: Path, edit: Edit) -> 
         (command("--prompt-format", "chatty"), ["prompt_format is 'chatty'"]),
         (command("--set", "steps=0"), ["settings.steps is 0", "at least 1"]),
         (command("--set", "steps"), ["--set is 'steps'", "key=value"]),
+        (command("--option", "token_bugdet=3"), ["'token_bugdet'", "token_budget"]),
+        (command("--option", "dtype=float16", "--dtype", "float32"), ["--option dtype is given twice"]),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(
@@ -286,3 +289,11 @@ def test_a_wrong_setting_on_the_command_line_is_told_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "did you mean 'rank'?" in done.stderr
+
+
+def test_every_option_of_a_model_reaches_the_edit_from_the_command_line(here: Path) -> None:
+    options = ["--option", "token_budget=777", "--dtype", "float16", "--set", "steps=1", "--save", "saved"]
+    result = CliRunner().invoke(commands, command(*options), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    about = json.loads((here / "saved" / "edit.json").read_text())
+    assert about["about"]["token_budget"] == 777

@@ -9,7 +9,7 @@ from typing import Protocol
 import pandas as pd
 from tabulate import tabulate
 
-from baft.benchmarks.records import KINDS, Benchmark, Probe
+from baft.benchmarks.records import KINDS, SAID, Benchmark, Probe
 from baft.benchmarks.subjects import without_subject
 from baft.errors import UserError
 
@@ -69,6 +69,7 @@ def description_text(benchmark: Benchmark, tokenizer: Path | None = None) -> str
     holds no tokenizer.
     """
     table = describe(benchmark, None if tokenizer is None else _read_tokenizer(tokenizer))
+    table["kind"] = [SAID.get(kind, kind) for kind in table["kind"]]
     table["example"] = [" ".join(text.split())[:_EXAMPLE] for text in table["example"]]
     unit = "words" if tokenizer is None else "tokens"
     heads = [

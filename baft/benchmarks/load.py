@@ -64,7 +64,7 @@ def load(
         why = "none of its rows asks for an edit"
         if rejected:
             why = f"record {rejected[0].id} in line {rejected[0].line} {rejected[0].reason}"
-        raise UserError(f"{path}: no record can be used as {found.name}; {why}.")
+        raise UserError(f"{path}: no record can be used as {found.name}; {why} ({_has(entries)}).")
     known = known_file(source.sha256)
     return Benchmark(
         name=name,
@@ -102,14 +102,22 @@ def _rename(rows: Sequence[Tracked | None]) -> list[str]:
 
 
 def _unknown_form(path: Path, entries: Sequence[Entry]) -> str:
-    keys = sorted({key for entry in entries[:20] for key in entry.row})[:12]
-    meant = {key: name for key in keys if (name := suggestion(key)) in ("prompt", "target")}
-    has = f"its records have {', '.join(map(repr, keys))}" if keys else "its records are no objects"
+    meant = {key: name for key in _keys(entries) if (name := suggestion(key)) in ("prompt", "target")}
     guess = "; rename " + " and ".join(f"{key!r} to {name!r}" for key, name in meant.items()) if meant else ""
     return (
-        f"{path}: has none of the known forms ({', '.join(known.name for known in FORMATS)}): {has}; for your own file "
-        f"give the columns prompt and target{guess}."
+        f"{path}: has none of the known forms ({', '.join(known.name for known in FORMATS)}): {_has(entries)}; for your own "
+        f"file give the columns prompt and target{guess}."
     )
+
+
+def _has(entries: Sequence[Entry]) -> str:
+    keys = _keys(entries)
+    return f"its records have {', '.join(map(repr, keys))}" if keys else "its records are no objects"
+
+
+def _keys(entries: Sequence[Entry]) -> list[str]:
+    """The first fields of the first records."""
+    return sorted({key for entry in entries[:20] for key in entry.row})[:12]
 
 
 def _unread(contents: Sequence[_Content]) -> Iterator[str]:

@@ -8,6 +8,9 @@ from typing import Literal, get_args
 Kind = Literal["reliability", "generality", "portability", "locality", "fluency", "sentiment"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
+SAID = {"reliability": "success"}
+"""What people read for a kind, where that is another word than the literature's: a table scores `success`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from baft.config import BenchmarkConfig
+from baft.errors import UserError
 
 benchmarks = typer.Typer(help="Prepare and describe benchmark files.", no_args_is_help=True)
 
@@ -41,3 +42,29 @@ def describe(
     from baft.benchmarks.store import read_benchmark
 
     typer.echo(run(read_benchmark(file), tokenizer))
+
+
+@benchmarks.command()
+def template(
+    format: Annotated[str, typer.Option(help="csv, tsv, json or jsonl.")] = "csv",
+    out: Annotated[Path | None, typer.Option(help="File to write; printed unless given.")] = None,
+) -> None:
+    """Give three example facts to begin your own file with."""
+    from baft.benchmarks.template import template as run
+    from baft.files import write_text
+
+    text = run(format)
+    if out is None:
+        typer.echo(text, nl=False)
+    elif out.exists():
+        raise UserError(f"{out} exists already; give another name, or remove it first.")
+    else:
+        typer.echo(f"Written: {write_text(out, text)}; `baft benchmarks prepare {out} --out X.parquet` checks it.")
+
+
+@benchmarks.command()
+def columns() -> None:
+    """Print the columns that a file of your own may have, as a Markdown table."""
+    from baft.benchmarks.columns import columns_table as run
+
+    typer.echo(run(), nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,13 +25,18 @@ def edit(
     ask: Annotated[list[str] | None, typer.Option(help="Another prompt to answer before and after.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the edit in.")] = None,
     revision: Annotated[str | None, typer.Option(help="Commit of the model on the hub, 40 hex digits.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Number format: float32 or bfloat16.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Number format: float32, bfloat16 or float16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     prompt_format: Annotated[str | None, typer.Option(help="plain or chat.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="Any other option of a model in a study's config, as key=value: template_date, modules …"),
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the method, as key=value.")] = None,
 ) -> None:
     """Make one edit and print the answers before and after it."""
-    chosen = dict(map(_setting, settings or []))
+    chosen = dict(_given(text, "--set") for text in settings or [])
+    more = dict(_given(text, "--option") for text in option or [])
     # Before torch is imported: a mistake is told at once.
     method_settings(method, given=chosen)
     from baft.library import edit_command as run
@@ -44,15 +50,20 @@ def edit(
         ask=ask or [],
         save=save,
         settings=chosen,
-        revision=revision,
-        dtype=dtype,
-        device=device,
-        prompt_format=prompt_format,
+        given=_once({"revision": revision, "dtype": dtype, "device": device, "prompt_format": prompt_format}, more),
     )
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _once(named: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the model. Raises UserError for one that is given in both ways."""
+    given = {key: value for key, value in named.items() if value is not None}
+    if twice := given.keys() & more.keys():
+        raise UserError(f"--option {sorted(twice)[0]} is given twice: leave one of them out.")
+    return given | dict(more)
+
+
+def _given(text: str, option: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise UserError(f"--set is {text!r}, but must be key=value.")
-    return key, read_value(value, f"--set {key}")
+        raise UserError(f"{option} is {text!r}, but must be key=value.")
+    return key, read_value(value, f"{option} {key}")

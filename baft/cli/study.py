@@ -12,9 +12,15 @@ DEFAULT_CONFIG = Path("config/config.yaml")
 
 
 def read_study(config: Path) -> Study:
-    """The study of a config file, its mistakes found; :class:`~baft.errors.UserError` for the first of them."""
+    """The study of a config file, its mistakes and those of its benchmark files found.
+
+    Raises :class:`~baft.errors.UserError` for the first of them.
+    """
+    from baft.benchmarks.planned import check_files
+
     study = read_plan(config).study
     check_sources(study)
+    check_files(study)
     return study
 
 

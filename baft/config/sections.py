@@ -113,7 +113,7 @@ class ModelConfig(Section):
         False, description="Accept a branch or tag as revision; the commit it resolves to is then recorded."
     )
     path: Given | None = Field(None, description="Local folder of the model (source: folder).")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format the model runs in.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="Number format the model runs in.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="'auto' takes a GPU where there is one.")
     device_map: Literal["auto", "balanced", "sequential"] | None = Field(
         None,

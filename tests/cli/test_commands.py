@@ -91,7 +91,7 @@ def test_a_file_can_be_prepared_and_described_without_a_study(tmp_path: Path) ->
     said = invoke("benchmarks", "prepare", str(file), "--out", str(out), "--split", "test")
     assert "mine: format plain" in said and "split test; 1 records, 1 that cannot be used" in said
     shown = invoke("benchmarks", "describe", str(out))
-    assert "reliability" in shown and "generality" in shown and "France has the capital" in shown
+    assert "success" in shown and "generality" in shown and "France has the capital" in shown
     assert "has no target" in shown
     with pytest.raises(UserError, match="split is 'x'"):
         invoke("benchmarks", "prepare", str(file), "--out", str(out), "--split", "x")
@@ -174,13 +174,13 @@ def test_there_is_a_command_for_every_product() -> None:
 
 
 def test_settings_of_edit_are_read_as_yaml() -> None:
-    from baft.cli.edit import _setting
+    from baft.cli.edit import _given
     from baft.errors import UserError
 
-    assert _setting("layer=0.5") == ("layer", 0.5)
-    assert _setting("objective=target_new") == ("objective", "target_new")
+    assert _given("layer=0.5", "--set") == ("layer", 0.5)
+    assert _given("objective=target_new", "--set") == ("objective", "target_new")
     with pytest.raises(UserError, match="key=value"):
-        _setting("layer")
+        _given("layer", "--set")
 
 
 def test_the_schema_can_be_printed() -> None:
@@ -189,3 +189,16 @@ def test_the_schema_can_be_printed() -> None:
 
 def test_a_cell_travels_as_json() -> None:
     assert Cell.from_spec(CELL.spec()) == CELL
+
+
+def test_a_template_is_printed_or_written_and_never_over_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = invoke("benchmarks", "template", "--format", "csv")
+    assert printed.startswith("id,subject,prompt,target")
+    assert "Written: facts.csv" in invoke("benchmarks", "template", "--out", "facts.csv")
+    assert (tmp_path / "facts.csv").read_text() == printed
+    with pytest.raises(UserError, match=r"facts\.csv exists already"):
+        invoke("benchmarks", "template", "--out", "facts.csv")
+    assert invoke("benchmarks", "columns").startswith("| column |")

@@ -31,7 +31,7 @@ def complaint(config: dict) -> str:
         ({"threads": "2"}, ["threads is '2'", "a whole number"]),
         ({"threads": True}, ["threads is True", "a whole number"]),
         ({"models": {}}, ["models is empty"]),
-        ({"models": {"m": {"dtype": "float16"}}}, ["models.m.dtype is 'float16'", "'float32' or 'bfloat16'"]),
+        ({"models": {"m": {"dtype": "float64"}}}, ["models.m.dtype is 'float64'", "'bfloat16' or 'float16'"]),
         ({"models": {"m": {"resources": {"mem": 3}}}}, ["'mem'", "models.m.resources", "mem_mb, runtime, gpu"]),
         ({"models": {"m": {"modules": {"attention": "q"}}}}, ["models.m.modules.attention is 'q'"]),
         ({"models": {"m": {"source": "hub"}}}, ["models.m", "hub_id and revision"]),

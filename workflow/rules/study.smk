@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+from baft.benchmarks.planned import check_files
 from baft.config import Plan, check_sources, parse_study
 from baft.config.reading import read_configs
 from baft.errors import UserError
@@ -21,6 +22,9 @@ try:
     plan = Plan(study)
     plan.check()
     check_sources(study)
+    # Not again for each job.
+    if workflow.is_main_process:
+        check_files(study)
 except UserError as error:
     # Snakemake shows an exception with the Snakefile's lines around it, which is no help with a config.
     sys.exit(f"config: {error}")

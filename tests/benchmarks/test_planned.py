@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from baft.benchmarks.planned import check_files
+from baft.config import parse_study
+from baft.errors import UserError
+
+
+def study(folder: Path, **keys):
+    return parse_study({"data": str(folder), "benchmarks": {"mine": {"source": "file", "path": "facts.csv", **keys}}})
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("statement,new_value\na,b\n", ["none of the known forms", "'new_value', 'statement'", "prompt and target"]),
+        ("prompt,target\na,\n", ["no record can be used", "has no target", "'prompt', 'target'"]),
+        ("prompt,target\na,b,c\n", ["3 fields where the header has 2"]),
+        ("", ["holds no records"]),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_key_and_columns(content: str, parts: list[str], tmp_path: Path) -> None:
+    (tmp_path / "facts.csv").write_text(content)
+    with pytest.raises(UserError) as caught:
+        check_files(study(tmp_path))
+    message = str(caught.value)
+    assert message.startswith("benchmarks.mine: ") and "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+def test_another_file_than_the_pinned_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "facts.csv").write_text("prompt,target\na,b\n")
+    with pytest.raises(UserError, match=r"benchmarks\.mine: .*SHA-256"):
+        check_files(study(tmp_path, sha256="0" * 64))
+
+
+def test_a_good_file_passes_and_other_sources_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "facts.csv").write_text("prompt,target\na,b\n")
+    check_files(study(tmp_path))
+    check_files(parse_study({"benchmarks": {"mini_zsre": {}}}))
