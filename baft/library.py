@@ -170,7 +170,7 @@ def edit_command(
         method,
         settings=settings,
         covariances=_cache() / "covariances",
-        **options.model_dump(mode="json", include=set(_OPTIONS), exclude_none=True),
+        **options.model_dump(mode="json", include=set(OPTIONS), exclude_none=True),
     )
     print(f"Settings: {said_of_section(method, edited.about['section'])}.")
     prompts = [prompt, *ask]
