@@ -30,8 +30,9 @@ PEERS := $(VENV)/.peers
 report: $(INSTALLED)
 	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
+# A file's tests stay in one process, for they share what they make first.
 test: $(INSTALLED) $(PEERS)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slurm: $(INSTALLED)
 	@tests/slurm/install
