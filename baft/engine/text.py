@@ -108,16 +108,32 @@ class Text:
         if not places:
             return None
         text = self._wrap(before + prompt)
-        end = self._start(text, before + prompt) + len(before) + places[-1][1]
-        # Tokens of the text up to the end of the part, not offsets: those are missing or wrong in some tokenizers.
-        special = self.prompt_format == "plain"
-        whole, upto = self._ids(text, special), self._ids(text[:end], special)
-        at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(whole, upto, strict=False)))
+        return self._ending(text, self._start(text, before + prompt) + len(before) + places[-1][1])
+
+    def tokens_of(self, prompt: str, part: str) -> list[int]:
+        """Indices, in :meth:`prompt`'s tokens, of those that say ``part`` in any of its places; none if it is absent."""
+        text, found = self._wrap(prompt), set[int]()
+        whole, begin = self._ids(text, self.prompt_format == "plain"), self._start(text, prompt)
+        for start, end in find_words(prompt, part):
+            last = self._ending(text, begin + end)
+            found.update(range(min(last, self._shared(whole, text[: begin + start])[0]), last + 1))
+        return sorted(found)
+
+    def _ending(self, text: str, end: int) -> int:
+        """Index of the token of ``text`` with which all of it up to ``end`` has been said."""
+        # Tokens of the text up to there, not offsets: those are missing or wrong in some tokenizers.
+        whole = self._ids(text, self.prompt_format == "plain")
+        at, upto = self._shared(whole, text[:end])
         if at == len(upto):
             return at - 1
         # A token across the part's end, or merges that it changes: the first token with which all of it is there.
         said = self.decode(upto)
         return next((n for n in range(at, len(whole)) if self.decode(whole[: n + 1]).startswith(said)), at)
+
+    def _shared(self, whole: list[int], text: str) -> tuple[int, list[int]]:
+        """How many of the tokens ``whole`` the tokens of ``text`` begin with, and these."""
+        upto = self._ids(text, self.prompt_format == "plain")
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(whole, upto, strict=False))), upto
 
     def _start(self, text: str, prompt: str) -> int:
         """Where ``prompt`` begins in the ``text`` that :meth:`_wrap` makes of it, had no white space been stripped."""

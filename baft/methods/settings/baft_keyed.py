@@ -1,0 +1,41 @@
+"""The settings of BaFT with keys."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field
+
+from baft.methods.settings import Layer
+from baft.methods.settings._subspace import SubspaceSettings
+
+
+class Settings(SubspaceSettings):
+    """What it shares with ReFT has ReFT's values, but for the rank; the rest was chosen on tune data (docs/baft.md)."""
+
+    title = "BaFT, keyed"
+    family = "representation"
+
+    rank: int = Field(4, ge=1, description="Bases of an edit.")
+    key_layer: Layer = Field(0, description="Block at whose output prompts are compared; none above `layer`.")
+    tokens: int = Field(8, ge=1, description="Keys kept of the subject, and of the prompt's other words: the rarest.")
+    width: int = Field(
+        128, ge=1, description="Numbers of a key: a random projection of the state, unless that is smaller."
+    )
+    rarity: bool = Field(True, description="Weigh a key by how few texts have its token; false: all alike.")
+    subject: float = Field(0.5, ge=0, lt=1, description="Share of the subject that a prompt must have more than.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of the prompt's other words; none: each edit's own, from irrelevant prompts.",
+    )
+    quantile: float = Field(
+        0.9, ge=0, le=1, description="Share of the irrelevant prompts that an edit's threshold keeps out."
+    )
+    margin: float = Field(0.05, description="What is added to that quantile.")
+    most: float = Field(0.9, gt=0, lt=1, description="Largest threshold, so that an edit's own prompt opens it.")
+
+    @classmethod
+    def tiny(cls) -> Self:
+        return cls(layer=1, rank=2, steps=4, lr=5e-2)

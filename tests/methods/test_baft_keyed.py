@@ -1,0 +1,180 @@
+"""BaFT with keys: which edit a prompt opens, against plain arithmetic, and what the edits of a stream owe each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from baft.benchmarks.irrelevant import load_pool
+from baft.engine.asking import Decoding, Question
+from baft.engine.engine import Engine
+from baft.engine.rows import Row, collate
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods.baft_keyed import BaftKeyed, KeyedSubspace
+from baft.methods.base import Context, Request, digest
+from baft.methods.late_interaction import SAME
+from baft.methods.prompt_keys import background_prompts
+from baft.methods.registry import create
+from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+
+REQUESTS = [
+    Request(f"r{n}", prompt, target, subject)
+    for n, (prompt, target, subject) in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))
+]
+TINY = {"layer": 1, "rank": 2, "steps": 4, "lr": 5e-2}
+
+
+def fitted(tiny: Engine, batches: list[list[Request]], state: EditState | None = None, **settings: object) -> EditState:
+    outcome = create("baft_keyed", {**TINY, **settings}).fit(tiny, batches, state, Context())
+    assert [t.error for t in outcome.trainings] == [None] * len(batches)
+    return outcome.state
+
+
+def delta_of(state: EditState) -> KeyedSubspace:
+    (delta,) = state.deltas.values()
+    assert isinstance(delta, KeyedSubspace)
+    return delta
+
+
+def decided(tiny: Engine, state: EditState, prompts: list[str], stream: int = 0) -> list[int]:
+    delta = delta_of(state)
+    ids = [tiny.text.prompt(prompt) for prompt in prompts]
+    batch = collate([Row(stream, tuple(own), len(own)) for own in ids], tiny.model.device, tiny.pad)
+    with torch.no_grad(), tiny.model.edited((), batch, {}, True, (delta.read,)) as seen:
+        tiny.model._call(tiny.model.base, batch, None, None)
+        return delta.decide(seen, batch).tolist()
+
+
+def states_of(tiny: Engine, prompt: str) -> Tensor:
+    """Block 0's output by the model library itself, each token at a root mean square of 1."""
+    with torch.no_grad():
+        hidden = tiny.model.model(torch.tensor([tiny.text.prompt(prompt)]), output_hidden_states=True).hidden_states[1][
+            0
+        ]
+    return hidden / hidden.square().mean(-1, keepdim=True).sqrt()
+
+
+def covered(keys: Tensor, weights: Tensor, text: Tensor) -> float:
+    """Σ w max cos / Σ w, token by token."""
+    total = 0.0
+    for key, weight in zip(keys, weights, strict=True):
+        total += float(weight) * max(0.0, *(float(torch.cosine_similarity(key, h, dim=0)) for h in text))
+    return total / float(weights.sum())
+
+
+def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
+    tiny = engine("llama", torch.float64)
+    request = Request("r", "The mother tongue of Danielle Darrieux is", "German", "Danielle Darrieux")
+    state = fitted(tiny, [[request]], tokens=100, width=1000)
+    delta = delta_of(state)
+    background = [states_of(tiny, text) for text in background_prompts()]
+    mean = torch.cat(background).mean(0)
+    torch.testing.assert_close(delta.mean[0], mean, atol=1e-6, rtol=0)
+    keys = states_of(tiny, request.prompt) - mean
+    n = len(background)
+    found = [
+        sum(max(float(torch.cosine_similarity(key, h - mean, dim=0)) for h in text) > SAME for text in background)
+        for key in keys
+    ]
+    weights = torch.tensor([torch.log(torch.tensor((1 + 1 / n) / (count / n + 1 / n))) for count in found]).double()
+    tokens = [tiny.text.decode([token]) for token in tiny.text.prompt(request.prompt)]
+    begin = next(i for i in range(len(tokens)) if "".join(tokens[i:]).strip().startswith("Danielle"))
+    end = next(i for i in range(len(tokens)) if "".join(tokens[: i + 1]).strip().endswith("Darrieux")) + 1
+    about = torch.tensor([begin <= i < end for i in range(len(tokens))])
+    others = [states_of(tiny, template.fill(request.subject)) - mean for template in load_pool().templates]
+    rest = [covered(keys[~about], weights[~about], text) for text in others]
+    threshold = min(float(torch.tensor(rest).double().quantile(0.9)) + 0.05, 0.9)
+    assert float(delta.threshold[0, 0]) == pytest.approx(threshold, abs=1e-4)
+    for prompt in (*PROMPTS, "Danielle Darrieux's mother tongue was", "The mother of Danielle Darrieux"):
+        text = states_of(tiny, prompt) - mean
+        subject, relation = (covered(keys[part], weights[part], text) for part in (about, ~about))
+        assert min(abs(subject - 0.5), abs(relation - threshold)) > 1e-3, "nothing is learnt from a case on the edge"
+        opens = subject > 0.5 and relation > threshold
+        assert decided(tiny, state, [prompt]) == [0 if opens else -1], prompt
+
+
+def test_each_prompt_opens_its_own_edit_whatever_is_beside_it() -> None:
+    tiny = engine("llama", torch.float64)
+    state = fitted(tiny, [REQUESTS[:5], REQUESTS[5:]])
+    prompts = [request.prompt for request in REQUESTS[:5]]
+    assert decided(tiny, state, prompts) == [0, 1, 2, 3, 4]
+    assert [decided(tiny, state, [prompt])[0] for prompt in prompts] == [0, 1, 2, 3, 4]
+    assert decided(tiny, state, [request.prompt for request in REQUESTS[5:]], stream=1) == [0, 1, 2]
+
+
+def test_an_edit_is_trained_as_if_it_were_alone_and_order_does_not_matter() -> None:
+    tiny = engine("llama", torch.float64)
+    batch = delta_of(fitted(tiny, [REQUESTS[:3]]))
+    first = fitted(tiny, [[REQUESTS[2]]])
+    stream = delta_of(fitted(tiny, [[REQUESTS[0]]], fitted(tiny, [[REQUESTS[1]]], first)))
+    for name, tensor in batch.tensors().items():
+        other = stream.tensors()[name]
+        torch.testing.assert_close(tensor, other if name == "mean" else other[:, [2, 1, 0]], atol=1e-9, rtol=0)
+
+
+def test_a_closed_edit_leaves_the_model_bit_equal() -> None:
+    tiny = engine("llama")
+    state = fitted(tiny, [REQUESTS[:2]])
+    far = [request.prompt for request in REQUESTS[5:]]
+    assert decided(tiny, state, far) == [-1] * len(far)
+    questions = [Question(0, tuple(tiny.text.prompt(prompt)), ((5, 6),)) for prompt in far]
+    assert tiny.ask(state, questions, Decoding(6, ())) == tiny.ask(None, questions, Decoding(6, ()))
+
+
+def test_a_later_edit_of_the_same_fact_replaces_the_earlier_one() -> None:
+    tiny = engine("llama", torch.float64)
+    again = Request("again", REQUESTS[0].prompt, "Rome", REQUESTS[0].subject)
+    for state in (fitted(tiny, [[*REQUESTS[:2], again]]), fitted(tiny, [[again]], fitted(tiny, [REQUESTS[:2]]))):
+        assert delta_of(state).rotation.shape[1] == 2
+        alone = delta_of(fitted(tiny, [[again]]))
+        torch.testing.assert_close(delta_of(state).weight[0, 1], alone.weight[0, 0], atol=1e-9, rtol=0)
+    # The same words about somebody else are another fact.
+    other = Request("other", "The capital of Romania is", "Rome", "Romania")
+    assert delta_of(fitted(tiny, [[REQUESTS[0], other]])).rotation.shape[1] == 2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "subject"),
+    [
+        ("法国的首都是", "法国"),
+        ("Столица Франции — это", "Франции"),
+        ("ประเทศไทยมีเมืองหลวงคือ", "ไทย"),
+        ("عاصمة فرنسا هي", "فرنسا"),
+        ("The capital is", ""),
+        ("France", "France"),
+    ],
+)
+def test_an_edit_in_any_script_opens_at_its_own_prompt(prompt: str, subject: str) -> None:
+    tiny = engine("llama", torch.float64)
+    state = fitted(tiny, [[Request("r", prompt, "Rome", subject)]])
+    assert decided(tiny, state, [prompt, "My grandmother's favourite hobby was"]) == [0, -1]
+
+
+def test_prompts_that_judge_an_edit_are_not_in_its_background() -> None:
+    tiny = engine("llama", torch.float64)
+    withheld = frozenset(digest(text) for text in background_prompts()[::2])
+    method = create("baft_keyed", TINY)
+    assert isinstance(method, BaftKeyed)
+    shown = method.fit(tiny, [[REQUESTS[0]]], None, Context()).state
+    hidden = method.fit(tiny, [[REQUESTS[0]]], None, Context(withheld=withheld)).state
+    left = torch.cat([states_of(tiny, text) for text in background_prompts()[1::2]]).mean(0)
+    torch.testing.assert_close(delta_of(hidden).mean[0], left, atol=1e-6, rtol=0)
+    assert not torch.allclose(delta_of(shown).mean, delta_of(hidden).mean)
+
+
+def test_keys_are_read_below_the_bases() -> None:
+    tiny = engine("llama")
+    with pytest.raises(UserError, match="key_layer is block 2, above block 1"):
+        create("baft_keyed", {**TINY, "key_layer": 2}).check(tiny, Context())
+
+
+def test_an_edit_can_be_taken_out_exactly() -> None:
+    tiny = engine("llama", torch.float64)
+    delta = delta_of(fitted(tiny, [REQUESTS[:3]]))
+    left = replace(delta, **{n: t if n == "mean" else t[:, [0, 2]] for n, t in delta.tensors().items()})
+    assert decided(tiny, EditState(1, {Site(1): left}), [r.prompt for r in REQUESTS[:3]]) == [0, -1, 1]
