@@ -41,7 +41,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "baft": {"tolerance": 0},
     "reft": {"tolerance": 0},
     "ft_l": {"tolerance": 0},
-    "rome": {"tolerance": 0},
+    "rome": {"tolerance": 0, "second_moment": False},
 }
 SHAPE_7B = {
     "hidden_size": 4096,

@@ -26,6 +26,7 @@ from baft.engine import cutting
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
 from baft.evaluation.metrics import Asked, measure_unedited
+from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context
 from baft.methods.registry import create
 from baft.models.prepare import prepare_model
@@ -57,9 +58,10 @@ def main() -> None:
     work: dict[str, Callable[[], list[float]]] = {}
     for name in METHODS:
         method = create(name, method_settings(name, "smollm2-135m", {"steps": given.steps, "tolerance": 0}))
+        context = Context(0, covariances_for(engine, method.settings.needs(), None))
 
-        def fit(method=method) -> list[float]:  # type: ignore[no-untyped-def]
-            return [report.loss for report in method.fit(engine, batches, None, Context(0)).trainings]
+        def fit(method=method, context=context) -> list[float]:  # type: ignore[no-untyped-def]
+            return [report.loss for report in method.fit(engine, batches, None, context).trainings]
 
         work[name] = fit
     work[f"asking {len(asked)} probes"] = lambda: [

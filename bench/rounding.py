@@ -25,6 +25,7 @@ from baft.engine.engine import Engine
 from baft.evaluation.editing import edit_step
 from baft.evaluation.jobs import load_engine
 from baft.evaluation.metrics import Asked, Columns, Key, Measured, measure, measure_unedited
+from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context
 from baft.methods.registry import create
 from baft.models.prepare import prepare_model
@@ -48,10 +49,11 @@ def rows_of(
     """The probe rows of single edits of ``records``, so many side by side within so many tokens."""
     engine.budget.tokens = tokens
     method = create(name, method_settings(name, "smollm2-135m"))
+    context = Context(0, covariances_for(engine, method.settings.needs(), None))
     found: dict[Key, Columns] = {}
     for start in range(0, len(records), streams):
         group = records[start : start + streams]
-        state = edit_step(engine, method, [[record] for record in group], None, Context(0))[0].state
+        state = edit_step(engine, method, [[record] for record in group], None, context)[0].state
         asked = [Asked(s, record, probe) for s, record in enumerate(group) for probe in record.probes]
         found |= {
             one.key: row for one, row in zip(asked, measure(engine, state, asked, EVALUATION, before), strict=True)

@@ -24,6 +24,7 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
+from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context, Method, Request
 from baft.methods.registry import create
 from baft.models.prepare import prepare_model
@@ -33,18 +34,18 @@ BENCHMARKS = ("mini_wiki_counterfact", "mini_zsre")
 Streams = Sequence[Sequence[Request]]
 
 
-def together(engine: Engine, method: Method, streams: Streams) -> EditState:
+def together(engine: Engine, method: Method, streams: Streams, context: Context) -> EditState:
     """All streams step by step, each step one batch of edits."""
     state: EditState | None = None
     for step in range(len(streams[0])):
-        state = method.fit(engine, [[stream[step]] for stream in streams], state, Context(0)).state
+        state = method.fit(engine, [[stream[step]] for stream in streams], state, context).state
     assert state is not None
     return state
 
 
-def one_by_one(engine: Engine, method: Method, streams: Streams) -> EditState:
+def one_by_one(engine: Engine, method: Method, streams: Streams, context: Context) -> EditState:
     """Each stream from its first edit to its last before the next stream begins."""
-    return EditState.join([together(engine, method, [stream]) for stream in streams])
+    return EditState.join([together(engine, method, [stream], context) for stream in streams])
 
 
 def distance(a: EditState, b: EditState) -> float:
@@ -75,19 +76,20 @@ def main() -> None:
     settings = method_settings(given.method, "smollm2-135m", {"steps": given.steps, "tolerance": 0})
     method = create(given.method, settings)
     edits = given.streams * given.length
+    context = Context(0, covariances_for(engine, method.settings.needs(), None))
     requests = [request_of(record) for name in BENCHMARKS for record in build(name).records][:edits]
     if len(requests) < edits:
         parser.error(f"there are {len(requests)} records, and {edits} are needed")
     streams = [requests[start : start + given.length] for start in range(0, edits, given.length)]
     few = [stream[:2] for stream in streams[:2]]
-    apart = distance(together(engine, method, few), one_by_one(engine, method, few))
+    apart = distance(together(engine, method, few, context), one_by_one(engine, method, few, context))
     print(f"largest relative distance between the two: {apart:.1e}")
     ways = {"one after another": one_by_one, "side by side": together}
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(given.rounds):
         for way, run in ways.items():
             start = time.perf_counter()
-            run(engine, method, streams)
+            run(engine, method, streams, context)
             rates[way].append(edits / (time.perf_counter() - start))
     print(f"{given.method}: {given.streams} streams of {given.length} edits, {given.steps} steps each")
     print(f"{torch.get_num_threads()} threads; median of {given.rounds} rounds, ratio round by round")

@@ -255,13 +255,16 @@ class CovariancesConfig(Section):
     """The text whose keys give ROME's second moment."""
 
     source: Literal["embedded", "file", "hub"] = Field(
-        "embedded", description="'embedded': text that needs no network; 'file': path; 'hub': a file of a hub data set."
+        "embedded",
+        description="'embedded': leads of Wikipedia articles; 'file': path; 'hub': a file of a hub data set.",
     )
     path: Given | None = Field(None, description="A text file, or a folder of them (source: file).")
     hub_id: str | None = Field(None, description="Hub id of the data set (source: hub).")
     filename: str | None = Field(None, description="File inside the data set (source: hub).")
     revision: str | None = Field(None, description="Commit of the data set, 40 hex digits (source: hub).")
-    tokens: int = Field(20000, gt=0, description="Tokens of the text to use.")
+    tokens: int | None = Field(
+        None, gt=0, description="Tokens of the text to use; null for ten times the dimensions of a key."
+    )
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> Self:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pydoc_data.topics
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from baft.benchmarks.text import leads
 from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.rows import Row, collate
@@ -25,11 +24,14 @@ from baft.models.limits import positions_of
 WINDOW = 128
 """Tokens of one piece of text."""
 
+TOKENS_A_DIMENSION = 10
+"""Ten times as many keys as a key has dimensions edit as well as a hundred thousand articles (arXiv:2506.04226)."""
+
 
 def texts_of(covariances: CovariancesConfig) -> Iterable[str]:
-    """The texts that the config names; the embedded one is the prose of Python's own language reference."""
+    """The texts that the config names; the embedded ones are leads of Wikipedia articles."""
     if covariances.source == "embedded":
-        return [re.sub(r"\n(?!\n)\s*", " ", text) for _, text in sorted(pydoc_data.topics.topics.items())]
+        return leads()
     if covariances.source == "file":
         path = Path(covariances.path or "")
         files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
@@ -47,14 +49,16 @@ def texts_of(covariances: CovariancesConfig) -> Iterable[str]:
 @torch.no_grad()
 def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tuple[Tensor, int]:
     """E[k kᵀ] (d_in, d_in) float64 over the first ``tokens`` tokens of the texts, and how many there were."""
-    site = Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
+    site = _site(engine, layer)
     window = min(WINDOW, positions_of(engine.model.model.config) or WINDOW)
     rows, count = [], 0
     for text in filter(None, texts):
+        if count == tokens:
+            break
         ids = engine.text.prompt(text)
         for start in range(0, len(ids), window):
             piece = tuple(ids[start : start + min(window, tokens - count)])
-            if count < tokens and piece:
+            if piece:
                 rows.append(Row(0, piece, len(piece)))
                 count += len(piece)
     if not count:
@@ -73,6 +77,11 @@ def collect(engine: Engine, texts: Iterable[str], layer: str, tokens: int) -> tu
     return total / count, count
 
 
+def tokens_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> int:
+    """How many tokens to collect from: what the config says, or else :data:`TOKENS_A_DIMENSION` for each of a key's."""
+    return covariances.tokens or TOKENS_A_DIMENSION * engine.model.widths(_site(engine, layer))[0]
+
+
 def origin_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> dict[str, str]:
     """All that a covariance depends on, in words: it travels with it, and what uses the covariance holds it to that."""
     return {
@@ -82,7 +91,7 @@ def origin_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> dic
         "prompt_format": engine.text.prompt_format,
         "template_date": engine.text.template_date,
         "text": _text_of(covariances),
-        "tokens": str(covariances.tokens),
+        "tokens": str(tokens_of(engine, layer, covariances)),
     }
 
 
@@ -100,7 +109,7 @@ def read_covariances(engine: Engine, paths: Sequence[Path], covariances: Covaria
     found = {}
     for path in paths:
         layer = path.stem.removeprefix("layer-")
-        site = Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
+        site = _site(engine, layer)
         found[site] = _read(path, origin_of(engine, layer, covariances), engine.model.widths(site)[0])
     return found
 
@@ -132,6 +141,10 @@ def _text_of(covariances: CovariancesConfig) -> str:
     for text in texts_of(covariances):
         digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
     return digest.hexdigest()[:16]
+
+
+def _site(engine: Engine, layer: str) -> Site:
+    return Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
 
 
 def number(layer: str) -> int | float:

@@ -1,9 +1,9 @@
 """General drift: how much likelier or less likely an edit makes ordinary text that has nothing to do with it.
 
-The text is the project's own ``resources/text.txt``, which no method trains on and no key moments are collected from. It
-is put to the model like a probe, the opening of a piece as the prompt and what follows as the answer, so that an edit
-which acts at the prompt alone acts here too. A model reads only a few of the pieces, drawn by its stream's id: alike for
-all methods, and different from stream to stream, so that many edits together cover the text.
+The text is leads of Wikipedia articles that are held out: no method trains on them and no key covariances are collected from
+them. It is put to the model like a probe, the opening of a piece as the prompt and what follows as the answer, so that an
+edit which acts at the prompt alone acts here too. A model reads only a few of the pieces, drawn by its stream's id: alike
+for all methods, and different from stream to stream, so that many edits together cover the text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 from collections.abc import Sequence
 from functools import lru_cache
 
-from baft.benchmarks.text import load_passages
+from baft.benchmarks.text import held_out_leads
 from baft.engine.asking import Decoding, Forced, Question
 from baft.engine.engine import Engine
 from baft.engine.preambles import Query
@@ -97,8 +97,8 @@ def _tokens(engine: Engine) -> int:
 def pool() -> tuple[tuple[str, str], ...]:
     """The pieces, each as its opening and what follows."""
     found = []
-    for passage in load_passages():
-        words = passage.split()
+    for lead in held_out_leads():
+        words = lead.split()
         for start in range(0, len(words) - OPENING - SCORED + 1, OPENING + SCORED):
             rest = words[start + OPENING : start + OPENING + SCORED]
             found.append((" ".join(words[start : start + OPENING]), " ".join(rest)))

@@ -11,7 +11,7 @@ from torch import Tensor
 from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
-from baft.evaluation.covariances import collect, origin_of, read_covariances, texts_of, write_covariance
+from baft.evaluation.covariances import collect, origin_of, read_covariances, texts_of, tokens_of, write_covariance
 from baft.methods.settings import Needs
 from baft.models.identity import identity_of
 
@@ -54,4 +54,4 @@ def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:
 
 def _collected(engine: Engine, block: int) -> Tensor:
     text = CovariancesConfig()
-    return collect(engine, texts_of(text), str(block), text.tokens)[0]
+    return collect(engine, texts_of(text), str(block), tokens_of(engine, str(block), text))[0]

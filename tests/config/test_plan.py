@@ -359,8 +359,7 @@ def test_files_of_a_shard_are_asked_for_once_they_are_gone(tmp_path: Path) -> No
 
 
 def test_a_method_that_needs_covariances_is_noticed() -> None:
-    rome = {"method": "rome", "settings": {"second_moment": True}}
-    assert Plan(parse_study({"methods": {"reft": None, "rome": rome}})).uses_covariances
+    assert Plan(parse_study({"methods": ["reft", "rome"]})).uses_covariances
 
 
 def test_every_study_has_an_edit_of_zeros_after_the_unedited_model_unless_it_is_switched_off(tmp_path: Path) -> None:

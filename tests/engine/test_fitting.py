@@ -29,7 +29,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "ft_l": ("ft_l", {"layer": 1, "steps": 12, "lr": 1e-2, "bound": 5e-2}),
     "ft_m": ("ft_m", {"layer": 1, "steps": 12, "lr": 1e-2}),
     "lora": ("lora", {"rank": 2, "steps": 12, "lr": 1e-2}),
-    "rome": ("rome", {"layer": 1, "steps": 12, "lr": 0.1, "prefixes": 2, "prefix_tokens": 3}),
+    "rome": ("rome", {"layer": 1, "second_moment": False, "steps": 12, "lr": 0.1, "prefixes": 2, "prefix_tokens": 3}),
 }
 
 

@@ -16,7 +16,7 @@ from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.text import Text
 from baft.errors import UserError
-from baft.evaluation.covariances import collect, origin_of, read_covariances, write_covariance
+from baft.evaluation.covariances import collect, origin_of, read_covariances, tokens_of, write_covariance
 from tests.engine import tiny
 from tests.engine.tiny import SENTENCES
 
@@ -48,6 +48,13 @@ def test_no_text_at_all_is_told(tiny_llama: Engine) -> None:
 
 
 TEXT = CovariancesConfig(tokens=50)
+
+
+def test_ten_times_a_keys_dimensions_are_collected_unless_told_otherwise(tiny_llama: Engine) -> None:
+    assert tokens_of(tiny_llama, "1", TEXT) == 50
+    assert tokens_of(tiny_llama, "1", CovariancesConfig()) == 10 * tiny_llama.model.blocks[1].mlp.down_proj.in_features
+    by_default, wanted = origin_of(tiny_llama, "1", CovariancesConfig()), CovariancesConfig(tokens=480)
+    assert by_default == origin_of(tiny_llama, "1", wanted), "what was collected is the same"
 
 
 @pytest.fixture

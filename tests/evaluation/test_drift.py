@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from baft.benchmarks.irrelevant import load_pool
-from baft.benchmarks.text import load_passages
+from baft.benchmarks.text import held_out_leads
 from baft.config import CovariancesConfig
 from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
@@ -112,10 +112,12 @@ def test_what_the_unedited_model_cannot_read_is_left_out_and_all_of_it_is_no_rat
     assert perplexity_ratios(tiny_llama, EditState(2), STREAMS, [math.nan, *nlls[1:]], 10**6) == [1.0, 1.0]
 
 
-def test_the_text_is_neither_trained_on_nor_are_moments_collected_from_it() -> None:
-    pool = load_pool()
-    prompts = [*pool.general, *(template.text for template in pool.templates)]
-    moments = " ".join(texts_of(CovariancesConfig()))
-    for passage in load_passages():
-        assert not any(prompt in passage for prompt in prompts)
-        assert passage[:60] not in moments
+def test_the_text_is_neither_trained_on_nor_are_covariances_collected_from_it() -> None:
+    irrelevant = load_pool()
+    prompts = [*irrelevant.general, *(template.text for template in irrelevant.templates)]
+    collected = "\n".join(texts_of(CovariancesConfig()))
+    assert len(collected) > 10**6
+    for lead in held_out_leads():
+        assert not any(prompt in lead for prompt in prompts)
+        assert lead[:60] not in collected
+    assert all(any(f"{opening} {rest}" in lead for lead in held_out_leads()) for opening, rest in pool())

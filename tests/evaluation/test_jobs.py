@@ -180,7 +180,7 @@ def test_shards_are_the_whole(place: Path, tmp_path: Path) -> None:
 
 
 def test_an_edit_that_cannot_be_made_is_an_error_row_and_costs_no_other(place: Path, tmp_path: Path) -> None:
-    probes, edits = run(place, tmp_path, "rome", {"layer": 1, "steps": 2, "prefixes": 0})
+    probes, edits = run(place, tmp_path, "rome", {"layer": 1, "second_moment": False, "steps": 2, "prefixes": 0})
     rows, edited = read(probes), read(edits).set_index("record_id")
     assert "subject 'Nowhere' is not in the prompt" in edited.loc["r9", "error"]
     assert edited.drop("r9")["error"].isna().all()

@@ -41,7 +41,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "baft growing": ("baft", {**_BAFT, "grow": 2}),
     "ft_l": ("ft_l", {"layer": 1, "steps": 4, "lr": 1e-2, "bound": 5e-2}),
     "lora": ("lora", {"rank": 2, "steps": 4, "lr": 1e-2}),
-    "rome": ("rome", {"layer": 1, "steps": 4, "lr": 0.1, "prefixes": 1, "prefix_tokens": 3}),
+    "rome": ("rome", {"layer": 1, "second_moment": False, "steps": 4, "lr": 0.1, "prefixes": 1, "prefix_tokens": 3}),
 }
 
 

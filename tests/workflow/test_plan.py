@@ -143,7 +143,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, arguments
 
 def test_slashes_and_lists_on_the_command_line_are_read_as_meant(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    path.write_text("results: ./res/\ncache: cache//x/\nmethods: {rome: {settings: {second_moment: true}}}\n")
+    path.write_text("results: ./res/\ncache: cache//x/\nmethods: [rome]\n")
     given = ["--config", "seeds=[0, 1]", "benchmarks={mini_zsre: {limit: 2}}", "analysis={records: 0}"]
     done = snakemake(tmp_path, "-n", "--quiet", "rules", "--configfile", str(path), *given)
     assert done.returncode == 0, done.stdout + done.stderr
