@@ -33,26 +33,30 @@ OPINION_FILE = "opinions.yaml"
 PASSAGES = "passages.csv"
 
 
-def build(name: str, split: Literal["tune", "test"] = "tune", limit: int | None = None) -> Benchmark:
-    """The embedded benchmark ``name``, one of :data:`EMBEDDED`; ``limit`` keeps its first so many records.
+def build(name: str, split: Literal["tune", "test"] = "tune", limit: int | None = None, skip: int = 0) -> Benchmark:
+    """The embedded benchmark ``name``, one of :data:`EMBEDDED`; ``limit`` keeps its first so many records after ``skip``.
 
     ``sha256`` is the hash of the files in ``resources/`` that it was built from.
 
     Raises:
-        UserError: there is no such benchmark, the limit is below 1, or ``resources/`` is missing.
+        UserError: there is no such benchmark, the limit is below 1, nothing is left after ``skip``, or ``resources/`` is
+            missing.
     """
     if name not in EMBEDDED:
         raise UserError(f"There is no embedded benchmark {name!r}; give one of {', '.join(EMBEDDED)}.")
     if limit is not None and limit < 1:
         raise UserError(f"The limit of benchmark {name!r} is {limit}; give 1 or more, or none.")
     builder, files = EMBEDDED[name]
+    made = builder()
+    if skip >= len(made):
+        raise UserError(f"The embedded benchmark {name!r} has {len(made)} records, and skip is {skip}: skip fewer.")
     return Benchmark(
         name=name,
         format="embedded",
         revision=REVISION,
         split=split,
         sha256=_hash(files),
-        records=tuple(builder()[:limit]),
+        records=tuple(made[skip:][:limit]),
     )
 
 

@@ -29,12 +29,14 @@ def load(
     split: Literal["tune", "test"] = "tune",
     limit: int | None = None,
     sha256: str | None = None,
+    skip: int = 0,
 ) -> Benchmark:
     """Read the benchmark file ``path`` and call it ``name``.
 
-    With ``format="auto"`` the form is recognised from the content. ``limit`` keeps the first so many usable records,
-    and reports only what was read up to there. A record's id is its ``case_id`` or ``id``, else its position and a hash
-    of its content; a repeated id gets a suffix. With ``sha256`` the file must have that hash.
+    With ``format="auto"`` the form is recognised from the content. ``skip`` leaves out the first so many records of the
+    file. ``limit`` keeps the first so many usable records after them, and reports only what was read up to there. A record's
+    id is its ``case_id`` or ``id``, else its position and a hash of its content; a repeated id gets a suffix. With
+    ``sha256`` the file must have that hash.
 
     Raises:
         UserError: the file cannot be read, has another hash, has no known form, or has no usable record; an argument
@@ -44,11 +46,18 @@ def load(
         raise UserError(f"The split {split!r} of benchmark {name!r} is unknown; give tune or test.")
     if limit is not None and limit < 1:
         raise UserError(f"The limit of benchmark {name!r} is {limit}; give 1 or more, or none.")
+    if skip < 0:
+        raise UserError(f"The skip of benchmark {name!r} is {skip}; give 0 or more.")
     chosen = None if format == "auto" else format_named(format)
     source = read_source(path)
     if sha256 is not None and source.sha256 != sha256.lower():
         raise UserError(
             f"{path}: has SHA-256 {source.sha256}, not {sha256.lower()}; get the right file, or pin this one."
+        )
+    known = known_file(source.sha256)
+    if known is not None and split == "test" and skip < known.tune:
+        raise UserError(
+            f"{path}: the first {known.tune} records of this file are for tuning: give skip: {known.tune}, or split: tune."
         )
     items, repairs = _repaired(path, source)
     rows = [Tracked(item) if isinstance(item, dict) else None for item in items]
@@ -58,14 +67,15 @@ def load(
     if found is None:
         raise UserError(_unknown_form(path, entries))
     contents = [_Content(*one) for one in zip(items, rows, source.lines, repairs, strict=True)]
-    records, rejected, remarks, read = _read(contents, entries, found, limit)
+    if skip and skip >= len(contents):
+        raise UserError(f"{path}: has {len(contents)} records, and skip is {skip}: skip fewer.")
+    records, rejected, remarks, read = _read(contents, entries, found, limit, skip)
     if not records:
         # Of Sanitation's rows those that keep their answer are no edits, and nothing is wrong with them.
         why = "none of its rows asks for an edit"
         if rejected:
             why = f"record {rejected[0].id} in line {rejected[0].line} {rejected[0].reason}"
         raise UserError(f"{path}: no record can be used as {found.name}; {why} ({_has(entries)}).")
-    known = known_file(source.sha256)
     return Benchmark(
         name=name,
         format=found.name,
@@ -149,7 +159,7 @@ def _repaired(path: Path, source: Source) -> tuple[list[Any], list[int]]:
 
 
 def _read(
-    contents: Sequence[_Content], entries: Sequence[Entry], found: Format, limit: int | None
+    contents: Sequence[_Content], entries: Sequence[Entry], found: Format, limit: int | None, skip: int
 ) -> tuple[list[Record], list[Rejected], list[Remark], list[_Content]]:
     """Records, those that cannot be used, remarks, and the items that became records."""
     parse = found.parser(entries)
@@ -159,7 +169,7 @@ def _read(
     used: list[_Content] = []
     ids: set[str] = set()
     prompts: dict[str, tuple[Record, int]] = {}
-    for position, content in enumerate(contents):
+    for position, content in enumerate(contents[skip:], start=skip):
         if limit is not None and len(records) == limit:
             break
         id, note = _unused(_own_id(content.item, position), ids)

@@ -20,6 +20,6 @@ def check_files(study: Study) -> None:
             continue
         path = Path(study.located(benchmark.path or ""))
         try:
-            load(path, label, benchmark.format, benchmark.split, benchmark.limit, benchmark.sha256)
+            load(path, label, benchmark.format, benchmark.split, benchmark.limit, benchmark.sha256, benchmark.skip)
         except UserError as error:
             raise UserError(f"benchmarks.{label}: {error}") from error

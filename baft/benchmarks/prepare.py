@@ -64,7 +64,7 @@ def load_report(benchmark: Benchmark) -> str:
 
 
 def _embedded(config: BenchmarkConfig, name: str) -> Benchmark:
-    return replace(build(config.name or name, config.split, config.limit), name=name)
+    return replace(build(config.name or name, config.split, config.limit, config.skip), name=name)
 
 
 def _from_file(config: BenchmarkConfig, name: str) -> Benchmark:
@@ -78,7 +78,8 @@ def _from_hub(config: BenchmarkConfig, name: str) -> Benchmark:
 
 
 def _loaded(path: Path, config: BenchmarkConfig, name: str) -> Benchmark:
-    return load(path, name, format=config.format, split=config.split, limit=config.limit, sha256=config.sha256)
+    given = {"format": config.format, "split": config.split, "limit": config.limit}
+    return load(path, name, **given, sha256=config.sha256, skip=config.skip)
 
 
 _SOURCES = {"embedded": _embedded, "file": _from_file, "hub": _from_hub}

@@ -20,13 +20,14 @@ def prepare(
     name: Annotated[str | None, typer.Option(help="What to call the benchmark; the file's name unless given.")] = None,
     format: Annotated[str, typer.Option(help="Format of the file; 'auto' recognises it from the content.")] = "auto",
     split: Annotated[str, typer.Option(help="'tune' or 'test'.")] = "tune",
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many records.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out the first so many records.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first so many records after those.")] = None,
 ) -> None:
     """Read a benchmark file, say what it is, write its records, and report those that cannot be used."""
     from baft.benchmarks.prepare import prepare_benchmark as run
     from baft.config.cells import checked
 
-    keys = {"source": "file", "path": str(file), "format": format, "split": split, "limit": limit}
+    keys = {"source": "file", "path": str(file), "format": format, "split": split, "skip": skip, "limit": limit}
     run(checked(BenchmarkConfig, keys), name or file.stem, out)
 
 
@@ -66,5 +67,29 @@ def template(
 def columns() -> None:
     """Print the columns that a file of your own may have, as a Markdown table."""
     from baft.benchmarks.columns import columns_table as run
+
+    typer.echo(run(), nl=False)
+
+
+@benchmarks.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Which files: knowedit, or knowedit-test.")],
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="Folder of files that you have, whatever they are called; no network.")
+    ] = None,
+    into: Annotated[Path, typer.Option(help="Folder to make the files in: `data` of the shipped configs.")] = Path(
+        "data"
+    ),
+) -> None:
+    """Make the files that a shipped study reads out of public ones, and check them by their SHA-256."""
+    from baft.benchmarks.obtain import fetch as run
+
+    run(name, into, folder)
+
+
+@benchmarks.command()
+def files() -> None:
+    """Print what `fetch` makes, from which public files, with their SHA-256, as a Markdown table."""
+    from baft.benchmarks.obtain import files_table as run
 
     typer.echo(run(), nl=False)

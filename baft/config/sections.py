@@ -176,7 +176,10 @@ class BenchmarkConfig(Section):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="SHA-256 that the file must have."
     )
-    limit: int | None = Field(None, gt=0, description="Use only the first so many records; null for all.")
+    skip: int = Field(0, ge=0, description="Leave out the first so many records of the file.")
+    limit: int | None = Field(
+        None, gt=0, description="Use only the first so many records, of those after `skip`; null for all."
+    )
     shards: int = Field(1, gt=0, description="Jobs that one cell's records are dealt to.")
 
     @model_validator(mode="after")

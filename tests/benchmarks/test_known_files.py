@@ -1,8 +1,21 @@
-from baft.benchmarks.known_files import KNOWN_FILES, known_file
+from dataclasses import replace
+
+from baft.benchmarks.known_files import KNOWN_FILES, PARTS, known_file
 
 
 def test_known_files_are_told_apart_by_their_hash() -> None:
-    assert len({known.sha256 for known in KNOWN_FILES}) == len(KNOWN_FILES)
-    assert all(len(known.sha256) == 64 for known in KNOWN_FILES)
+    hashes = [known.sha256 for known in KNOWN_FILES if known.sha256]
+    assert len(set(hashes)) == len(hashes) and all(len(one) == 64 for one in hashes)
     assert known_file(KNOWN_FILES[0].sha256) is KNOWN_FILES[0]
     assert known_file("0" * 64) is None
+
+
+def test_parts_are_told_apart_and_of_known_files() -> None:
+    parts = [part for some in PARTS.values() for part in some]
+    assert len({part.path for part in parts}) == len({part.sha256 for part in parts}) == len(parts)
+    assert all(part.of in KNOWN_FILES for part in parts)
+
+
+def test_a_server_is_no_hub() -> None:
+    assert KNOWN_FILES[0].is_on_the_hub
+    assert not replace(KNOWN_FILES[0], place="https://example.org/data").is_on_the_hub

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from baft.benchmarks.known_files import KnownFile
 from baft.benchmarks.load import load
 from baft.benchmarks.subjects import subject_in_prompt, without_subject
 from baft.errors import UserError
@@ -283,3 +284,25 @@ def test_one_prompt_with_two_targets_is_told(written):
     rows = [row(id="a"), row(id="b", target="Bern"), row(id="c")]
     (remark,) = load(written(rows), "x").remarks
     assert remark.id == "b" and "record a" in remark.text and "another target" in remark.text
+
+
+def test_skip_leaves_out_the_first_records_and_keeps_ids(written):
+    rows = [row(target=f"t{number}") for number in range(6)]
+    whole = load(written(rows), "own").records
+    assert load(written(rows), "own", skip=2).records == whole[2:]
+    assert load(written(rows), "own", skip=2, limit=3).records == whole[2:5]
+    with pytest.raises(UserError, match="has 6 records, and skip is 6"):
+        load(written(rows), "own", skip=6)
+    with pytest.raises(UserError, match="skip of benchmark 'own' is -1"):
+        load(written(rows), "own", skip=-1)
+
+
+def test_records_for_tuning_are_refused_as_test(written, monkeypatch):
+    path = written([row(target=f"t{number}") for number in range(5)])
+    known = KnownFile("b", "new", "b.json", hashlib.sha256(path.read_bytes()).hexdigest(), tune=2)
+    monkeypatch.setattr("baft.benchmarks.known_files.KNOWN_FILES", (known,))
+    for skip in (0, 1):
+        with pytest.raises(UserError, match="the first 2 records of this file are for tuning: give skip: 2"):
+            load(path, "own", split="test", skip=skip)
+    assert len(load(path, "own", split="test", skip=2).records) == 3
+    assert len(load(path, "own", split="tune").records) == 5
