@@ -14,6 +14,7 @@ from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
 from baft.engine.passes import Passes, prepare_passes
 from baft.engine.rows import Row, chosen
+from baft.engine.sgd import Optimiser
 from baft.engine.sites import Site
 
 Params = dict[str, Tensor]
@@ -57,10 +58,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Losses:
-    """``total`` (A,) is what is minimised; ``fit`` (A,) is what ends a stream once it is below the tolerance."""
+    """``total`` (A,) is what is minimised; ``fit`` (A,) is what ends a stream once it is below the tolerance.
+
+    Where ``ended`` (A,) bool is given, it says instead which streams end here.
+    """
 
     total: Tensor
     fit: Tensor
+    ended: Tensor | None = None
 
 
 Objective = Callable[[Reading, Mapping[Site, Delta]], Losses]
@@ -93,13 +98,15 @@ def minimise(
     constrain: Callable[[Params, Tensor], None] | None = None,
     standing: Mapping[Site, Delta] | None = None,
     fixed: Mapping[str, Tensor] | None = None,
+    optimiser: Callable[[Params, float | Mapping[str, float]], Optimiser] = Adam,
 ) -> Fit:
     """Minimises every stream's objective over its own parameters.
 
     ``rows`` name streams 0 … S - 1 and ``params`` are (S, …); ``build`` makes the deltas of a subset of streams from their
     parameters. ``constrain(params, streams)`` may change the parameters of the active ``streams`` in place after a step.
     ``standing`` are the deltas of earlier edits, which stay in place and as they are. ``fixed`` are tensors (S, …) that
-    ``build`` is given with the parameters, under names of their own, and that are not trained.
+    ``build`` is given with the parameters, under names of their own, and that are not trained. ``optimiser`` makes, from the
+    parameters and the schedule's learning rates, what takes the steps.
     A stream whose objective stops being finite gets its first parameters back, and an error.
     """
     count = len(next(iter(params.values())))
@@ -112,13 +119,14 @@ def minimise(
     )
     active = torch.arange(count, device=model.device)
     current = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
-    adam = Adam(current, schedule.lr)
+    steps = optimiser(current, schedule.lr)
     for step in range(schedule.steps + 1):
         deltas = build({**beside, **current})
         losses = objective(_read(model, held, deltas, active), deltas)
         bad = ~torch.isfinite(losses.total.detach())
         last = torch.full_like(bad, step == schedule.steps)
-        leaving = bad | last | (losses.fit.detach() < schedule.tolerance)
+        ended = losses.fit.detach() < schedule.tolerance if losses.ended is None else losses.ended
+        leaving = bad | last | ended
         if bool(leaving.any()):
             _record(done, current, active, leaving, bad, losses.fit.detach(), step)
             keep = torch.nonzero(~leaving)[:, 0]
@@ -131,9 +139,9 @@ def minimise(
             current = {name: chosen(p.detach(), keep).requires_grad_() for name, p in current.items()}
             beside = {name: chosen(t, keep) for name, t in beside.items()}
             grads = {name: chosen(g, keep) for name, g in grads.items()}
-            adam.keep(keep)
+            steps.keep(keep)
             held = held.select({old: new for new, old in enumerate(keep.tolist())})
-        adam.step(current, grads)
+        steps.step(current, grads)
         if constrain is not None:
             with torch.no_grad():
                 constrain(current, active)

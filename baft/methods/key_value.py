@@ -35,11 +35,12 @@ ESSENCES = ("{} is a", "The topic here is {}", "A few words on {}")
 
 
 class Prefixes:
-    """``count`` texts of ``tokens`` tokens each, sampled from the unedited model: see :meth:`of`."""
+    """``count`` texts of ``tokens`` tokens each behind ``starts`` in turn, sampled from the unedited model."""
 
-    def __init__(self, count: int, tokens: int):
+    def __init__(self, count: int, tokens: int, starts: Sequence[str] = STARTS):
         self.count = count
         self.tokens = tokens
+        self.starts = starts
         # Of the engine and the seed that were last asked for.
         self._drawn: tuple[Engine, int, tuple[str, ...]] | None = None
 
@@ -48,7 +49,7 @@ class Prefixes:
         known = self._drawn
         if known is None or known[0] is not engine or known[1] != seed:
             noise = torch.rand(self.count, self.tokens, 5, generator=generator("rome prefixes", seed))
-            starts = [STARTS[i % len(STARTS)] for i in range(self.count)]
+            starts = [self.starts[i % len(self.starts)] for i in range(self.count)]
             questions = [Question(0, tuple(engine.text.prompt(start))) for start in starts]
             replies = engine.ask(None, questions, Decoding(self.tokens, ()), top_k(noise))
             texts = tuple(f"{start} {' '.join(r.decoded.split())}. " for start, r in zip(starts, replies, strict=True))
