@@ -15,7 +15,7 @@ import torch
 from typer.testing import CliRunner
 
 import baft
-from baft.cli import app, commands
+from baft.cli.main import app, commands
 from baft.config.methods import sections_of
 from baft.edited import EditedModel
 from baft.errors import UserError
@@ -282,7 +282,7 @@ def test_a_wrong_setting_on_the_command_line_is_told_without_torch() -> None:
     code = (
         "import sys; sys.argv = ['baft', 'edit', 'x is', '--subject', 'x', '--target', 'y', '--method', 'reft', "
         "'--set', 'rnak=2']\n"
-        "from baft.cli import app\n"
+        "from baft.cli.main import app\n"
         "try:\n    app()\nexcept SystemExit as end:\n    assert end.code == 2\n"
         "assert 'torch' not in sys.modules\n"
     )

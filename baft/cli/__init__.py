@@ -1,5 +1,17 @@
 """The command line: one thin sub-command for each rule of the workflow, and a few for people."""
 
-from baft.cli.main import app, commands
+from __future__ import annotations
 
-__all__ = ["app", "commands"]
+import sys
+
+from baft.cli.warm import handed_over
+
+
+def app() -> None:
+    """Run the command line, or hand a job of a run to the process that has imported all that it needs."""
+    status = handed_over(sys.argv[1:])
+    if status is not None:
+        sys.exit(status)
+    from baft.cli.main import app as run
+
+    run()

@@ -50,7 +50,7 @@ def app() -> None:
     """Run the command line; exit code 2 and one line on stderr for what the user can mend, 143 if told to stop."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        commands()
+        commands(prog_name="baft")
     except UserError as error:
         print(f"baft: {error}", file=sys.stderr)
         sys.exit(2)

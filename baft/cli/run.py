@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from baft.cli.study import DEFAULT_CONFIG, read_study
+from baft.cli.warm import warm_parent
 from baft.config import Plan, Study
 from baft.errors import UserError
 from baft.results.locks import HELD, LOCK, break_lock, has_stale_lock, held_name, holding, refuse_if_locked
@@ -36,7 +37,8 @@ def run(
     results = Path(study.results)
     with sole_run(results):
         _remove_damaged(results)
-        snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
+        with warm_parent(_kept_open):
+            snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
         report = results / "report.html"
         if not is_current(
             report, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from baft.benchmarks.store import read_benchmark
-from baft.cli import app, commands
+from baft.cli.main import app, commands
 from baft.config import (
     BenchmarkConfig,
     Cell,
@@ -43,7 +43,7 @@ def invoke(*arguments: str) -> str:
 
 def test_heavy_packages_are_not_imported_to_parse_a_command_or_config() -> None:
     code = (
-        "import sys, baft.cli, baft.config as c; "
+        "import sys, baft.cli.main, baft.config as c; "
         "s = c.parse_study({'methods': ['none']}); c.check_sources(s); p = c.Plan(s); p.check(); "
         "p.edit_spec('smollm2-135m', 'none', 'single', 'mini_wiki_recent', '0'); p.edit_source('none'); "
         "[(p.product_files(one), p.product_spec(one), p.source(one.module)) for one in p.products]; "

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from baft.cli import commands
+from baft.cli.main import commands
 
 CODE = """
 import sys, time
 from pathlib import Path
 import typer
-from baft.cli import app, commands
+from baft.cli.main import app, commands
 from baft.files import replacing
 
 @commands.command()
