@@ -78,8 +78,7 @@ def _from_hub(config: BenchmarkConfig, name: str) -> Benchmark:
 
 
 def _loaded(path: Path, config: BenchmarkConfig, name: str) -> Benchmark:
-    given = {"format": config.format, "split": config.split, "limit": config.limit}
-    return load(path, name, **given, sha256=config.sha256, skip=config.skip)
+    return load(path, name, config.format, config.split, config.limit, config.sha256, config.skip)
 
 
 _SOURCES = {"embedded": _embedded, "file": _from_file, "hub": _from_hub}

@@ -72,8 +72,8 @@ def _nested(row: Mapping[str, str]) -> dict[str, Any]:
     """A record as JSON has it: several values of a kind in one list, probes as objects with their answers."""
     made: dict[str, Any] = {name: row[name] for name in ("id", "subject", "prompt", "target", "truth") if name in row}
     for name in ("aliases", "rephrase", "irrelevant"):
-        if found := [row[key] for key in row if key.partition("_")[0] == name]:
-            made[name] = found
+        if values := [row[key] for key in row if key.partition("_")[0] == name]:
+            made[name] = values
     for name in ("locality", "portability"):
         found = [
             {"prompt": row[name + number], "answer": row[f"{name}_answer{number}"]}

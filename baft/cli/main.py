@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from baft import __version__
-from baft.cli import benchmarks, edit, pipeline, reports, results, run, status
+from baft.cli import benchmarks, edit, pipeline, plan, reports, results, run, status
 from baft.errors import STOPPED, UserError
 from baft.files import is_full
 
@@ -21,7 +21,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (edit.app, run.app, status.app):
+for group in (edit.app, run.app, plan.app, status.app):
     commands.registered_commands.extend(group.registered_commands)
 for group in (pipeline.app, reports.app):
     for step in group.registered_commands:

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from baft.cli.study import DEFAULT_CONFIG, read_plan
+from baft.cli.study import DEFAULT_CONFIG, Config, read_plan
 from baft.errors import UserError
 
 results = typer.Typer(help="Look at results, also of a study that has not finished.", no_args_is_help=True)
 
 Labels = Annotated[list[str] | None, typer.Option(help="Only this label; may be given several times.")]
-Config = Annotated[Path, typer.Option(help="Config of the study.")]
 
 
 @results.command()

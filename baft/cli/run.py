@@ -28,7 +28,10 @@ _LOCK = Path(".snakemake/baft.lock")
 
 @app.command()
 def run(
-    config: Annotated[Path | None, typer.Option(help="Config of the study; the embedded one unless given.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "--configfile", help="Config of the study; the embedded one unless given."),
+    ] = None,
     cores: Annotated[str, typer.Option(help="CPU cores to use, or 'all'.")] = "all",
 ) -> None:
     """Run a study in this folder, make its HTML report and print its main table."""

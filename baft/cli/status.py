@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from baft.cli.study import DEFAULT_CONFIG, read_plan
+from baft.cli.study import DEFAULT_CONFIG, Config, read_plan
 
 app = typer.Typer()
 
 
 @app.command()
 def status(
-    config: Annotated[Path, typer.Option(help="Config of the study.")] = DEFAULT_CONFIG,
+    config: Config = DEFAULT_CONFIG,
     minutes: Annotated[float, typer.Option(min=1, help="Longest job to suggest shards for.")] = 60,
 ) -> None:
     """Print how many jobs are done, running and failed, why, how fast they are, and the hours used and left.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from baft.config import Plan, Study, check_sources, parse_study
 from baft.config.reading import read_config
 from baft.errors import UserError
 
 DEFAULT_CONFIG = Path("config/config.yaml")
+
+Config = Annotated[Path, typer.Option("--config", "--configfile", help="Config of the study.")]
 
 
 def read_study(config: Path) -> Study:

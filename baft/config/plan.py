@@ -268,6 +268,28 @@ class Plan:
         found = {tuple(shard.values()): shard for grid in self._grids for shard in grid.shards()}
         return list(found.values())
 
+    @functools.cached_property
+    def job_counts(self) -> dict[str, int]:
+        """How many jobs each rule has in an empty folder, rules without any left out."""
+        study = self.study
+        covariances = {
+            file for model in study.models for method in self.methods for file in self.covariance_files(model, method)
+        }
+        counts = {
+            "prepare_model": len(study.models),
+            "prepare_benchmark": len(study.benchmarks),
+            "measure_base": len(study.models) * len(study.benchmarks),
+            "collect_covariances": len(covariances),
+            "edit_shard": len(self.edit_jobs()),
+            "summarise_cell": len(self.summaries()),
+            "analyse_subspace": len(self.grid.bases()) if self._uses_bases else 0,
+        }
+        for one in self.products:
+            counts[one.rule] = 1
+        for name in self.table_labels:
+            counts[f"show_table_{name}"] = 1
+        return {rule: count for rule, count in counts.items() if count}
+
     def summaries(self) -> list[Path]:
         """Record files of every cell, of swept points and of the map too."""
         return list(dict.fromkeys(path for grid in self._grids for path in grid.curve_records()))

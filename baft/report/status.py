@@ -163,9 +163,13 @@ def _hours(plan: Plan, shards: Sequence[Job], others: Sequence[Job]) -> list[str
         if any(weight.values()):
             spent = sum(weight[model] * seconds for model, seconds in used) / 3600
             ahead = sum(weight[model] * (seconds or 0) for model, seconds in left) / 3600
-            lines.append(f"{what} hours: {spent:.1f} used by finished jobs, about {ahead:.1f} left for edits")
+            about = "an unknown number" if left and unknown == len(left) else f"about {ahead:.1f}"
+            lines.append(f"{what} hours: {spent:.1f} used by finished jobs, {about} left for edits")
     if unknown:
-        lines.append(f"(not counting {unknown} jobs of models that no job has finished of)")
+        lines.append(
+            f"({'' if unknown == len(left) else 'not counting '}{unknown} jobs of models that no job has finished of; "
+            "`baft plan` estimates them from a rate that you give)"
+        )
     return lines
 
 

@@ -77,7 +77,8 @@ def test_before_anything_ran_nothing_is_guessed(tmp_path: Path) -> None:
     text = status_text(plan(tmp_path, gpu=0), now=NOW)
     assert "4 jobs of edits: 4 waiting" in text
     assert "GPU" not in text and "finished job," not in text
-    assert "(not counting 4 jobs of models that no job has finished of)" in text
+    assert "job hours: 0.0 used by finished jobs, an unknown number left for edits" in text
+    assert "(4 jobs of models that no job has finished of; `baft plan` estimates them" in text
 
 
 def test_failures_of_other_rules_count_until_a_later_attempt_finished(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from baft.config import Plan, parse_study
 from tests.engine.tiny import engine
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,15 @@ def planned(folder: Path, config: dict) -> dict[str, int]:
     path.write_text(yaml.safe_dump(config))
     done = snakemake(folder, "--configfile", str(path), "-n", "--quiet", "rules")
     assert done.returncode == 0, done.stdout + done.stderr
+    found = _counts(done)
+    # What `baft plan` says is what Snakemake plans.
+    assert Plan(parse_study(config)).job_counts == {
+        rule: n for rule, n in found.items() if rule not in ("all", "total")
+    }
+    return found
+
+
+def _counts(done: subprocess.CompletedProcess) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE)}
 
 
