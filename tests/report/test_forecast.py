@@ -65,7 +65,7 @@ def test_rates_are_taken_from_another_study_and_only_of_the_same_model(tmp_path:
     finished(tmp_path / "wrong", 3600, CELL | {"model": "another"}, "a")
     assert "hours for edits: 16 job hours" in forecast_text(plan(tmp_path), measured=[tmp_path / "other"])
     assert "hours: unknown" in forecast_text(plan(tmp_path), measured=[tmp_path / "wrong"])
-    with pytest.raises(UserError, match="--measured is .*nowhere"):
+    with pytest.raises(UserError, match=r"--measured is .*nowhere"):
         forecast_text(plan(tmp_path), measured=[tmp_path / "nowhere"])
 
 
@@ -77,7 +77,9 @@ def test_records_that_are_not_here_are_not_made_up(tmp_path: Path) -> None:
     text = forecast_text(study, rate=1, records=11)
     assert "edits: 24, at most 6 a job" in text and "counted as 11, by --records" in text
     limited = plan(tmp_path, benchmarks={"far": hub | {"limit": 4}, "mini_zsre": {"limit": 1}})
-    assert "edits: 10, at most 2 a job" in forecast_text(limited) and "counted by their limits" in forecast_text(limited)
+    assert "edits: 10, at most 2 a job" in forecast_text(limited) and "counted by their limits" in forecast_text(
+        limited
+    )
 
 
 def test_the_weights_are_counted_from_the_files(tmp_path: Path) -> None:
