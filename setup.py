@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("config/methods", "config/known_models.yaml", "resources")
+SHIPPED = ("config/methods", "config/known_models.yaml", "resources", "workflow/report")
 
 
 class BuildWithFiles(build_py):

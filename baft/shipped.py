@@ -1,4 +1,4 @@
-"""Where the files lie that ship with the package and are no code: settings of methods, known models, ``resources``.
+"""Where the files lie that ship with the package and are no code: settings of methods, known models, captions, texts.
 
 In a clone they are where they are written; an installed package has copies inside it, which ``setup.py`` puts there.
 """

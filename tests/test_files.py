@@ -25,7 +25,7 @@ from baft.evaluation.checkpoints import Checkpoints, Reached
 from baft.evaluation.covariances import write_covariance
 from baft.models.prepare import prepare_model
 from baft.report import style
-from baft.report.pages import show_table
+from baft.report.page.sortable import show_table
 from baft.report.rendering import Table
 from baft.report.writing import write_table
 from baft.results.schema import EDITS
@@ -34,7 +34,7 @@ from tests.engine.tiny import engine
 
 # Each is larger than the disk of the test below.
 NOISE = torch.randn(1, 60_000, generator=torch.Generator().manual_seed(0))
-LINES = [f"| {number} | {number**9} |" for number in range(20_000)]
+LINES = [f"{number**9}" for number in range(20_000)]
 
 
 def figure(out: Path) -> None:
@@ -44,9 +44,9 @@ def figure(out: Path) -> None:
 
 
 def page(out: Path) -> None:
-    source = out.parent.parent / "long.md"
-    source.write_text("\n".join(["| a | b |", "|---|---|", *LINES]))
-    show_table(source, out)
+    table = Table("t", ["a", "b"], [("", [[line, "1"] for line in LINES])])
+    made = write_table(out.parent.parent / "long", pd.DataFrame({"a": [1]}), [table])
+    show_table(next(path for path in made if path.suffix == ".json"), out)
 
 
 def checkpoints(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands of the rules that make tables and figures: one for each product."""
+"""Commands of the rules that make tables and figures, one for each product, and pages of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
-from baft.config import Grid, config_schema, read_spec
+from baft.config import Grid, PageSpec, config_schema, read_spec
 from baft.config.products import Product, all_products
 
 app = typer.Typer()
+
+Spec = Annotated[str, typer.Option(help="The study, its cells and what it has as JSON.")]
+Out = Annotated[Path, typer.Option(help="HTML page to write.")]
 
 
 def _add_command(product: Product) -> None:
@@ -31,13 +34,30 @@ for _product in all_products():
 
 @app.command()
 def show_table(
-    table: Annotated[Path, typer.Argument(help="Markdown file of a table.")],
-    out: Annotated[Path, typer.Option(help="HTML page to write.")],
+    table: Annotated[Path, typer.Argument(help="JSON file of a table.")],
+    out: Out,
 ) -> None:
-    """Turn a table into a page for the report."""
-    from baft.report.pages import show_table as run
+    """Turn a table into a page for Snakemake's report."""
+    from baft.report.page.sortable import show_table as run
 
     run(table, out)
+
+
+@app.command()
+def write_report(spec: Spec, out: Out) -> None:
+    """Write the page of a study, of its tables and figures."""
+    from baft.report.page.study import write_report as run
+
+    page = read_spec(PageSpec, spec)
+    run(page, Path(page.grid.results), out)
+
+
+@app.command()
+def write_answers(spec: Spec, out: Out) -> None:
+    """Write the page of what every model answered."""
+    from baft.report.page.answers import write_answers as run
+
+    run(read_spec(PageSpec, spec), out)
 
 
 @app.command("config-schema")

@@ -32,6 +32,24 @@ def show(
 
 
 @results.command()
+def answers(
+    folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results"),
+    record: Annotated[list[str] | None, typer.Option(help="Id of a record; may be given several times.")] = None,
+    model: Labels = None,
+    method: Labels = None,
+    protocol: Labels = None,
+    benchmark: Labels = None,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind of probe, such as locality.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 0,
+) -> None:
+    """Print what the unedited model and each method answered, probe by probe."""
+    from baft.report.answers import answers_text as run
+
+    wanted = {"model": model, "method": method, "protocol": protocol, "benchmark": benchmark, "kind": kind}
+    typer.echo(run(folder, {name: labels or [] for name, labels in wanted.items()}, record or [], seed))
+
+
+@results.command()
 def report(
     config: Config = DEFAULT_CONFIG,
     partial: Annotated[
@@ -39,11 +57,11 @@ def report(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write; 'partial' in the results unless given.")] = None,
 ) -> None:
-    """Write tables, figures and a page of them without Snakemake."""
+    """Write tables, figures and the report without Snakemake."""
     from baft.report.finished import write_report as run
 
     plan = read_plan(config)
-    page = run(plan.products, out or Path(plan.study.results) / "partial", partial=partial)
+    page = run(plan.products, plan.page, out or Path(plan.study.results) / "partial", partial=partial)
     typer.echo(f"Report: {page.absolute()}")
 
 

@@ -34,7 +34,7 @@ def run(
     ] = None,
     cores: Annotated[str, typer.Option(help="CPU cores to use, or 'all'.")] = "all",
 ) -> None:
-    """Run a study in this folder, make its HTML report and print its main table."""
+    """Run a study in this folder, make its report and print its main table."""
     study = _checked(config or DEFAULT_CONFIG)
     chosen = ["--configfile", str(config)] if config else []
     results = Path(study.results)
@@ -42,16 +42,17 @@ def run(
         _remove_damaged(results)
         with warm_parent(_kept_open):
             snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
-        report = results / "report.html"
+        provenance = results / "provenance.html"
         if not is_current(
-            report, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]
+            provenance, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]
         ):
-            _write_report(report, chosen)
+            _write_provenance(provenance, chosen)
     from baft.report.summary import summary_text
 
     print(summary_text(results / "tables"))
     _say_stale(study)
-    print(f"Report: {report.absolute()}")
+    print(f"How each file was made: {provenance.absolute()}")
+    print(f"Report: {(results / 'report.html').absolute()}")
 
 
 def is_current(product: Path, sources: list[Path]) -> bool:
@@ -139,8 +140,8 @@ def _say_stale(study: Study) -> None:
         )
 
 
-def _write_report(report: Path, chosen: list[str]) -> None:
-    # Under another name until it is whole: a half-written report would pass for a current one.
-    unfinished = report.with_name(".report.html")
+def _write_provenance(page: Path, chosen: list[str]) -> None:
+    # Under another name until it is whole: a half-written page would pass for a current one.
+    unfinished = page.with_name(".provenance.html")
     snakemake("--report", str(unfinished), *QUIET, *chosen)
-    unfinished.replace(report)
+    unfinished.replace(page)

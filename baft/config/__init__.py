@@ -3,12 +3,12 @@
 Nothing here imports torch, transformers or pandas, for the Snakefile is parsed again by every job.
 """
 
-from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec, read_spec
+from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, model_spec, read_spec
 from baft.config.known_models import known_at_planning, known_by_config
 from baft.config.layout import Layout, at
 from baft.config.method_files import shipped_methods, sources_of
 from baft.config.methods import check_section, method_settings, said_of_section, section_of
-from baft.config.plan import Grid, Plan
+from baft.config.plan import Grid, PageSpec, Plan
 from baft.config.schema import config_schema
 from baft.config.sections import (
     TEMPLATE_DATE,
@@ -40,9 +40,11 @@ __all__ = [
     "MethodSpec",
     "ModelConfig",
     "ModulesConfig",
+    "PageSpec",
     "Plan",
     "ProtocolConfig",
     "ResourcesConfig",
+    "RunMethod",
     "StatisticsConfig",
     "Study",
     "at",

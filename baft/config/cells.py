@@ -50,6 +50,13 @@ class Cell(Section):
         return read_spec(cls, spec)
 
 
+class RunMethod(MethodSpec):
+    """A method as the report lists it: on one model, with what of its settings the study itself gives."""
+
+    model: str = Field(description="Label of the model in the config.")
+    given: dict[str, Any] = Field({}, description="Settings that the study gives.")
+
+
 class AnalysisSpec(Section):
     """The edits of one model on one benchmark that are looked into."""
 

@@ -7,6 +7,7 @@ differs for a model that config/known_models.yaml knows; a method without any ne
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -70,6 +71,17 @@ def sections_of(method: str) -> Mapping[str, Mapping[str, Any]]:
             raise UserError(unknown("model", name, known_models(), place=f"{path} (see {FILE.name})"))
         checked_settings(method, section, f"{path}: {name}")
     return sections
+
+
+def remarks_of(method: str) -> str:
+    """What the file of a method's settings for models says first, in comments, of how they were chosen."""
+    path = FOLDER / f"{method}.yaml"
+    if in_file(method) or not path.is_file():
+        return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return " ".join(
+        line.lstrip("# ").rstrip() for line in itertools.takewhile(lambda line: line.startswith("#"), lines)
+    )
 
 
 def said_of_section(method: str, section: str | None) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from baft.config.cells import AnalysisSpec, Cell, MethodSpec, model_spec
+from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, model_spec
 from baft.config.known_models import known_at_planning
 from baft.config.layout import Layout, at
 from baft.config.method_files import check_method, settings_class, sources_of
@@ -109,6 +109,16 @@ class Grid(Section):
         where = [(protocol, benchmark) for protocol, benchmarks in self.protocols.items() for benchmark in benchmarks]
         axes = product(self.models, methods, where, self.seeds)
         return [dict(zip(_CELL, (model, method, *pair, seed), strict=True)) for model, method, pair, seed in axes]
+
+
+class PageSpec(Section):
+    """What the pages of a study are told: the report, and the answers."""
+
+    config: dict[str, JsonValue] = Field(description="The study's config with all defaults.")
+    grid: Grid = Field(description="All cells.")
+    tables: dict[str, str] = Field(description="Names of the tables, in their order, with their labels.")
+    figures: dict[str, str] = Field(description="Names of the figures, in their order, with their labels.")
+    methods: tuple[RunMethod, ...] = Field(description="The methods on each model, without swept points.")
 
 
 @dataclass(frozen=True)
@@ -350,6 +360,32 @@ class Plan:
     def figures(self) -> list[FigureProduct]:
         """The figures among :attr:`products`."""
         return [one for one in self.products if isinstance(one, FigureProduct)]
+
+    @functools.cached_property
+    def page(self) -> PageSpec:
+        """What the pages of the study are told."""
+        return PageSpec(
+            config=self.study.model_dump(mode="json"),
+            grid=self.grid,
+            tables=self.table_labels,
+            figures={figure.name: figure.label for figure in self.figures},
+            methods=tuple(
+                RunMethod(
+                    **self._spec(model, label, point).model_dump(), model=model, given=dict(self._lines[label].settings)
+                )
+                for label, point in self._lines.items()
+                for model in self.study.models
+            ),
+        )
+
+    def page_spec(self) -> str:
+        """:attr:`page` as JSON."""
+        return self.page.model_dump_json()
+
+    def page_source(self, module: str) -> str:
+        """Digest of the code behind a page, with its templates and the captions."""
+        files = [*(ROOT / "baft/report/page/templates").glob("*"), *(ROOT / "workflow/report").glob("*.rst")]
+        return source_digest(module, files=tuple(sorted(files)))
 
     def _has_methods_of(self, one: Product) -> bool:
         if one.cells != "bases":

@@ -96,7 +96,7 @@ class FigureProduct(Product):
 
 @dataclass(frozen=True, kw_only=True)
 class TableProduct(Product):
-    """A table as CSV, Markdown and LaTeX, and perhaps others that the same job makes."""
+    """A table as CSV, JSON, Markdown and LaTeX, and perhaps others that the same job makes."""
 
     # By name, the labels of further tables; each has a caption of its own.
     others: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -105,7 +105,7 @@ class TableProduct(Product):
 
     @property
     def files(self) -> list[str]:
-        return [*(f"{name}.{suffix}" for name in self.labels for suffix in ("csv", "md", "tex")), *self.also]
+        return [*(f"{name}.{suffix}" for name in self.labels for suffix in ("csv", "md", "tex", "json")), *self.also]
 
     @property
     def folder(self) -> str:

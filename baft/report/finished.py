@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from baft.config import Grid
+from baft.config import Grid, PageSpec
 from baft.config.products import Product
 from baft.config.sweeps import line_of
 from baft.errors import UserError
-from baft.files import replacing
 from baft.report import estimates
 from baft.report.cells import KEYS, read_cells
 from baft.report.inputs import Inputs, write_product
-from baft.report.pages import page
-from baft.report.rendering import HOLE
+from baft.report.page.answers import write_answers
+from baft.report.page.study import ANSWERS
+from baft.report.page.study import write_report as write_page
 from baft.report.summary import summary_of
 from baft.results.store import PART, read_partition_values
-
-# Missing cells that are named in a page.
-_NAMED = 20
 
 
 def finished_text(results: Path, wanted: Mapping[str, Sequence[str]]) -> str:
@@ -60,12 +56,12 @@ def _edits(results: Path, cell: Mapping[str, str]) -> list[Path]:
     return sorted(folder.glob(f"shard=*/{PART}"))
 
 
-def write_report(products: Mapping[Product, Grid], out: Path, *, partial: bool) -> Path:
-    """Write tables, figures and a page with all of them into the folder ``out``; return the page.
+def write_report(products: Mapping[Product, Grid], page: PageSpec, out: Path, *, partial: bool) -> Path:
+    """Write tables, figures and the pages into the folder ``out``; return the report.
 
-    ``products`` are the tables and figures in the order of the page, each with its cells. With ``partial`` all is made of
-    the cells that are there, what is missing being named on the page; a product of which nothing is there is left out.
-    Raises :class:`UserError` if no cell is there, or without ``partial`` if one is missing.
+    ``products`` are the tables and figures, each with its cells. With ``partial`` all is made of the cells that are there,
+    what is missing being named on the page; a product of which nothing is there is left out. Raises :class:`UserError` if
+    no cell is there, or without ``partial`` if one is missing.
     """
     wanted = [path for product, grid in products.items() if product.of_cells for path in grid.files(product.cells)]
     cells = list(dict.fromkeys(wanted))
@@ -77,34 +73,14 @@ def write_report(products: Mapping[Product, Grid], out: Path, *, partial: bool) 
         )
     if len(missing) == len(cells):
         raise UserError("There are no summarised cells to report: run the workflow first.")
-    written = []
     for product, grid in products.items():
         inputs = Inputs.of(product, grid).there()
         if inputs.files:
-            written += write_product(product, inputs, out / product.folder / product.name)
-    text = [_heading(len(cells), missing)]
-    text += [path.read_text(encoding="utf-8") for path in written if path.suffix == ".md"]
-    text += [_picture(path) for path in written if path.suffix == ".png"]
-    made = out / "report.html"
-    with replacing(made) as file:
-        file.write(page("report", "\n\n".join(text)).encode())
-    return made
-
-
-def _heading(cells: int, missing: Sequence[Path]) -> str:
-    if not missing:
-        return f"# All {cells} cells"
-    named = [f"- {_cell_name(path)}" for path in missing[:_NAMED]]
-    more = [f"- and {len(missing) - _NAMED} more"] if len(missing) > _NAMED else []
-    head = f"# Partial report: {cells - len(missing)} of {cells} cells"
-    return "\n".join([head, "", f"{HOLE} marks a hole. Missing:", "", *named, *more])
+            write_product(product, inputs, out / product.folder / product.name)
+    write_answers(page, out / ANSWERS)
+    return write_page(page, out, out / "report.html", [_cell_name(path) for path in missing])
 
 
 def _cell_name(path: Path) -> str:
     values = read_partition_values(path)
     return ", ".join(f"{name} {values[name]}" for name in KEYS)
-
-
-def _picture(path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f"## {path.stem}\n\n![{path.stem}](data:image/png;base64,{data})"

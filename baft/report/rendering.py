@@ -15,6 +15,20 @@ HOLE = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """Which probes the cells of a table are means of, for whoever wants to read the answers.
+
+    ``methods`` has the label of each row, the same in every block; ``kinds`` the kind of probe of each column, empty where
+    there is none. The benchmark is the title of a block.
+    """
+
+    model: str
+    protocol: str
+    methods: Sequence[str]
+    kinds: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table ready to be written: rows of texts under ``heads``, in blocks that each have a title or an empty one."""
 
@@ -22,6 +36,7 @@ class Table:
     heads: Sequence[str]
     blocks: Sequence[tuple[str, Sequence[Sequence[str]]]]
     notes: Sequence[str] = field(default=())
+    behind: Behind | None = None
 
 
 def percent(value: float, low: float | None = None, high: float | None = None, *, signed: bool = False) -> str:

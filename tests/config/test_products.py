@@ -78,7 +78,7 @@ def test_a_declaration_has_to_be_literal(tmp_path: Path) -> None:
         "tabulate_mine",
         "tabulate-mine",
     )
-    assert found.files == ["mine.csv", "mine.md", "mine.tex"]
+    assert found.files == ["mine.csv", "mine.md", "mine.tex", "mine.json"]
     file.write_text("PLACE = 1\nPRODUCT = TableProduct(cells='records', label='mine', place=PLACE)\n")
     with pytest.raises(ValueError, match=r"mine\.py: PRODUCT must be written in literals"):
         declared(file)

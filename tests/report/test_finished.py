@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from baft.benchmarks.prepare import prepare_benchmark
-from baft.config import BenchmarkConfig, Grid, StatisticsConfig
-from baft.config.products import Product, all_products
+from baft.config import BenchmarkConfig, Grid, PageSpec, StatisticsConfig, parse_study
+from baft.config.products import Product, TableProduct, all_products
 from baft.errors import UserError
 from baft.report.finished import finished_text, write_report
 from baft.report.rendering import HOLE
@@ -50,6 +50,25 @@ def products(grid: Grid, **others: Grid) -> dict[Product, Grid]:
     return {one: grids[one.cells] for one in all_products() if one.cells in grids}
 
 
+def made_of(products: dict[Product, Grid], out: Path, *, partial: bool) -> Path:
+    """The report of these products, for a study of no more than they say."""
+    grid = next(iter(products.values()))
+    more = {
+        "sensitivity": {"method": "baft", "layer": [1], "rank": [2]},
+        "ablations": {"method": "baft", "variants": {"a": {"rank": 3}}},
+    }
+    config = parse_study({"study": "small", **more})
+    labels = [one for one in products if isinstance(one, TableProduct)]
+    page = PageSpec(
+        config=config.model_dump(mode="json"),
+        grid=grid,
+        tables={name: label for one in labels for name, label in one.labels.items()},
+        figures={one.name: one.label for one in products if one.folder == "figures"},
+        methods=(),
+    )
+    return write_report(products, page, out, partial=partial)
+
+
 def test_what_has_finished_is_shown_with_holes(results: Path) -> None:
     text = finished_text(results, {})
     blocks = text.split("mini_wikibio")
@@ -68,29 +87,29 @@ def test_filters_choose_cells_and_swept_points_can_be_named(results: Path) -> No
 
 
 def test_a_partial_report_has_every_table_and_figure_and_names_what_is_missing(results: Path, tmp_path: Path) -> None:
-    made = write_report(products(grid(results, *METHODS, "lora")), tmp_path, partial=True)
+    made = made_of(products(grid(results, *METHODS, "lora")), tmp_path, partial=True)
     text = made.read_text()
-    assert "Partial report: 7 of 10 cells" in text
+    assert "This report is partial: 3 cells are missing" in text
     assert "method lora, benchmark mini_zsre" in text and "method reft, benchmark mini_wikibio" in text
     for name in ("area under the trade-off", "cost of an edit", "differences from ReFT", "Benchmarks as read"):
         assert name in text
-    assert text.count("data:image/png;base64,") == 2
+    assert text.count('<img src="data:image/png;base64,') == 2
     assert (tmp_path / "tables" / "main.tex").is_file()
 
 
 def test_a_report_that_is_not_partial_needs_every_cell(results: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"1 of 8 cells are missing, first .*method reft, benchmark mini_wikibio"):
-        write_report(products(grid(results, *METHODS)), tmp_path, partial=False)
+        made_of(products(grid(results, *METHODS)), tmp_path, partial=False)
     assert not list(tmp_path.iterdir())
     whole = products(grid(results, "none", "baft", points=()))
-    assert "All 4 cells" in write_report(whole, tmp_path, partial=False).read_text()
+    assert "This report is partial" not in made_of(whole, tmp_path, partial=False).read_text()
 
 
 def test_nothing_finished_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run a study first"):
         finished_text(tmp_path, {})
     with pytest.raises(UserError, match="no summarised cells"):
-        write_report(products(grid(tmp_path, "none")), tmp_path / "out", partial=True)
+        made_of(products(grid(tmp_path, "none")), tmp_path / "out", partial=True)
 
 
 def test_a_report_has_the_figures_of_streams_of_the_map_and_of_the_analysis(tmp_path: Path) -> None:
@@ -105,20 +124,20 @@ def test_a_report_has_the_figures_of_streams_of_the_map_and_of_the_analysis(tmp_
     chart = Grid(methods=("reft", "reft@layer-5@rank-1"), **single, **common)
     streams = Grid(methods=("reft",), protocols={"continual": ("zsre",)}, benchmarks={"zsre": 1}, **common)
     study = products(whole, sequences=streams, sensitivity=chart, ablations=chart, bases=picture_of(whole, None))
-    made = write_report(study, tmp_path / "out", partial=False)
+    made = made_of(study, tmp_path / "out", partial=False)
     drawn = [path.stem for path in (tmp_path / "out/figures").glob("*.png")]
     assert sorted(drawn) == sorted(one.name for one in study if one.folder == "figures") and set(DRAW) <= set(drawn)
     text = made.read_text()
-    assert text.count("data:image/png;base64,") == len(drawn)
+    assert text.count('<img src="data:image/png;base64,') == len(drawn)
     assert (tmp_path / "out/tables/forgetting.csv").is_file()
     assert "ReFT and variants of it" in text
-    places = [text.index(f"<h2>{one.name}</h2>") for one in study if one.folder == "figures"]
+    places = [text.index(f'<figure id="figure-{one.name}">') for one in study if one.folder == "figures"]
     assert places == sorted(places), "figures stand in the order of the report"
     with pytest.raises(UserError, match="no-such-record"):
-        write_report(products(whole, bases=picture_of(whole, "no-such-record")), tmp_path / "other", partial=False)
+        made_of(products(whole, bases=picture_of(whole, "no-such-record")), tmp_path / "other", partial=False)
     missing = chart.model_copy(update={"methods": ("reft", "reft@layer-5@rank-8")})
     with pytest.raises(UserError, match=r"1 of 2 cells are missing, first .*method reft@layer-5@rank-8"):
-        write_report(products(whole, sensitivity=missing), tmp_path / "again", partial=False)
+        made_of(products(whole, sensitivity=missing), tmp_path / "again", partial=False)
 
 
 def picture_of(grid: Grid, record: str | None) -> Grid:

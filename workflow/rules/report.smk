@@ -1,5 +1,5 @@
-# Tables and figures, for the HTML report of `snakemake --report`: a rule for each that the study has. Which there are is said
-# by the files in baft/report/tables and baft/report/figures.
+# Tables and figures, a rule for each that the study has, and the pages of them. Which there are is said by the files in
+# baft/report/tables and baft/report/figures. What is marked with report() is in Snakemake's own report too.
 
 
 # The edits' own files are read too, but not named: the records were made of them, and there may be 100,000.
@@ -32,7 +32,7 @@ for name, label in plan.table_labels.items():
         name:
             f"show_table_{name}"
         input:
-            f"{study.results}/tables/{name}.md",
+            f"{study.results}/tables/{name}.json",
         output:
             report(
                 f"{study.results}/tables/{name}.html",
@@ -46,7 +46,7 @@ for name, label in plan.table_labels.items():
             layout.timing(f"show_table_{name}")
         localrule: True
         params:
-            source=plan.source("baft.report.pages"),
+            source=plan.page_source("baft.report.page.sortable"),
         shell:
             "baft show-table {input:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
@@ -79,7 +79,53 @@ for figure in plan.figures:
             "baft {params.command} --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
 
 
+rule write_report:
+    input:
+        expand(f"{study.results}/tables/{{name}}.json", name=plan.table_labels),
+        # What its sentences are made of.
+        expand(f"{study.results}/tables/{{name}}.csv", name=["main", "paired"]),
+        f"{study.results}/figures/tradeoff.csv",
+        [f"{study.results}/figures/{figure.name}.png" for figure in plan.figures],
+    output:
+        f"{study.results}/report.html",
+    log:
+        layout.log("write_report"),
+    benchmark:
+        layout.timing("write_report")
+    localrule: True
+    params:
+        spec=plan.page_spec(),
+        source=plan.page_source("baft.report.page.study"),
+    shell:
+        "baft write-report --spec {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
+
+
+rule write_answers:
+    input:
+        # They stand for the probes, of which there may be 100,000 files.
+        plan.grid.records(),
+        [
+            layout.base.format(model=model, benchmark=benchmark)
+            for model in study.models
+            for benchmark in study.benchmarks
+        ],
+        plan.grid.benchmark_files(),
+    output:
+        f"{study.results}/answers.html",
+    log:
+        layout.log("write_answers"),
+    benchmark:
+        layout.timing("write_answers")
+    params:
+        spec=plan.page_spec(),
+        source=plan.page_source("baft.report.page.answers"),
+    shell:
+        "baft write-answers --spec {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
+
+
 PRODUCTS = [
+    f"{study.results}/report.html",
+    f"{study.results}/answers.html",
     *expand(f"{study.results}/tables/{{name}}.html", name=plan.table_labels),
     *(
         f"{study.results}/{product.folder}/{file}"

@@ -1,4 +1,4 @@
-"""The report's tables: means with intervals, paired differences, costs; as CSV, Markdown and LaTeX.
+"""The report's tables: means with intervals, paired differences, costs; as CSV, JSON, Markdown and LaTeX.
 
 The columns pair what is teacher-forced with what is decoded, for the first alone leaks the answer's length and content.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ from baft.report.notes import (
     unit_notes,
     unmeasured_parts,
 )
-from baft.report.rendering import HOLE, Table, estimate, number, quantity
+from baft.report.rendering import HOLE, Behind, Table, estimate, number, quantity
 from baft.report.writing import write_table
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS, SCORES, measure_of
+from baft.results.summaries import METRICS, SCORES, STREAM, measure_of
 
 PRODUCT = TableProduct(
     cells="records",
@@ -73,7 +73,7 @@ def write(inputs: Inputs, stem: Path) -> list[Path]:
 
 
 def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, statistics: StatisticsConfig) -> list[Path]:
-    """Write the tables of means, paired differences and costs into ``folder`` as CSV, Markdown and LaTeX; return the paths.
+    """Write the tables of means, paired differences and costs into ``folder`` in all forms; return the paths.
 
     ``main.csv``, ``paired.csv`` and ``cost.csv`` are tidy, one row an estimate; ``main_wide.csv`` has a row a method
     and benchmark and three columns a metric. Methods are compared with ``statistics.reference``. Cells that are not
@@ -115,11 +115,13 @@ def main_tables(main: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) 
     for model, protocol, setting in settings_of(overall):
         title, counts = f"{model}, {protocol} editing", [*count_notes(setting), *unit_notes(setting)]
         notes = [*_main_notes(statistics, cells.one(model, protocol), setting), *counts]
-        made.append(Table(title, ["Method", *_HEADS.values()], _blocks(setting, _HEADS, _estimate), notes))
+        heads = ["Method", *_HEADS.values()]
+        made.append(Table(title, heads, _blocks(setting, _HEADS, _estimate), notes, _behind(setting, _HEADS)))
         if further := _present(setting):
             blocks = _blocks(setting, further, _estimate)
             notes = [*_further_notes(statistics, further), *counts]
-            made.append(Table(f"{title}: likelihoods and side effects", ["Method", *further.values()], blocks, notes))
+            title, heads = f"{title}: likelihoods and side effects", ["Method", *further.values()]
+            made.append(Table(title, heads, blocks, notes, _behind(setting, further)))
     return made
 
 
@@ -146,6 +148,17 @@ def _blocks(
         )
         for benchmark in ordered_benchmarks(setting["benchmark"])
     ]
+
+
+def _behind(setting: pd.DataFrame, metrics: Iterable[str]) -> Behind:
+    """The probes of a table of one model and protocol with a column a metric, as :func:`_blocks` lays it out."""
+    kinds = (METRICS[name].kind if name in METRICS else "" for name in metrics)
+    return Behind(
+        str(setting["model"].iloc[0]),
+        str(setting["protocol"].iloc[0]),
+        ordered_methods(setting["method"]),
+        ["", *("" if kind == STREAM else kind for kind in kinds)],
+    )
 
 
 def _estimate(row: Any) -> str:
@@ -227,14 +240,16 @@ def paired_tables(paired: pd.DataFrame, cells: Cells, statistics: StatisticsConf
         ]
         title = f"{model}, {protocol} editing: differences from {reference}"
         cell = functools.partial(_difference, level=statistics.level)
-        made.append(Table(title, ["Method", *_HEADS.values()], _blocks(setting, _HEADS, cell), notes))
+        heads = ["Method", *_HEADS.values()]
+        made.append(Table(title, heads, _blocks(setting, _HEADS, cell), notes, _behind(setting, _HEADS)))
         if further := _present(setting):
             notes = [
                 "As in the table before; KL in nats, fluency in bits, drift as a ratio. ↓: less is better.",
                 *notes[1:],
             ]
             title += ": likelihoods and side effects"
-            made.append(Table(title, ["Method", *further.values()], _blocks(setting, further, cell), notes))
+            blocks, heads = _blocks(setting, further, cell), ["Method", *further.values()]
+            made.append(Table(title, heads, blocks, notes, _behind(setting, further)))
     return made
 
 

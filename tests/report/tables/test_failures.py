@@ -58,7 +58,7 @@ def test_each_failure_is_counted_once_by_what_failed_and_why(shards: tuple[list[
 
 def test_the_table_shows_the_first_record_and_its_reason(shards: tuple[list[Path], list[Path]], tmp_path: Path) -> None:
     paths = write(Inputs([], *shards), tmp_path / "failures")
-    assert [path.name for path in paths] == ["failures.csv", "failures.md", "failures.tex"]
+    assert [path.name for path in paths] == ["failures.csv", "failures.md", "failures.tex", "failures.json"]
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in paths[1].read_text().splitlines() if "|" in line
     ]

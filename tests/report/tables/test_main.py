@@ -26,7 +26,7 @@ def cells(line: str) -> list[str]:
 
 def test_every_table_is_written_in_every_form(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == set(replace(PRODUCT, name="main").files)
-    assert len(list(folder.iterdir())) == 3 * 3 + 1
+    assert len(list(folder.iterdir())) == 3 * 4 + 1
 
 
 def test_markdown_shows_the_tidy_numbers_and_holes_as_holes(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,8 +7,9 @@ import pytest
 from docutils.core import publish_parts
 
 from baft.config.products import TableProduct, all_products
+from baft.report.page.captions import caption
 
-CAPTIONS = sorted((Path(__file__).parents[2] / "workflow" / "report").glob("*.rst"))
+CAPTIONS = sorted((Path(__file__).parents[3] / "workflow" / "report").glob("*.rst"))
 CONFIG = {
     "models": {"m": {}},
     "methods": ["none", "reft"],
@@ -41,6 +43,14 @@ def test_captions_are_valid_and_read_the_config(caption: Path) -> None:
     assert any(value in text for value in ("90 %", "elsewhere/", "rank 9", "9 bases"))
     # Raises at the first warning: a caption that is not valid reStructuredText shows as an error box in the report.
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+def test_a_page_shows_a_caption_as_html_and_text_of_the_config_as_text() -> None:
+    own = CONFIG | {"results": "<b>x</b>", "benchmarks": {"a": {"limit": 3}}}
+    shown = caption("failures", own)
+    assert "<strong>Failures and what was not measured</strong>" in shown
+    assert "&lt;b&gt;x&lt;/b&gt;/edits" in shown and "system-message" not in shown
+    assert re.search(r"<li>\s*<p>a: the first 3 of the\s+tune split</p>\s*</li>", caption("main", own))
 
 
 @pytest.mark.parametrize("name", ["main", "tradeoff", "parameters", "workflow"])

@@ -1,0 +1,1 @@
+"""The pages that a study is read on: its report, its answers, and each table by itself."""
