@@ -187,7 +187,16 @@ class SoftmaxSubspace(GatedSubspace):
 
 
 @dataclass(frozen=True)
-class LowRank(Delta):
+class WeightChange(Delta):
+    """A change of a linear layer's weights. What it adds depends on the layer's input alone, in proportion."""
+
+    @abstractmethod
+    def matrix(self, stream: int) -> Tensor:
+        """What is added to the weights (d_out, d_in) for one stream."""
+
+
+@dataclass(frozen=True)
+class LowRank(WeightChange):
     """A low-rank change of a linear layer's weights: (x Vᵀ) U with ``down`` V (S, k, d_in) and ``up`` U (S, k, d_out)."""
 
     shapes: ClassVar[Mapping[str, str]] = {"down": "S k i", "up": "S k o"}
@@ -199,9 +208,12 @@ class LowRank(Delta):
         down = self._of(self.down, present)
         return (x.to(down.dtype) @ down.mT) @ self._of(self.up, present)
 
+    def matrix(self, stream: int) -> Tensor:
+        return self.up[stream].mT @ self.down[stream]
+
 
 @dataclass(frozen=True)
-class Dense(Delta):
+class Dense(WeightChange):
     """A full change of a linear layer's weights: x Δᵀ with ``change`` Δ (S, d_out, d_in)."""
 
     shapes: ClassVar[Mapping[str, str]] = {"change": "S o i"}
@@ -211,6 +223,9 @@ class Dense(Delta):
     def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         change = self._of(self.change, present)
         return x.to(change.dtype) @ change.mT
+
+    def matrix(self, stream: int) -> Tensor:
+        return self.change[stream]
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ Build = Callable[[Mapping[str, Tensor]], Mapping[Site, Delta]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """``steps`` at most; a stream ends before the step at which its fit is below ``tolerance``."""
+    """``steps`` at most; a stream ends before the step at which its fit is below ``tolerance``, after ``least`` steps."""
 
     steps: int
     lr: float | Mapping[str, float]
     tolerance: float = 0.0
+    least: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,11 @@ def minimise(
     steps = optimiser(current, schedule.lr)
     for step in range(schedule.steps + 1):
         deltas = build({**beside, **current})
-        losses = objective(_read(model, held, deltas, active), deltas)
+        losses = objective(read(model, held, deltas, active), deltas)
         bad = ~torch.isfinite(losses.total.detach())
         last = torch.full_like(bad, step == schedule.steps)
         ended = losses.fit.detach() < schedule.tolerance if losses.ended is None else losses.ended
-        leaving = bad | last | ended
+        leaving = bad | last | (ended & (step >= schedule.least))
         if bool(leaving.any()):
             _record(done, current, active, leaving, bad, losses.fit.detach(), step)
             keep = torch.nonzero(~leaving)[:, 0]
@@ -148,7 +149,8 @@ def minimise(
     return done
 
 
-def _read(model: FrozenModel, held: Passes, deltas: Mapping[Site, Delta], active: Tensor) -> Reading:
+def read(model: FrozenModel, held: Passes, deltas: Mapping[Site, Delta], active: Tensor) -> Reading:
+    """What the model says of the rows that are ``held`` with ``deltas`` in place, those of the streams ``active``."""
     states = held.states(deltas)
     nlls = model.nll(states, *held.forced)
     # The head is asked only where it must be: with no state at all it would still run.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from baft.engine.deltas import Delta, Dense, LowRank
+from baft.engine.deltas import Delta, WeightChange
 from baft.engine.frozen import FrozenModel, is_transposed
 from baft.engine.own_models import OwnModel
 from baft.engine.positions import Everywhere
@@ -56,11 +56,8 @@ def _as_changed(model: FrozenModel, own: OwnModel) -> PreTrainedModel:
 
 def _change(site: Site, delta: Delta) -> Tensor:
     """(d_out, d_in): what is added to the weight of a linear layer."""
-    if site.module and isinstance(delta.where, Everywhere):
-        if type(delta) is Dense:
-            return delta.change[0]
-        if type(delta) is LowRank:
-            return delta.up[0].mT @ delta.down[0]
+    if site.module and isinstance(delta.where, Everywhere) and isinstance(delta, WeightChange):
+        return delta.matrix(0)
     raise UserError(
         f"The edit at {site} ({type(delta).__name__}) depends on the input or on its place in the prompt, so it is no "
         "change of weights and cannot be merged: use the edited model as it is, or save and load the edit."

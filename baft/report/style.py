@@ -119,7 +119,8 @@ def _free(family: Family, taken: Set[Mark]) -> Mark:
 
 def _shaded(colour: str, shade: float) -> str:
     end = 1.0 if shade > 0 else 0.0
-    return to_hex([(1 - abs(shade)) * part + abs(shade) * end for part in to_rgb(colour)]).upper()
+    red, green, blue = ((1 - abs(shade)) * part + abs(shade) * end for part in to_rgb(colour))
+    return to_hex((red, green, blue)).upper()
 
 
 @contextmanager

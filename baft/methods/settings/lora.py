@@ -1,29 +1,9 @@
 """The settings of LoRA."""
 
-from __future__ import annotations
-
-from typing import Self
-
-from pydantic import Field
-
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings._adapters import AdapterSettings
 
 
-class Settings(MethodSettings):
-    """Rank, α and learning rate are EasyEdit's for LLaMA-2-7B; on the attention projections of all blocks."""
+class Settings(AdapterSettings):
+    """Rank, α and learning rate are EasyEdit's for LLaMA-2-7B."""
 
     title = "LoRA"
-    family = "adapters"
-
-    rank: int = Field(8, ge=1, description="Rank of each adapter.")
-    alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / rank.")
-    first: Layer = Field(0, description="First block with adapters; a float is a share of the depth.")
-    steps: int = Field(70, ge=1, description="Optimiser steps at most.")
-    lr: float = Field(5e-3, gt=0, description="Adam's learning rate.")
-    tolerance: float = Field(
-        1e-2, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
-    )
-
-    @classmethod
-    def tiny(cls) -> Self:
-        return cls(rank=2, steps=4, lr=1e-2)

@@ -1,0 +1,92 @@
+"""What the methods share that train low-rank adapters beside the attention projections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from baft.engine.deltas import Delta, LowRank
+from baft.engine.engine import Engine
+from baft.engine.fitting import Fit, Params
+from baft.engine.positions import Everywhere
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.methods.base import Batches, Context, Outcome, deltas_of, per_stream, trainings_of
+from baft.methods.checks import check_linear, check_rank
+from baft.methods.settings import Layer
+
+
+def adapted(engine: Engine, first: Layer) -> list[Site]:
+    """The attention projections of every block from ``first`` on, in order of depth."""
+    start, names = engine.model.layer(first), engine.model.architecture.attention
+    return [Site(layer, name) for layer in range(start, len(engine.model.blocks)) for name in names]
+
+
+def check_adapters(engine: Engine, first: Layer, rank: int) -> None:
+    """Raises UserError if the model has no such layers, or not as many dimensions."""
+    check_rank("rank", rank, engine.model.hidden_size)
+    for site in adapted(engine, first):
+        check_linear(engine, site)
+
+
+def low_rank(params: Mapping[str, Tensor], sites: Sequence[Site], scale: float) -> dict[Site, Delta]:
+    """The deltas of parameters ``down …`` A (S, r, d_in) and ``up …`` Bᵀ (S, r, d_out): ``scale`` B A x."""
+    return {s: LowRank(Everywhere(), params[f"down {s}"], scale * params[f"up {s}"]) for s in sites}
+
+
+def low_rank_start(
+    engine: Engine,
+    batches: Batches,
+    sites: Sequence[Site],
+    rank: int,
+    scale: float,
+    state: EditState | None,
+    context: Context,
+) -> Params:
+    """The parameters of :func:`low_rank` to begin with: A as PEFT draws it and B = 0, or the stream's own so far."""
+    widths = [engine.model.widths(site)[0] for site in sites]
+    downs = drawn(engine, batches, sites, widths, context, lambda width, g: _as_peft(rank, width, g))
+    params: Params = {}
+    for site, down in zip(sites, downs, strict=True):
+        previous = deltas_of(state).get(site)
+        known = LowRank(Everywhere(), down, down.new_zeros(len(batches), rank, engine.model.widths(site)[1]))
+        if state is not None and isinstance(previous, LowRank):
+            known = previous.filled(known.tensors(), ~state.edited)
+        params[f"down {site}"], params[f"up {site}"] = known.down, known.up / scale
+    return params
+
+
+def drawn(
+    engine: Engine,
+    batches: Batches,
+    sites: Sequence[Site],
+    widths: Sequence[int],
+    context: Context,
+    draw: Callable[[int, torch.Generator], Tensor],
+) -> list[Tensor]:
+    """For each site what ``draw`` gives for its width, (S, r, width), with one generator a stream for all sites."""
+
+    def whole(generator: torch.Generator) -> Tensor:
+        return torch.cat([draw(width, generator) for width in widths], 1)
+
+    parts = torch.split(per_stream(batches, context, whole), list(widths), dim=2)
+    return [
+        part.to(engine.model.device_at(site), engine.model.precision).contiguous()
+        for site, part in zip(sites, parts, strict=True)
+    ]
+
+
+def outcome(engine: Engine, deltas: Mapping[Site, Delta], fit: Fit) -> Outcome:
+    """The outcome of training adapters: every weight of an adapted layer is another afterwards."""
+    changed = 0
+    for site in deltas:
+        width_in, width_out = engine.model.widths(site)
+        changed += width_in * width_out
+    trained = sum(p[0].numel() for p in fit.params.values())
+    return Outcome(EditState(len(fit.steps), deltas), trainings_of(fit), trained, changed)
+
+
+def _as_peft(rank: int, width: int, generator: torch.Generator) -> Tensor:
+    return torch.empty(rank, width).uniform_(-(width**-0.5), width**-0.5, generator=generator)
