@@ -1,5 +1,5 @@
 # make report   install, run the embedded study, make its HTML report, print the main table
-# make test     install and run the tests
+# make test     install and run the tests; as root on Debian, Chromium too, in which they open the report
 # make test-slurm   the workflow on a SLURM of one node with two stand-in GPUs; needs root on Debian
 # make lint     install and run the static checks
 # make bench    edits per second: a script's way, the engine's, many side by side; and of streams side by side
@@ -32,6 +32,7 @@ report: $(INSTALLED)
 
 # A file's tests stay in one process, for they share what they make first.
 test: $(INSTALLED) $(PEERS)
+	@tests/browser/install
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slurm: $(INSTALLED)

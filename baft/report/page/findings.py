@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from baft.report.cells import rows_of
+from baft.report.cells import rows_of, settings_of
 from baft.report.labels import FLOORS, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import percent
 from baft.results.schema import ALL_GROUPS
@@ -42,7 +42,7 @@ def few_records(main: pd.DataFrame) -> str:
             f"With {counts} independent units a benchmark (records, or streams of edits) this study shows that everything "
             "works, and not how methods rank."
         )
-    names = _listed([f"{benchmark}, {protocol} ({count})" for (protocol, benchmark), count in few.items()])
+    names = _listed(f"{row.benchmark}, {row.protocol} ({row.units})" for row in rows_of(few.reset_index()))
     return (
         f"There are fewer than {FEW} independent units (records, or streams of edits) of {names}. These show that "
         "everything works, and not how methods rank."
@@ -57,7 +57,7 @@ def findings(tradeoff: pd.DataFrame, paired: pd.DataFrame, baft: Sequence[str]) 
     """
     models = sorted(tradeoff["model"].unique())
     found = []
-    for (model, protocol), setting in tradeoff.groupby(["model", "protocol"], sort=True):
+    for model, protocol, setting in settings_of(tradeoff):
         for benchmark in ordered_benchmarks(setting["benchmark"]):
             place = f"{benchmark}, {protocol} editing" + (f" of {model}" if len(models) > 1 else "")
             points = setting[setting["benchmark"].eq(benchmark) & ~setting["line"].isin(FLOORS)]
@@ -114,7 +114,7 @@ def _of_differences(paired: pd.DataFrame, baft: Sequence[str]) -> list[str]:
         parts = [
             f"{name} {_share(own.loc[metric], '', signed=True)} points"
             for metric, name in (("edit_success", "success"), ("locality", "locality"))
-            if metric in own.index and not math.isnan(own.loc[metric, "mean"])
+            if metric in own.index and not math.isnan(float(str(own.loc[metric, "mean"])))
         ]
         if parts:
             reference = method_name(str(own["reference"].iloc[0]))

@@ -19,7 +19,7 @@ def test_the_page_has_every_answer_of_every_method(tmp_path: Path) -> None:
     write_answers(tmp_path)
     page = answers.write_answers(page_spec(tmp_path), tmp_path / "answers.html")
     found = content(page)
-    assert [method["name"] for method in found["methods"]] == ["Unedited", "BaFT", "LoRA", "ROME"]
+    assert [method["name"] for method in found["methods"]] == ["Unedited", "BaFT", "ROME", "LoRA"]
     assert [(probe["record"], probe["kind"]) for probe in found["probes"]][:3] == [
         ("r0", "reliability"),
         ("r0", "locality"),
@@ -27,7 +27,7 @@ def test_the_page_has_every_answer_of_every_method(tmp_path: Path) -> None:
     ]
     assert len(found["probes"]) == 10
     # Method, text, whether the decoded answer is right, forced per cent and whether that is all, a note.
-    assert found["probes"][0]["answers"][2] == [2, "Paris", False, 100, True, ""]
+    assert found["probes"][0]["answers"][3] == [3, "Paris", False, 100, True, ""]
     assert "all 5 records" in page.read_text()
 
 

@@ -31,8 +31,8 @@ def test_the_front_is_named_with_intervals_and_who_exceeds_baft() -> None:
             point("none", 0.0, 1.0, front=False),
         ]
     )
-    assert text.startswith("zsre, single editing | Forced: the front is LoRA (95.0 [85.0, 100.0] / 20.0 [10.0, 25.0])")
-    assert "ROME (90.0 [80.0, 95.0] / 60.0 [50.0, 65.0])" in text
+    assert text.startswith("zsre, single editing | Forced: the front is ROME (90.0 [80.0, 95.0] / 60.0 [50.0, 65.0])")
+    assert " and LoRA (95.0 [85.0, 100.0] / 20.0 [10.0, 25.0])." in text
     assert "BaFT (90.0 [80.0, 95.0] / 50.0 [40.0, 55.0]) is exceeded by ROME." in text
     assert "Unedited" not in text
 
