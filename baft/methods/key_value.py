@@ -35,11 +35,11 @@ ESSENCES = ("{} is a", "The topic here is {}", "A few words on {}")
 
 
 class Prefixes:
-    """``count`` texts of ``tokens`` tokens each behind ``starts`` in turn, sampled from the unedited model."""
+    """``count`` texts of as many tokens as ``lengths`` say in turn, behind ``starts`` in turn, of the unedited model."""
 
-    def __init__(self, count: int, tokens: int, starts: Sequence[str] = STARTS):
+    def __init__(self, count: int, lengths: Sequence[int], starts: Sequence[str] = STARTS):
         self.count = count
-        self.tokens = tokens
+        self.lengths = tuple(lengths)
         self.starts = starts
         # Of the engine and the seed that were last asked for.
         self._drawn: tuple[Engine, int, tuple[str, ...]] | None = None
@@ -48,13 +48,18 @@ class Prefixes:
         """The texts, every token among the 5 likeliest, each ended by a full stop and a space; drawn once."""
         known = self._drawn
         if known is None or known[0] is not engine or known[1] != seed:
-            noise = torch.rand(self.count, self.tokens, 5, generator=generator("rome prefixes", seed))
-            starts = [self.starts[i % len(self.starts)] for i in range(self.count)]
-            questions = [Question(0, tuple(engine.text.prompt(start))) for start in starts]
-            replies = engine.ask(None, questions, Decoding(self.tokens, ()), top_k(noise))
-            texts = tuple(f"{start} {' '.join(r.decoded.split())}. " for start, r in zip(starts, replies, strict=True))
-            self._drawn = known = engine, seed, texts
+            self._drawn = known = engine, seed, self._draw(engine, seed)
         return known[2]
+
+    def _draw(self, engine: Engine, seed: int) -> tuple[str, ...]:
+        noise = torch.rand(self.count, max(self.lengths), 5, generator=generator("rome prefixes", seed))
+        texts = [self.starts[i % len(self.starts)] for i in range(self.count)]
+        for tokens in sorted({*self.lengths}):
+            own = [i for i in range(self.count) if self.lengths[i % len(self.lengths)] == tokens]
+            questions = [Question(0, tuple(engine.text.prompt(texts[i]))) for i in own]
+            for i, reply in zip(own, engine.ask(None, questions, Decoding(tokens, ()), top_k(noise[own])), strict=True):
+                texts[i] += f" {' '.join(reply.decoded.split())}. "
+        return tuple(texts)
 
 
 def essence_of(request: Request, withheld: Set[str]) -> str | None:
@@ -253,10 +258,14 @@ class FactMethod(Method):
 
     def __init__(self, settings: Any):
         super().__init__(settings)
-        self.prefixes = Prefixes(settings.prefixes, settings.prefix_tokens)
+        self.prefixes = Prefixes(settings.prefixes, self.prefix_lengths())
         self.descent = Descent(
             settings.steps, settings.lr, settings.tolerance, settings.clamp, settings.kl, settings.decay
         )
+
+    def prefix_lengths(self) -> Sequence[int]:
+        """Tokens of the sampled texts, in turn."""
+        return (self.settings.prefix_tokens,)
 
     def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
         return lengths_of(engine, request, self.prefixes.of(engine, context.seed))

@@ -1,230 +1,34 @@
 """MEMIT (Meng et al., 2023): many facts at once, in the MLP output layers of several blocks.
 
-For each fact the output of the last of these blocks that makes the model say the target is found. What is missing there is
-then made up for layer by layer, the lowest first, each by Δ = R Kᵀ (λ C + K Kᵀ)⁻¹ with the keys K and the residuals R of all
-facts of a batch.
+Layer by layer Δ = R Kᵀ (λ C + K Kᵀ)⁻¹ with the keys K and the residuals R of all facts of a batch: the keys of ordinary
+text, of which C is the covariance, keep what they had as well as they can.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from baft.engine.deltas import Delta, LowRank
-from baft.engine.engine import Engine
-from baft.engine.fitting import Fit
-from baft.engine.positions import Everywhere
-from baft.engine.rows import Row
-from baft.engine.sites import Site
-from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Outcome, Request, Training, deltas_of
-from baft.methods.checks import check_covariance, check_linear, covariance_at
-from baft.methods.key_value import (
-    FactMethod,
-    Lent,
-    appended,
-    at_marks,
-    fact_rows,
-    find_changes,
-)
+from baft.methods.layerwise import LayerwiseMethod
 from baft.methods.registry import register
 from baft.methods.settings.memit import Settings
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Requests of ``count`` streams in one row; ``streams`` says whose each is."""
-
-    requests: tuple[Request, ...]
-    streams: tuple[int, ...]
-    count: int
-
-    @staticmethod
-    def of(batches: Batches) -> Facts:
-        """All of the batches of streams 0 …"""
-        return Facts(
-            tuple(request for batch in batches for request in batch),
-            tuple(s for s, batch in enumerate(batches) for _ in batch),
-            len(batches),
-        )
-
-    def select(self, index: Sequence[int]) -> Facts:
-        """Some of them, of as many streams."""
-        return Facts(tuple(self.requests[i] for i in index), tuple(self.streams[i] for i in index), self.count)
-
-    def rows(self, engine: Engine, texts: Sequence[str]) -> list[Row]:
-        """Each request's prompt behind each of ``texts``, with the target forced and the subject's last token marked."""
-        pairs = zip(self.streams, self.requests, strict=True)
-        return [row for stream, request in pairs for row in fact_rows(engine, stream, request, texts)]
-
-    def by_stream(self, values: Tensor) -> Tensor:
-        """From one row a request (N, d) to those of each stream (S, n, d), zeros where a stream has fewer than the most."""
-        place = [self.streams[:i].count(s) for i, s in enumerate(self.streams)]
-        whole = values.new_zeros(self.count, max(place) + 1, values.shape[1])
-        whole[list(self.streams), place] = values
-        return whole
-
-
 @register
-class Memit(FactMethod):
-    """One update of each layer for all requests of a batch."""
+class Memit(LayerwiseMethod):
+    """The keys of ordinary text weigh as λ keys of edits do."""
 
     name = "memit"
     title = "MEMIT"
     settings: Settings
 
-    def __init__(self, settings: Settings):
-        super().__init__(settings)
-        # By site the covariance that was last used, and its Cholesky factor.
-        self._factors: dict[Site, tuple[Tensor, Tensor]] = {}
+    @property
+    def strength(self) -> float:
+        return self.settings.covariance_weight
 
-    def sites(self, engine: Engine) -> tuple[Site, ...]:
-        """The edited linear layers, lowest first; settings that name the same block count once."""
-        layers = sorted({engine.model.layer(layer) for layer in self.settings.layers})
-        return tuple(Site(layer, engine.model.architecture.mlp_down) for layer in layers)
-
-    def check(self, engine: Engine, context: Context) -> None:
-        for site in self.sites(engine):
-            width, _ = check_linear(engine, site)
-            check_covariance(context.covariances, site, width)
-
-    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        sites = self.sites(engine)
-        deltas, memory = dict(deltas_of(state)), dict(state.memory if state is not None else {})
-        facts = Facts.of(batches)
-        wanted, fit = self._values(engine, facts, Site(sites[-1].layer), deltas, context)
-        well = [i for i, error in enumerate(fit.errors) if error is None]
-        if well:
-            self._insert(engine, facts.select(well), wanted[well], deltas, memory, context)
-        trainings = tuple(_training(facts, fit, s) for s in range(len(batches)))
-        changed = sum(math.prod(engine.model.widths(site)) for site in sites)
-        return Outcome(EditState(len(batches), deltas, memory), trainings, engine.model.hidden_size, changed)
-
-    def _values(
-        self, engine: Engine, facts: Facts, top: Site, deltas: Mapping[Site, Delta], context: Context
-    ) -> tuple[Tensor, Fit]:
-        """The output of block ``top`` that each request wants at its subject's last token (N, d), and how it was found."""
-        texts = ("", *self.prefixes.of(engine, context.seed))
-        clean = at_marks(engine, facts.rows(engine, [""]), top, deltas)[1]
-
-        def work(group: Sequence[int]) -> Fit:
-            owner = torch.tensor([facts.streams[i] for i in group])
-            return find_changes(
-                engine,
-                [facts.requests[i] for i in group],
-                texts,
-                top,
-                {site: Lent(delta.where, owner, delta) for site, delta in deltas.items()},
-                clean[list(group)],
-                self.descent,
-                context,
-            )
-
-        def weight(i: int) -> int:
-            return self.weight(engine, facts.requests[i], context)
-
-        fits = list(engine.budget.run(range(len(facts.requests)), weight, work))
-        fit = Fit(
-            {"change": torch.cat([part.params["change"] for part in fits])},
-            [steps for part in fits for steps in part.steps],
-            [loss for part in fits for loss in part.loss],
-            [error for part in fits for error in part.errors],
-        )
-        return clean + fit.params["change"], fit
-
-    def _insert(
-        self,
-        engine: Engine,
-        facts: Facts,
-        wanted: Tensor,
-        deltas: dict[Site, Delta],
-        memory: dict[str, Tensor],
-        context: Context,
-    ) -> None:
-        """Adds to ``deltas`` and ``memory`` what brings the last block's output to ``wanted`` (N, d)."""
-        sites = self.sites(engine)
-        top, bare = Site(sites[-1].layer), facts.rows(engine, [""])
-        everyone = torch.arange(facts.count)
-        for left, site in zip(range(len(sites), 0, -1), sites, strict=True):
-            missing = wanted - at_marks(engine, bare, top, deltas)[1]
-            keys = facts.by_stream(self._keys(engine, facts, site, deltas, context))
-            update = least_change(
-                keys,
-                facts.by_stream(missing / left).to(keys.device),
-                self._factor(context, site, keys.device),
-                self.settings.covariance_weight,
-                self._earlier(memory, site, keys.device),
-            )
-            deltas[site] = appended(deltas.get(site), update, everyone.to(keys.device), facts.count)
-        for site in sites if self.settings.cache else ():
-            # Read again, for the weights below have changed.
-            keys = facts.by_stream(self._keys(engine, facts, site, deltas, context))
-            earlier = self._earlier(memory, site, keys.device)
-            memory[_keys_at(site)] = keys if earlier is None else torch.cat([earlier, keys], 1)
-
-    def _earlier(self, memory: Mapping[str, Tensor], site: Site, device: torch.device) -> Tensor | None:
-        """The keys of the streams' earlier edits at ``site`` (S, m, d_in), where they are to count."""
-        earlier = memory.get(_keys_at(site)) if self.settings.cache else None
-        return None if earlier is None else earlier.to(device)
-
-    def _keys(self, engine: Engine, facts: Facts, site: Site, deltas: Mapping[Site, Delta], context: Context) -> Tensor:
-        """Of each request the key at ``site`` (N, d_in): half the bare prompt's, half the mean of the others'."""
-        texts = ("", *self.prefixes.of(engine, context.seed))
-        keys = at_marks(engine, facts.rows(engine, texts), site, deltas)[0]
-        keys = keys.reshape(len(facts.requests), len(texts), -1)
-        bare, others = keys[:, 0], keys[:, 1:]
-        return (bare + others.mean(1)) / 2 if len(texts) > 1 else bare
-
-    def _factor(self, context: Context, site: Site, device: torch.device) -> Tensor:
-        """The Cholesky factor (d_in, d_in) of the covariance at ``site``, float64 on ``device``."""
-        covariance = covariance_at(context.covariances, site)
-        known = self._factors.get(site)
-        if known is None or known[0] is not covariance or known[1].device != device:
-            self._factors[site] = known = covariance, torch.linalg.cholesky(covariance.double().to(device))
-        return known[1]
-
-
-def least_change(
-    keys: Tensor, residual: Tensor, factor: Tensor, weight: float, earlier: Tensor | None = None
-) -> LowRank:
-    """Each stream's Δ = R Kᵀ (λ C + P Pᵀ + K Kᵀ)⁻¹ (Meng et al., 2023, eq. 14), solved in float64.
-
-    ``keys`` (S, n, d_in) are the columns of K and ``residual`` (S, n, d_out) those of R; ``factor`` (d_in, d_in) is the
-    lower Cholesky factor of C, ``weight`` λ > 0, and ``earlier`` (S, m, d_in) the columns of P, if any. Rows of zeros change
-    nothing.
-
-    Earlier keys are keys with no residual, so that P needs no matrix of its own; and with G = [P K] and R' = [0 R]
-    Δ = R' (λ I + Gᵀ C⁻¹ G)⁻¹ Gᵀ C⁻¹, a system of m + n unknowns instead of d_in.
-    """
-    streams, count, width = keys.shape
-    every = keys if earlier is None else torch.cat([earlier, keys], 1)
-    columns = every.double().reshape(-1, width).mT
-    # L⁻¹ G of all streams in one solution.
-    white = torch.linalg.solve_triangular(factor, columns, upper=False).mT.reshape(streams, -1, width)
-    gram = white @ white.mT
-    gram.diagonal(dim1=-2, dim2=-1).add_(weight)
-    # Not finite keys give a factor that is not finite either, in their own stream: that is told by its delta.
-    lower, info = torch.linalg.cholesky_ex(gram)
-    lower = lower.masked_fill((info > 0)[:, None, None], math.nan)
-    own = torch.eye(every.shape[1], dtype=gram.dtype, device=gram.device)[:, -count:].expand(streams, -1, -1)
-    mixed = torch.cholesky_solve(own, lower).mT @ white
-    down = torch.linalg.solve_triangular(factor.mT, mixed.reshape(-1, width).mT, upper=True)
-    return LowRank(Everywhere(), down.mT.reshape(streams, count, width).to(keys.dtype), residual)
-
-
-def _training(facts: Facts, fit: Fit, stream: int) -> Training:
-    """Steps in all, the mean loss of the requests that went well, and the others' errors."""
-    own = [i for i, s in enumerate(facts.streams) if s == stream]
-    failed = {facts.requests[i].id: why for i in own if (why := fit.errors[i]) is not None}
-    losses = [fit.loss[i] for i in own if fit.errors[i] is None]
-    error = None if losses else next(iter(failed.values()))
-    return Training(sum(fit.steps[i] for i in own), sum(losses) / len(losses) if losses else math.nan, error, failed)
-
-
-def _keys_at(site: Site) -> str:
-    """The name under which a state remembers the keys of earlier edits at ``site``."""
-    return f"keys {site}"
+    def root(self, covariance: Tensor | None, width: int) -> Tensor:
+        """L⁻ᵀ of the covariance C = L Lᵀ."""
+        assert covariance is not None
+        lower = torch.linalg.cholesky(covariance)
+        root: Tensor = torch.linalg.solve_triangular(lower.mT, torch.eye(width).to(lower), upper=True)
+        return root

@@ -235,7 +235,7 @@ class Wise(Method):
         super().__init__(settings)
         long = settings.prefixes // 2
         counts = (settings.prefixes - long, long)
-        self._prefixes = [Prefixes(count, length, STARTS) for count, length in zip(counts, LENGTHS, strict=True)]
+        self._prefixes = [Prefixes(count, (length,), STARTS) for count, length in zip(counts, LENGTHS, strict=True)]
         # Of the engine that was last used.
         self._typical: tuple[Engine, float] | None = None
 

@@ -25,7 +25,8 @@ from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.base import Batches, Context, Outcome, Request
 from baft.methods.key_value import essence_of
-from baft.methods.memit import Memit, least_change
+from baft.methods.layerwise import LayerwiseMethod, least_change
+from baft.methods.memit import Memit
 from baft.methods.registry import create
 from baft.models.architectures import blocks_of
 from tests.engine.devices import FIRST, SECOND, lies, spread
@@ -55,14 +56,18 @@ def covariance(width: int, seed: int) -> Tensor:
     return keys.mT @ keys / len(keys)
 
 
-def context_of(tiny: Engine, method: Memit) -> Context:
+def context_of(tiny: Engine, method: LayerwiseMethod) -> Context:
     return Context(0, {site: covariance(tiny.model.widths(site)[0], site.layer) for site in method.sites(tiny)})
 
 
-def fit(tiny: Engine, method: Memit, batches: Batches, state: EditState | None = None) -> Outcome:
+def fit(tiny: Engine, method: LayerwiseMethod, batches: Batches, state: EditState | None = None) -> Outcome:
     context = context_of(tiny, method)
     method.check(tiny, context)
     return method.fit(tiny, batches, state, context)
+
+
+def root_of(matrix: Tensor) -> Tensor:
+    return made().root(matrix, len(matrix))
 
 
 def dense(update: Any, stream: int = 0) -> np.ndarray:
@@ -73,7 +78,7 @@ def dense(update: Any, stream: int = 0) -> np.ndarray:
 def solved(keys: Any, residual: Any, matrix: Any, weight: float, earlier: Tensor | None = None) -> np.ndarray:
     """Δ of one stream, whose keys and residuals are given as rows."""
     k, r, c = (torch.as_tensor(each, dtype=DOUBLE) for each in (keys, residual, matrix))
-    return dense(least_change(k[None], r[None], torch.linalg.cholesky(c), weight, earlier))
+    return dense(least_change(k[None], r[None], root_of(c), weight, earlier))
 
 
 def test_one_key_by_hand() -> None:
@@ -98,7 +103,7 @@ def test_the_update_is_the_dense_closed_form(count: int, before: int) -> None:
     keys, residual = draws(3, count)
     earlier = draws(3, before, seed=1)[0] if before else None
     matrix, weight = covariance(7, 5), 1.5
-    update = least_change(keys, residual, torch.linalg.cholesky(matrix), weight, earlier)
+    update = least_change(keys, residual, root_of(matrix), weight, earlier)
     for s in range(3):
         k, r = keys[s].numpy().T, residual[s].numpy().T
         system = weight * matrix.numpy() + k @ k.T
@@ -120,9 +125,9 @@ def test_the_order_of_keys_and_rows_of_zeros_do_not_matter() -> None:
 def test_a_key_that_is_no_number_spoils_its_own_stream_alone() -> None:
     keys, residual = draws(3, 2)
     keys[1, 0, 0] = torch.nan
-    update = least_change(keys, residual, torch.linalg.cholesky(covariance(7, 5)), 1.0)
+    update = least_change(keys, residual, root_of(covariance(7, 5)), 1.0)
     assert update.down.isfinite().flatten(1).all(1).tolist() == [True, False, True]
-    alone = least_change(keys[2:], residual[2:], torch.linalg.cholesky(covariance(7, 5)), 1.0)
+    alone = least_change(keys[2:], residual[2:], root_of(covariance(7, 5)), 1.0)
     torch.testing.assert_close(update.down[2:], alone.down)
 
 
@@ -151,9 +156,16 @@ class Plain:
     """MEMIT as its authors wrote it: one model, whose weights are written, and a row at a time."""
 
     tiny: Engine
-    method: Memit
+    method: LayerwiseMethod
     model: PreTrainedModel
     earlier: dict[Site, list[np.ndarray]] = field(default_factory=dict)
+
+    def solve(self, matrix: np.ndarray, keys: np.ndarray, residual: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+        """Δ, with the keys (d_in, n) and residuals (d_out, n) as columns and Σ k kᵀ of the earlier keys."""
+        assert isinstance(self.method, Memit)
+        system = self.method.settings.covariance_weight * matrix + keys @ keys.T + earlier
+        change: np.ndarray = residual @ keys.T @ np.linalg.inv(system)
+        return change
 
     def module(self, site: Site) -> nn.Module:
         block = blocks_of(self.model, self.tiny.model.architecture)[site.layer]
@@ -238,9 +250,8 @@ class Plain:
             now = [self.seen(top, *self.looked_up(request, "")) for request in requests]
             residual = (np.stack(wanted, 1) - np.stack(now, 1)) / (len(sites) - number)
             own = keys(site)
-            system = self.method.settings.covariance_weight * context.covariances[site].numpy() + own @ own.T
-            system += sum(k @ k.T for k in self.earlier.get(site, []))
-            changes[site] = residual @ own.T @ np.linalg.inv(system)
+            earlier = sum((k @ k.T for k in self.earlier.get(site, [])), np.zeros((len(own), len(own))))
+            changes[site] = self.solve(context.covariances[site].numpy(), own, residual, earlier)
             weight = self.module(site).weight
             assert isinstance(weight, Tensor)
             change = torch.from_numpy(changes[site])

@@ -14,11 +14,11 @@ from baft.engine.engine import Engine
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods import key_value, rome
+from baft.methods import key_value, rank_one
 from baft.methods.base import Context, Request, digest
 from baft.methods.key_value import ESSENCES, Prefixes, essence_of
+from baft.methods.rank_one import RankOneMethod
 from baft.methods.registry import create
-from baft.methods.rome import Rome, rank_one
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import PROMPTS, engine
 
@@ -47,25 +47,43 @@ def dense(update: LowRank, stream: int) -> np.ndarray:
 @pytest.mark.parametrize("adjusted", [False, True], ids=["identity", "second moment"])
 def test_the_update_is_the_closed_form(adjusted: bool) -> None:
     draw = torch.Generator().manual_seed(0)
-    key, value, wanted = (torch.randn(3, n, generator=draw, dtype=torch.float64) for n in (12, 8, 8))
+    key, missing = (torch.randn(3, n, generator=draw, dtype=torch.float64) for n in (12, 8))
     covariance = second_moment(12) if adjusted else None
-    update = rank_one(key, value, wanted, covariance)
+    update = rank_one.rank_one(key, key, missing, covariance)
     for s in range(3):
         least = np.eye(12) if covariance is None else covariance.numpy()
-        expected = least_squares(key[s].numpy(), (wanted - value)[s].numpy(), least)
+        expected = least_squares(key[s].numpy(), missing[s].numpy(), least)
         np.testing.assert_allclose(dense(update, s), expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("adjusted", [False, True], ids=["identity", "second moment"])
+def test_along_another_direction_the_key_still_gets_its_value(adjusted: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    direction, key, missing = (torch.randn(3, n, generator=draw, dtype=torch.float64) for n in (12, 12, 8))
+    covariance = second_moment(12) if adjusted else None
+    update = rank_one.rank_one(direction, key, missing, covariance)
+    for s in range(3):
+        change = dense(update, s)
+        np.testing.assert_allclose(change @ key[s].numpy(), missing[s].numpy(), rtol=1e-9)
+        along = (
+            direction[s].numpy() if covariance is None else np.linalg.solve(covariance.numpy(), direction[s].numpy())
+        )
+        # Of rank one, and blind to all that is at right angles to C⁻¹k*.
+        other = key[s].numpy() - along * (along @ key[s].numpy()) / (along @ along)
+        np.testing.assert_allclose(change @ other, 0, atol=1e-12)
 
 
 @pytest.fixture
 def solved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
-    """Of each solution the key and the value wanted of it, (streams, …) each."""
+    """Of each solution the key that it is for and what is missing there, (streams, …) each."""
     calls: list[tuple[Tensor, Tensor]] = []
+    real = rank_one.rank_one
 
-    def spy(key: Tensor, value: Tensor, wanted: Tensor, covariance: Tensor | None) -> LowRank:
-        calls.append((key, wanted))
-        return rank_one(key, value, wanted, covariance)
+    def spy(direction: Tensor, key: Tensor, missing: Tensor, covariance: Tensor | None) -> LowRank:
+        calls.append((key, missing))
+        return real(direction, key, missing, covariance)
 
-    monkeypatch.setattr(rome, "rank_one", spy)
+    monkeypatch.setattr(rank_one, "rank_one", spy)
     return calls
 
 
@@ -78,7 +96,7 @@ def weight_of(tiny: Engine, site: Site) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plain_key(tiny: Engine, site: Site, request: Request, texts: tuple[str, ...]) -> np.ndarray:
-    """The mean input of the site at the subject's last token, one plain forward a text."""
+    """The mean input of the site at the subject's last token, one plain forward for each of ``texts``."""
     keys: list[np.ndarray] = []
     for text in texts:
         prompt = text + request.prompt
@@ -99,13 +117,14 @@ def plain_key(tiny: Engine, site: Site, request: Request, texts: tuple[str, ...]
 CASES = [("llama", torch.float32, False), ("llama", torch.float32, True), ("gpt2", torch.float32, False)]
 
 
+@pytest.mark.parametrize("name", ["rome", "r_rome"])
 @pytest.mark.parametrize(("kind", "dtype", "adjusted"), CASES)
 def test_an_edit_maps_its_key_to_its_value(
-    kind: str, dtype: torch.dtype, adjusted: bool, solved: list[tuple[Tensor, Tensor]]
+    kind: str, dtype: torch.dtype, adjusted: bool, name: str, solved: list[tuple[Tensor, Tensor]]
 ) -> None:
     tiny = engine(kind, dtype)
-    method = create("rome", {**SETTINGS, "second_moment": adjusted})
-    assert isinstance(method, Rome)
+    method = create(name, {**SETTINGS, "second_moment": adjusted})
+    assert isinstance(method, RankOneMethod)
     site = method.site(tiny)
     width = tiny.model.widths(site)[0]
     context = Context(0, {site: second_moment(width).float()} if adjusted else {})
@@ -114,23 +133,32 @@ def test_an_edit_maps_its_key_to_its_value(
     texts = ("", *method.prefixes.of(tiny, 0))
     assert len(texts) == 3
     weight, bias = weight_of(tiny, site)
-    ((_, wanted),) = solved
+    ((_, missing),) = solved
     for s, request in enumerate(REQUESTS):
-        key, value = plain_key(tiny, site, request, texts), wanted[s].double().numpy()
+        # ROME's authors solve for the bare prompt's key, along that of the mean; R-ROME for the mean.
+        mean, bare = plain_key(tiny, site, request, texts), plain_key(tiny, site, request, ("",))
+        key = bare if name == "rome" else mean
+        assert np.linalg.norm(mean - bare) > 1e-2 * np.linalg.norm(bare)
+        value = weight @ key + bias + missing[s].double().numpy()
         change = dense(update, s)
         reached = (weight + change) @ key + bias
         assert np.linalg.norm(reached - value) < 1e-4 * np.linalg.norm(value)
         least = context.covariances[site].double().numpy() if adjusted else np.eye(width)
-        expected = least_squares(key, value - (weight @ key + bias), least)
+        along = np.linalg.solve(least, mean)
+        expected = np.outer(value - (weight @ key + bias), along / (along @ key))
         assert np.linalg.norm(change - expected) < 1e-3 * np.linalg.norm(expected)
+        if name == "r_rome":
+            least_change = least_squares(key, value - (weight @ key + bias), least)
+            assert np.linalg.norm(change - least_change) < 1e-3 * np.linalg.norm(least_change)
         # The value has moved: otherwise this holds of no change at all.
         assert np.linalg.norm(change) > 1e-3 * np.linalg.norm(weight)
 
 
-def test_edits_add_up_along_a_stream(solved: list[tuple[Tensor, Tensor]]) -> None:
+@pytest.mark.parametrize("name", ["rome", "r_rome"])
+def test_edits_add_up_along_a_stream(name: str, solved: list[tuple[Tensor, Tensor]]) -> None:
     tiny = engine("llama", torch.float64)
-    method = create("rome", SETTINGS)
-    assert isinstance(method, Rome)
+    method = create(name, SETTINGS)
+    assert isinstance(method, RankOneMethod)
     site, batch = method.site(tiny), list(REQUESTS[:3])
     together = method.fit(tiny, [batch], None, Context())
     assert together.trainings[0].error is None
@@ -142,20 +170,22 @@ def test_edits_add_up_along_a_stream(solved: list[tuple[Tensor, Tensor]]) -> Non
         # Each keeps the earlier ones as they are and adds one.
         for name, tensor in state.deltas[site].tensors().items():
             torch.testing.assert_close(tensor, together.state.deltas[site].tensors()[name][:, : number + 1])
-    weight, _ = weight_of(tiny, site)
-    edited = weight + dense(together.state.deltas[site], 0)  # type: ignore[arg-type]
-    np.testing.assert_allclose(edited @ last[0][0].numpy(), last[1][0].numpy(), rtol=1e-6, atol=1e-8)
+    whole = dense(together.state.deltas[site], 0)  # type: ignore[arg-type]
+    two = {n: t[:, :2] for n, t in together.state.deltas[site].tensors().items()}
+    earlier = (two["up"][0].mT @ two["down"][0]).numpy()
+    key, missing = last[0][0].numpy(), last[1][0].numpy()
+    # The last gets all that it lacked after the two before it.
+    np.testing.assert_allclose((whole - earlier) @ key, missing, rtol=1e-6, atol=1e-8)
     # What the first edit asked for is disturbed by the later ones, but not undone.
-    before, after = (w @ first[0][0].numpy() for w in (weight, edited))
-    asked = first[1][0].numpy()
-    assert np.linalg.norm(after - asked) < np.linalg.norm(before - asked)
+    key, missing = first[0][0].numpy(), first[1][0].numpy()
+    assert np.linalg.norm(whole @ key - missing) < np.linalg.norm(missing)
 
 
 @pytest.mark.parametrize("batch", [[0], [0, 1], [1, 0]])
 def test_a_subject_that_is_not_in_the_prompt_fails_alone(batch: list[int]) -> None:
     tiny = engine("llama", torch.float64)
     method = create("rome", SETTINGS)
-    assert isinstance(method, Rome)
+    assert isinstance(method, RankOneMethod)
     wrong = Request("wrong", "The capital of it is", "Rome", "France")
     stranger = [(wrong, REQUESTS[1])[i] for i in batch]
     earlier = method.fit(tiny, [[REQUESTS[4]], [REQUESTS[5]]], None, Context()).state
@@ -181,14 +211,14 @@ def test_nothing_but_failures_is_no_edit(tiny_llama: Engine) -> None:
 
 def test_the_change_of_the_value_is_clipped(solved: list[tuple[Tensor, Tensor]], tiny_llama: Engine) -> None:
     method = create("rome", {**SETTINGS, "lr": 10.0, "clamp": 0.5, "prefixes": 0})
-    assert isinstance(method, Rome)
+    assert isinstance(method, RankOneMethod)
     site = method.site(tiny_llama)
     method.fit(tiny_llama, [[r] for r in REQUESTS], None, Context())
     weight, _ = weight_of(tiny_llama, site)
-    ((_, wanted),) = solved
+    ((_, missing),) = solved
     for s, request in enumerate(REQUESTS):
         clean = weight @ plain_key(tiny_llama, site, request, ("",))
-        moved = np.linalg.norm(wanted[s].double().numpy() - clean) / np.linalg.norm(clean)
+        moved = np.linalg.norm(missing[s].double().numpy()) / np.linalg.norm(clean)
         assert moved == pytest.approx(0.5, rel=1e-3)
 
 
@@ -205,13 +235,15 @@ def test_prefixes_are_drawn_once_and_by_the_seed(tiny_llama: Engine) -> None:
     one, same, other = drawn
     assert one == same != other
     assert len(one) == SETTINGS["prefixes"]
+    tokens = [len(tiny_llama.text.tokenizer(text).input_ids) for text in Prefixes(6, (2, 9)).of(tiny_llama, 0)]
+    assert max(tokens[::2]) < min(tokens[1::2]), "short and long ones in turn"
     assert all(prefix.endswith(". ") for prefix in one)
 
 
 def test_the_longest_row_is_what_the_model_must_be_able_to_read() -> None:
     tiny = engine("llama", torch.float64)
     method = create("rome", SETTINGS)
-    assert isinstance(method, Rome)
+    assert isinstance(method, RankOneMethod)
     request = REQUESTS[2]
     prompts = [text + request.prompt for text in ("", *method.prefixes.of(tiny, 0))]
     answer = len(tiny.text.answer(request.prompt, request.target))
@@ -234,10 +266,10 @@ def test_the_longest_row_is_what_the_model_must_be_able_to_read() -> None:
 
 def test_prefixes_are_those_of_the_seed_and_the_model(tiny_llama: Engine) -> None:
     method, other = create("rome", SETTINGS), engine("gpt2")
-    assert isinstance(method, Rome)
+    assert isinstance(method, RankOneMethod)
     for tiny, seed in ((tiny_llama, 0), (tiny_llama, 1), (other, 1), (tiny_llama, 0)):
         fresh = create("rome", SETTINGS)
-        assert isinstance(fresh, Rome)
+        assert isinstance(fresh, RankOneMethod)
         assert method.prefixes.of(tiny, seed) == fresh.prefixes.of(tiny, seed)
 
 

@@ -6,38 +6,21 @@ from typing import Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings, Needs
+from baft.methods.settings import Needs
+from baft.methods.settings._layerwise import LayerwiseSettings
 
 
-class Settings(MethodSettings):
+class Settings(LayerwiseSettings):
     """The authors' for GPT-J, at the layers that later work takes for models of 32 blocks (4 to 8)."""
 
     title = "MEMIT"
-    family = "weights"
 
-    layers: tuple[Layer, ...] = Field(
-        (0.125, 0.157, 0.188, 0.219, 0.25),
-        min_length=1,
-        description="Blocks whose MLP output layers are edited; floats are shares, and a block named twice counts once.",
-    )
-    steps: int = Field(
-        25, ge=1, description="Optimiser steps for the wanted output of the last of these blocks at most."
-    )
-    lr: float = Field(0.5, gt=0, description="Adam's learning rate for it.")
-    clamp: float = Field(0.75, gt=0, description="Largest norm of its change, in norms of what it was.")
-    kl: float = Field(0.0625, ge=0, description="Weight of the KL term on what the subject is.")
-    decay: float = Field(0.5, ge=0, description="Weight of ‖its change‖ / ‖what it was‖².")
-    tolerance: float = Field(
-        5e-2, ge=0, description="The search for a request's output ends once its loss is below this."
-    )
     covariance_weight: float = Field(
         15000, gt=0, description="λ: the covariance of the keys weighs as this many keys do; larger changes less."
     )
     cache: bool = Field(
         False, description="Whether the keys of a stream's earlier edits weigh beside the covariance; published: no."
     )
-    prefixes: int = Field(5, ge=0, description="Sampled texts put before the prompt, besides none.")
-    prefix_tokens: int = Field(10, ge=1, description="Tokens of each sampled text.")
 
     def needs(self) -> Needs:
         return Needs(covariances=self.layers)

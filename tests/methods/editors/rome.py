@@ -44,9 +44,9 @@ def edit_one(model, tokenizer, request, layer, steps, lr, kl, decay, clamp, tole
             most = clamp * clean.norm()
             if change.norm() > most:
                 change *= most / change.norm()
-    key, value = torch.stack(keys).mean(0), torch.stack(values).mean(0)
-    wanted = clean + change.detach()
-    module.weight += torch.outer(wanted - value, key / (key @ key)).to(module.weight.dtype)
+    # As in the authors' code: along the mean key, so that it holds for the bare prompt's.
+    direction = torch.stack(keys).mean(0)
+    module.weight += torch.outer(change.detach(), direction / (direction @ keys[0])).to(module.weight.dtype)
 
 
 def last_of(tokenizer, prompt, subject):
