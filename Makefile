@@ -2,6 +2,7 @@
 # make test     install and run the tests; as root on Debian, Chromium too, in which they open the report
 # make test-slurm   the workflow on a SLURM of one node with two stand-in GPUs; needs root on Debian
 # make lint     install and run the static checks
+# make docs     build the documentation as a site in site/
 # make bench    edits per second: a script's way, the engine's, many side by side; and of streams side by side
 # make lock     state the versions in requirements.lock anew; UPGRADE=package takes the newest release of one
 # make clean    remove what the study produced (not the installation, nor the converted models)
@@ -23,9 +24,10 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 WITHOUT_CUDA := from importlib.metadata import requires; raise SystemExit(any("nvidia" in name for name in requires("torch")))
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+MKDOCS := $(VENV)/.mkdocs
 
 .DELETE_ON_ERROR:
-.PHONY: report test test-slurm bench lint lint-code lint-types lint-workflow lint-schema schema format lock install clean
+.PHONY: report test test-slurm bench lint lint-code lint-types lint-workflow lint-schema docs schema format lock install clean
 
 report: $(INSTALLED)
 	@$(BIN)/baft run --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
@@ -43,7 +45,7 @@ bench: $(INSTALLED)
 	$(BIN)/python bench/edits_per_second.py
 	$(BIN)/python bench/streams.py
 
-lint: lint-code lint-types lint-workflow lint-schema
+lint: lint-code lint-types lint-workflow lint-schema docs
 
 lint-code: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -57,7 +59,11 @@ lint-workflow: $(INSTALLED)
 	@# A container of any name, for which the lint asks.
 	$(BIN)/snakemake --lint --config container=baft.sif
 
-lint-schema: $(INSTALLED)
+lint-# Any warning is an error: a link that leads nowhere, a page that is in no menu.
+docs: $(INSTALLED) $(MKDOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+schema: $(INSTALLED)
 	@$(BIN)/baft config-schema | diff -u workflow/schemas/config.schema.json - \
 		|| { echo "The schema is not that of baft/config: run 'make schema'."; exit 1; }
 
@@ -97,5 +103,9 @@ $(PEERS): requirements-peers.lock | $(INSTALLED)
 	$(LOCKED) -r requirements-peers.lock
 	@touch $@
 
+$(MKDOCS): requirements-docs.lock | $(INSTALLED)
+	$(LOCKED) -r requirements-docs.lock
+	@touch $@
+
 clean:
-	rm -rf results .snakemake
+	rm -rf results site .snakemake
