@@ -5,14 +5,24 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from baft.config.method_files import settings_class, shipped_methods
 from baft.config.methods import sections_of
 from baft.config.study import Study
+from baft.methods.settings import Family
 
+FAMILIES = {
+    "reference": "nothing: what the others are compared with",
+    "representation": "hidden states at tokens of the prompt",
+    "weights": "the model's own weights",
+    "adapters": "low-rank matrices beside the weights",
+    "memory": "a store of edits, one of which is chosen by the prompt, or none",
+    "context": "the text before the prompt",
+    "others": "whatever your editor changes",
+}
 _TYPES = {
     "integer": "whole number",
     "number": "number",
@@ -53,6 +63,17 @@ def methods_reference() -> str:
             changed = ", ".join(f"`{key}: {json.dumps(value)}`" for key, value in values.items())
             parts.append(f"For {model}: {changed}.")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def methods_table() -> str:
+    """The methods of the package by family, with their titles and names, in Markdown."""
+    families: dict[str, list[str]] = {family: [] for family in get_args(Family)}
+    for name in sorted(shipped_methods()):
+        kind = settings_class(name)
+        families[kind.family].append(f"{kind.title} (`{name}`)" if kind.title else f"`{name}`")
+    lines = ["| what an edit changes | methods |", "|---|---|"]
+    lines += [f"| {FAMILIES[family]} | {', '.join(named)} |" for family, named in families.items() if named]
+    return "\n".join(lines) + "\n"
 
 
 def _own_words(kind: type[BaseModel]) -> str:

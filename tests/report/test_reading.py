@@ -68,10 +68,12 @@ def test_the_scores_are_those_of_the_table(results: Path) -> None:
     assert reft.loc["portability", ["value", "unmeasured"]].tolist() == [(1 + 0.125) / 2, 3]
 
 
-def test_the_lines_of_the_readme_print_the_numbers_of_the_table(
+def test_the_lines_of_the_page_print_the_numbers_of_the_table(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (lines,) = re.findall(r"```python\n(import baft\n\nscores = .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (lines,) = re.findall(
+        r"```python\n(import baft\n\nscores = .*?)```", (ROOT / "docs/output.md").read_text(), re.DOTALL
+    )
     results.joinpath("results").symlink_to(results)
     monkeypatch.chdir(results)
     known: dict[str, object] = {}
