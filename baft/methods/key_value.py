@@ -117,8 +117,10 @@ def essence_row(engine: Engine, stream: int, request: Request, withheld: Set[str
 def at_marks(engine: Engine, rows: Sequence[Row], site: Site, standing: Mapping[Site, Delta]) -> tuple[Tensor, Tensor]:
     """What enters (n, d_in) and leaves (n, d_out) the module of ``site`` at the marked tokens of n ``rows``.
 
-    ``standing`` deltas act, one at the site itself included. In the model's precision, on the site's device.
+    ``standing`` deltas act, one at the site itself included. In the model's precision, on the site's device. Of each row
+    no more is read than up to its mark.
     """
+    rows = [replace(row, ids=row.ids[: row.mark + 1], prompt=min(row.prompt, row.mark + 1), reads=()) for row in rows]
 
     def work(group: Sequence[Row]) -> tuple[Tensor, Tensor]:
         batch = collate(group, engine.model.device, engine.pad)
