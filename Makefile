@@ -69,6 +69,7 @@ schema: $(INSTALLED)
 
 schema: $(INSTALLED)
 	$(BIN)/baft config-schema > workflow/schemas/config.schema.json
+	$(BIN)/python .ci/tables
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

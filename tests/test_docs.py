@@ -138,7 +138,7 @@ def test_the_first_python_of_these_pages_edits(page: str, tmp_path: Path, monkey
 def test_the_readme_has_every_method() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = text.partition("<!-- methods -->\n")[2].partition("<!-- end of methods -->")[0]
-    assert shown.strip() == methods_table().strip(), "put in what baft.config.reference.methods_table() gives"
+    assert shown.strip() == methods_table().strip(), "run `make schema`"
 
 
 def test_every_benchmark_of_the_package_is_in_the_readme() -> None:

@@ -183,7 +183,7 @@ def test_the_configs_pin_what_is_fetched() -> None:
 def test_the_page_on_real_data_shows_the_table() -> None:
     page = (ROOT / "docs" / "real-data.md").read_text(encoding="utf-8")
     shown = page.partition("<!-- files -->\n")[2].partition("<!-- end of files -->")[0]
-    assert shown.strip() == files_table().strip(), "put in what `baft benchmarks files` prints"
+    assert shown.strip() == files_table().strip(), "run `make schema`"
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="BAFT_TEST_DATA names no folder with the real files")

@@ -88,4 +88,4 @@ def test_columns_cannot_be_changed() -> None:
 def test_the_page_on_own_facts_shows_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "own-facts.md").read_text(encoding="utf-8")
     shown = page.partition("<!-- columns -->\n")[2].partition("<!-- end of columns -->")[0]
-    assert shown.strip() == columns_table().strip(), "put in what `baft benchmarks columns` prints"
+    assert shown.strip() == columns_table().strip(), "run `make schema`"
