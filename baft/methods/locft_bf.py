@@ -68,7 +68,7 @@ class LocFtBf(Method):
         adam, steps, mean = Adam({"change": change}, own.lr), 0, 0.0
         for _ in range(own.epochs):
             mean = 0.0
-            for part in torch.randperm(len(rows), generator=draws).split(own.batch):
+            for part in torch.split(torch.randperm(len(rows), generator=draws), own.batch):
                 held = prepare_passes(
                     engine.model, [rows[i] for i in part.tolist()], {site: Everywhere()}, engine.pad, standing
                 )

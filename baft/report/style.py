@@ -200,10 +200,10 @@ def marker_size(mark: Mark) -> float:
     return {"*": 7.5, "P": 5.0, "X": 5.0, "D": 3.8, "s": 4.0, "d": 5.0}.get(mark.marker, 4.5)
 
 
-def name_panels(axes: Sequence[Axes], names: Sequence[str]) -> None:
+def name_panels(axes: Sequence[Axes], names: Sequence[str], pad: float = 4) -> None:
     """Titles that fit narrow panels: underscores are spaces, and long names break into two lines."""
     for axis, name in zip(axes, names, strict=True):
-        axis.set_title(panel_name(name), pad=4)
+        axis.set_title(panel_name(name), pad=pad)
 
 
 def panel_name(name: str) -> str:

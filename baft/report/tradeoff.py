@@ -1,8 +1,9 @@
-"""Trade-offs between edit success and locality: the points of each method, and the area that they dominate."""
+"""Trade-offs between editing and locality: the points of each method, and the area or volume that they dominate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,40 +15,76 @@ from baft.report.cells import Cells, at_moment, rows_of, shown_moment
 from baft.report.labels import FLOORS
 from baft.results.areas import pareto_front
 from baft.results.schema import ALL_GROUPS
-from baft.results.statistics import hypervolume_interval
+from baft.results.statistics import harmonic_interval, hypervolume_interval, volume_intervals
 
-# Locality and edit success, as teacher forcing and as greedy decoding measure them.
-VARIANTS = {
-    "forced": ("locality", "edit_success"),
-    "decoded": ("locality_decoded", "edit_success_decoded"),
-}
+# What is set against locality: the metrics whose harmonic mean it is.
+SCORES = {"success": ("edit_success",), "editing": ("edit_success", "generality", "portability")}
+# The ending of a metric's name, as it is measured by teacher forcing and by greedy decoding.
+VARIANTS = {"forced": "", "decoded": "_decoded"}
 PANEL = ["model", "protocol", "variant", "benchmark"]
+_MEASURES = (*SCORES["editing"], "locality")
 
 
-def tradeoff_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
+def tradeoff_frame(cells: Cells, statistics: StatisticsConfig, score: str = "success") -> pd.DataFrame:
     """One row a model, protocol, variant, benchmark and method, swept points being methods of their own.
 
-    Locality and success with intervals, whether the point is ``on_front``, and where it is on the curve of its
-    ``line``: the swept ``setting``, what it was ``swept_to``, and its ``place`` in the order of the values, from 0.
+    Locality and the ``score``, one of :data:`SCORES`, with intervals, whether the point is ``on_front``, and where it is on
+    the curve of its ``line``: the swept ``setting``, what it was ``swept_to``, and its ``place`` in the order of the values,
+    from 0. ``parts`` are the metrics that the score is made of: those that the benchmark has.
     """
-    wanted = [metric for pair in VARIANTS.values() for metric in pair]
+    wanted = [f"{part}{ending}" for part in _MEASURES for ending in VARIANTS.values()]
     means = estimates.means(cells, level=statistics.level, metrics=wanted)
     means = means[means["group"].eq(ALL_GROUPS)]
     pieces = []
-    for variant, names in VARIANTS.items():
-        sides = [
-            means[means["metric"].eq(metric)].set_index(estimates.CELL)[
-                ["mean", "low", "high", "records", "units", "unmeasured"]
-            ]
-            for metric in names
-        ]
-        both = sides[0].add_prefix("locality_").join(sides[1].add_prefix("success_"), how="inner").reset_index()
-        pieces.append(both.assign(variant=variant))
+    for variant, ending in VARIANTS.items():
+        locality = means[means["metric"].eq(f"locality{ending}")].set_index(estimates.CELL)[_SIDE]
+        upward = _upward(cells, means, [f"{part}{ending}" for part in SCORES[score]], statistics)
+        both = locality.add_prefix("locality_").join(upward.add_prefix(f"{score}_"), how="inner").reset_index()
+        pieces.append(both.rename(columns={f"{score}_parts": "parts"}).assign(variant=variant))
     frame = pd.concat(pieces, ignore_index=True)
     frame["on_front"] = False
     for _, group in frame[~frame["method"].isin(FLOORS)].groupby(PANEL):
-        frame.loc[group.index, "on_front"] = pareto_front(group[["locality_mean", "success_mean"]].to_numpy())
+        frame.loc[group.index, "on_front"] = pareto_front(group[["locality_mean", f"{score}_mean"]].to_numpy())
     return frame.merge(_curves(cells), on=["model", "method"], how="left")
+
+
+_SIDE = ["mean", "low", "high", "records", "units", "unmeasured"]
+
+
+def _upward(cells: Cells, means: pd.DataFrame, metrics: Sequence[str], statistics: StatisticsConfig) -> pd.DataFrame:
+    """The harmonic mean of ``metrics`` by cell: of those that the benchmark has, all of which must have been measured.
+
+    A metric that no method has on a benchmark is left out of the mean for all of them. Where a method lacks one that
+    others have, or none of it could be measured, its mean is NaN. It is 0 where a mean that was measured is.
+    """
+    rows = []
+    for keys, panel in means[means["metric"].isin(metrics)].groupby(["model", "protocol", "benchmark"]):
+        parts = [metric for metric in metrics if panel["metric"].eq(metric).any()]
+        for method, own in panel.groupby("method"):
+            found = own.set_index("metric").reindex(parts)
+            where = dict(zip(["model", "protocol", "benchmark"], map(str, keys), strict=True))
+            known = {**where, "method": str(method), "parts": ", ".join(parts)}
+            lost = {"unmeasured": int(found["unmeasured"].fillna(0).sum())}
+            if len(parts) == 1:
+                rows.append({**known, **found[_SIDE].iloc[0]})
+            elif found["mean"].isna().any():
+                none = {"mean": math.nan, "low": math.nan, "high": math.nan, "records": 0, "units": 0}
+                rows.append({**known, **none, **lost})
+            else:
+                rows.append({**known, **_harmonic(cells, known, parts, statistics), **lost})
+    return pd.DataFrame(rows, columns=[*estimates.CELL, *_SIDE, "parts"]).set_index(estimates.CELL)
+
+
+def _harmonic(
+    cells: Cells, cell: Mapping[str, str], parts: Sequence[str], statistics: StatisticsConfig
+) -> dict[str, Any]:
+    chosen = cells.one(cell["model"], cell["protocol"])
+    values = at_moment(chosen.of(parts), shown_moment(chosen))
+    own = values[values["benchmark"].eq(cell["benchmark"]) & values["method"].eq(cell["method"])]
+    table = own.pivot(index="record_id", columns="metric", values="value").reindex(columns=parts)
+    units = estimates.units_of(own, "metric")
+    found = harmonic_interval(table.to_numpy().T, units, level=statistics.level)
+    return {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records, "units": found.units}
 
 
 def _curves(cells: Cells) -> pd.DataFrame:
@@ -85,8 +122,8 @@ def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
         values = at_moment(chosen, shown_moment(chosen))
         values = values[values["group"].eq(ALL_GROUPS)].merge(curves[curves["model"].eq(model)], on=["model", "method"])
         for (benchmark, line), group in values[~values["line"].isin(FLOORS)].groupby(["benchmark", "line"], sort=True):
-            for variant, metrics in VARIANTS.items():
-                found = _area(group, metrics, statistics)
+            for variant, ending in VARIANTS.items():
+                found = _area(group, (f"locality{ending}", f"edit_success{ending}"), statistics)
                 if found is not None:
                     keys = {"model": model, "protocol": protocol, "variant": variant, "benchmark": benchmark}
                     rows.append({**keys, "line": line, **found})
@@ -125,3 +162,53 @@ def _area(group: pd.DataFrame, metrics: tuple[str, str], statistics: StatisticsC
 
 def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def volumes_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
+    """The volume above 0 that each line's points dominate, in all measures that the benchmark has: success, generality,
+    portability and locality; one row a model, protocol, variant, benchmark, line and other line.
+
+    ``volume`` with its interval over units, in [0, 1], where ``other`` is empty; elsewhere how much more it is than the
+    other line's, with the interval of the paired difference. ``points`` of the line, ``measures``, ``records`` and
+    ``units``. A point that lacks a measure is left out, and a line without a point has NaN and is compared with none.
+    """
+    curves = _curves(cells)[["model", "method", "line"]]
+    rows: list[dict[str, Any]] = []
+    for model, protocol in cells.settings():
+        chosen = cells.one(model, protocol)
+        values = at_moment(chosen, shown_moment(chosen))
+        values = values[values["group"].eq(ALL_GROUPS)].merge(curves[curves["model"].eq(model)], on=["model", "method"])
+        values = values[~values["line"].isin(FLOORS)]
+        for benchmark, group in values.groupby("benchmark", sort=True):
+            for variant, ending in VARIANTS.items():
+                keys = {"model": model, "protocol": protocol, "variant": variant, "benchmark": str(benchmark)}
+                rows += [{**keys, **row} for row in _volumes(group, ending, statistics)]
+    return pd.DataFrame(rows, columns=[*PANEL, *_VOLUME])
+
+
+_VOLUME = ["line", "other", "volume", "low", "high", "points", "measures", "records", "units"]
+
+
+def _volumes(group: pd.DataFrame, ending: str, statistics: StatisticsConfig) -> list[dict[str, Any]]:
+    measures = [name for name in _MEASURES if group["metric"].eq(f"{name}{ending}").any()]
+    group = group[group["metric"].isin([f"{name}{ending}" for name in measures])]
+    if group.empty:
+        return []
+    wide = group.pivot(index="record_id", columns=["method", "metric"], values="value")
+    lines = {}
+    for line, own in group.groupby("line", sort=True):
+        whole = [m for m, part in own.groupby("method") if part["metric"].nunique() == len(measures)]
+        lines[str(line)] = [[wide[m, f"{name}{ending}"].to_numpy(float) for name in measures] for m in whole]
+    there = {line: points for line, points in lines.items() if points}
+    known = {"measures": ", ".join(measures)}
+    rows: list[dict[str, Any]] = [
+        {**known, "line": line, "other": "", "volume": math.nan, "points": 0} for line in lines.keys() - there.keys()
+    ]
+    if not there:
+        return rows
+    found = volume_intervals(there, estimates.units_of(group, "method", "metric"), level=statistics.level)
+    every = {**{(line, ""): own for line, own in found.own.items()}, **found.apart}
+    for (line, other), one in every.items():
+        estimate = {"volume": one.mean, "low": one.low, "high": one.high, "records": one.records, "units": one.units}
+        rows.append({**known, "line": line, "other": other, **estimate, "points": len(there[line])})
+    return sorted(rows, key=lambda row: (row["line"], row["other"]))

@@ -1,7 +1,8 @@
-"""Which points of a trade-off no other exceeds, and the area that points dominate."""
+"""Which points of a trade-off no other exceeds, and the area or volume that points dominate."""
 
 from __future__ import annotations
 
+import moocore
 import numpy as np
 import numpy.typing as npt
 
@@ -35,3 +36,20 @@ def hypervolume(x: npt.ArrayLike, y: npt.ArrayLike, reference: tuple[float, floa
     width = right - np.concatenate([right[1:], np.zeros_like(right[:1])])
     area: Floats = (width * height).sum(axis=0)
     return area
+
+
+def volumes(points: npt.ArrayLike) -> Floats:
+    """Volume that points dominate above the origin, more being better in every measure.
+
+    ``points`` are (points, measures, draws): a volume for each draw. Of a single point it is the product of its measures;
+    of several it is computed by ``moocore`` (Fonseca, Paquete and López-Ibáñez, 2006). NaN where a measure is NaN.
+    """
+    given = np.maximum(np.asarray(points, dtype=np.float64), 0.0)
+    if len(given) == 1:
+        product: Floats = given[0].prod(axis=0)
+        return product
+    origin = np.zeros(given.shape[1])
+    each = (given[:, :, n] for n in range(given.shape[2]))
+    return np.array(
+        [np.nan if np.isnan(one).any() else float(moocore.hypervolume(one, ref=origin, maximise=True)) for one in each]
+    )

@@ -9,14 +9,14 @@ give no interval and no test: their limits are NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from baft.results import dirichlet, studentised
-from baft.results.areas import hypervolume
+from baft.results.areas import hypervolume, volumes
 
 Floats = npt.NDArray[np.float64]
 Names = Sequence[str] | npt.NDArray[np.str_]
@@ -159,24 +159,80 @@ def _harmonic(means: Floats) -> Floats:
     return harmonic
 
 
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """Volumes that lines of points dominate, by line, and by (line, other) the one's less the other's."""
+
+    own: Mapping[str, Interval]
+    apart: Mapping[tuple[str, str], Interval]
+
+
+def volume_intervals(lines: Mapping[str, npt.ArrayLike], units: Names, *, level: float) -> Volumes:
+    """:func:`~baft.results.areas.volumes` of points that are means over records of shares, with intervals.
+
+    Each of ``lines`` is (points, measures, records), of the same records; where it is NaN, the mean is over the other
+    records. Units get one weight for all lines, so that a difference is paired. Its limits have the unseen unit at the
+    end of the range that is worst for the one line and best for the other, as those of a paired difference of means have.
+    """
+    tables = {name: np.asarray(line, dtype=np.float64) for name, line in lines.items()}
+    shapes = {name: table.shape for name, table in tables.items()}
+    rows = np.concatenate([table.reshape(-1, table.shape[2]) for table in tables.values()])
+    cuts = np.cumsum([shape[0] * shape[1] for shape in shapes.values()])[:-1]
+
+    def each(means: Floats) -> Floats:
+        parts = np.split(means, cuts)
+        return np.stack(
+            [volumes(part.reshape(*shapes[name][:2], -1)) for name, part in zip(shapes, parts, strict=True)]
+        )
+
+    point, low, high, count = _weighed(rows, units, each)
+    tail, names, records = (1 - level) / 2, list(tables), rows.shape[1]
+    own = {
+        name: Interval(float(point[n]), *_limits(low[n], high[n], tail), records, count) for n, name in enumerate(names)
+    }
+    apart = {
+        (name, other): Interval(
+            float(point[n] - point[m]), *_limits(low[n] - high[m], high[n] - low[m], tail), records, count
+        )
+        for n, name in enumerate(names)
+        for m, other in enumerate(names)
+        if n != m
+    }
+    return Volumes(own, apart)
+
+
+def _limits(low: Floats, high: Floats, tail: float) -> tuple[float, float]:
+    if not low.size:
+        return math.nan, math.nan
+    return float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
+
+
 def _of_means(
     table: Floats, units: Names, statistic: Callable[[Floats], Floats], level: float
 ) -> tuple[float, float, float, int]:
-    """``statistic`` of the rows' means over records, its interval, and the number of units.
+    """``statistic`` of the rows' means over records, its interval, and the number of units."""
+    point, low, high, count = _weighed(table, units, lambda means: statistic(means)[None])
+    return float(point[0]), *_limits(low[0], high[0], (1 - level) / 2), count
 
-    As in :mod:`baft.results.dirichlet`, with one unseen unit that has 0, or 1, in every row at once; the statistic grows
-    with every mean. NaN is left out of a mean, and a row of NaN alone has 0.
+
+def _weighed(table: Floats, units: Names, statistics: Callable[[Floats], Floats]) -> tuple[Floats, Floats, Floats, int]:
+    """Statistics of the rows' means over records (K,), and (K, draws) of weighed means; and the number of units.
+
+    As in :mod:`baft.results.dirichlet`, with one unseen unit that has 0 (the lower draws), or 1 (the upper), in every row
+    at once; a statistic grows with every mean. NaN is left out of a mean, and a row of NaN alone has 0. There are no
+    draws where the units are too few.
     """
     sums = np.array([_by_unit(np.nan_to_num(row), units, (0.0, 1.0))[0] for row in table])
     sizes = np.array([_by_unit(~np.isnan(row), units, (0.0, 1.0))[0] for row in table])
     count = sums.shape[1]
 
     def of(weighed: Floats, seen: Floats) -> Floats:
-        return statistic(np.divide(weighed, seen, out=np.zeros_like(seen), where=seen > 0))
+        return statistics(np.divide(weighed, seen, out=np.zeros_like(seen), where=seen > 0))
 
-    value = float(of(sums.sum(axis=1)[:, None], sizes.sum(axis=1)[:, None])[0])
+    point = of(sums.sum(axis=1)[:, None], sizes.sum(axis=1)[:, None])[:, 0]
     if count < LEAST_UNITS:
-        return value, math.nan, math.nan, count
+        none = np.empty((len(point), 0))
+        return point, none, none, count
     unseen = np.array([dirichlet.unseen_size(row) if row.any() else 0.0 for row in sizes])[:, None]
     rng, batch = np.random.default_rng(0), max(1, _BATCH_CELLS // count)
     low, high = [], []
@@ -185,13 +241,7 @@ def _of_means(
         weighed, seen = sums @ weights[1:], sizes @ weights[1:] + unseen * weights[0]
         low.append(of(weighed, seen))
         high.append(of(weighed + unseen * weights[0], seen))
-    tail = (1 - level) / 2
-    return (
-        value,
-        float(np.quantile(np.concatenate(low), tail)),
-        float(np.quantile(np.concatenate(high), 1 - tail)),
-        count,
-    )
+    return point, np.concatenate(low, axis=1), np.concatenate(high, axis=1), count
 
 
 def _by_unit(values: npt.ArrayLike, units: Names, ends: tuple[float, float]) -> tuple[Floats, Floats]:

@@ -5,7 +5,7 @@ import pytest
 
 from baft.config import StatisticsConfig
 from baft.report.cells import read_cells
-from baft.report.tradeoff import areas_frame, tradeoff_frame
+from baft.report.tradeoff import areas_frame, tradeoff_frame, volumes_frame
 from baft.results.summaries import summarise_cell
 from tests.report.conftest import METHODS, Study
 from tests.report.test_cells import CELL, score
@@ -61,3 +61,69 @@ def test_a_failed_edit_lowers_the_area_as_it_lowers_success(tmp_path: Path, stat
     areas = areas_frame(read_cells([tmp_path / "records.parquet"]), statistics)
     row = areas.query("variant == 'forced'").iloc[0]
     assert (row["area"], row["records"], row["points"], row["setting"]) == (0.25, 2, 1, "")
+
+
+def kinds_of(tmp_path: Path, methods: dict[str, dict[str, float | None]]) -> list[Path]:
+    """Summaries of methods that score so much in each kind, on each of eight records; None: it could not be measured."""
+    records = []
+    for method, kinds in methods.items():
+        rows = []
+        for record in (f"r{n}" for n in range(8)):
+            for kind, value in kinds.items():
+                if kind == "locality":
+                    rows.append(probe(record, kind, agreement=value, same_string=value == 1))
+                elif value is None:
+                    rows.append(probe(record, kind, error="no number"))
+                else:
+                    rows.append(score(value, record=record) | {"kind": kind, "prompt": f"{kind} of {record}"})
+        cell = {**CELL, "method": method}
+        files = write_shard(tmp_path, cell, rows, [edit(f"r{n}") for n in range(8)], method={"name": method})
+        out = tmp_path / f"{method}.parquet"
+        summarise_cell([files[0]], [files[1]], out)
+        records.append(out)
+    return records
+
+
+ALL = {"reliability": 1.0, "generality": 0.5, "portability": 0.25, "locality": 0.75}
+
+
+def test_editing_is_the_harmonic_mean_of_what_the_benchmark_has(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    whole = tradeoff_frame(read_cells(kinds_of(tmp_path / "a", {"reft": ALL})), statistics, "editing")
+    row = whole.query("variant == 'forced'").iloc[0]
+    assert row["editing_mean"] == pytest.approx(3 / (1 / 1 + 1 / 0.5 + 1 / 0.25))
+    assert row["parts"] == "edit_success, generality, portability"
+    less = {kind: value for kind, value in ALL.items() if kind != "portability"}
+    without = tradeoff_frame(read_cells(kinds_of(tmp_path / "b", {"reft": less})), statistics, "editing")
+    assert without.query("variant == 'forced'").iloc[0]["editing_mean"] == pytest.approx(2 / 3)
+    alone = {kind: ALL[kind] for kind in ("reliability", "locality")}
+    only = tradeoff_frame(read_cells(kinds_of(tmp_path / "c", {"reft": alone})), statistics, "editing")
+    assert only.query("variant == 'forced'").iloc[0]["editing_mean"] == 1.0
+
+
+def test_what_was_not_measured_is_no_zero_and_what_is_zero_counts(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    methods = {"reft": ALL, "lora": {**ALL, "generality": None}, "rome": {**ALL, "portability": 0.0}}
+    records = kinds_of(tmp_path, methods)
+    frame = tradeoff_frame(read_cells(records), statistics, "editing").query("variant == 'forced'").set_index("method")
+    assert frame["editing_mean"]["rome"] == 0
+    assert np.isnan(frame["editing_mean"]["lora"])
+    assert frame["editing_unmeasured"]["lora"] == 8
+    assert not frame["on_front"]["lora"]
+    volumes = volumes_frame(read_cells(records), statistics).query("variant == 'forced' and other == ''")
+    found = volumes.set_index("line")["volume"]
+    assert found["reft"] == pytest.approx(1 * 0.5 * 0.25 * 0.75)
+    assert found["rome"] == 0
+    assert np.isnan(found["lora"])
+
+
+def test_volumes_are_compared_between_all_methods(swept_study: Study, statistics: StatisticsConfig) -> None:
+    frame = volumes_frame(read_cells(swept_study.records), statistics)
+    lines = set(METHODS) - {"none"}
+    for _, panel in frame.groupby(["benchmark", "variant"]):
+        assert len(panel) == len(lines) * len(lines)
+        own = panel[panel["other"].eq("")].set_index("line")
+        assert set(own.index) == lines
+        assert set(own["measures"]) == {"edit_success, generality, portability, locality"}
+        assert own["points"]["baft"] == 4
+        for row in panel[panel["other"].ne("")].itertuples():
+            assert row.volume == pytest.approx(own["volume"][row.line] - own["volume"][row.other])
+            assert row.low <= row.volume <= row.high

@@ -38,3 +38,22 @@ def test_hypervolume_is_the_number_of_dominated_cells(points: list[tuple[int, in
 def test_hypervolume_is_taken_over_the_first_axis() -> None:
     x, y = np.random.default_rng(0).random((2, 5, 7))
     assert s.hypervolume(x, y) == pytest.approx([float(s.hypervolume(x[:, n], y[:, n])) for n in range(7)])
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=6))
+def test_a_volume_is_the_number_of_dominated_cells(points: list[tuple[int, int, int]]) -> None:
+    grid = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    inside = (grid[:, None] < np.array(points)[None]).all(axis=2).any(axis=1).sum()
+    assert float(s.volumes(np.array(points, dtype=float)[..., None])[0]) == pytest.approx(inside)
+
+
+def test_a_volume_of_two_measures_is_the_area() -> None:
+    points = np.random.default_rng(1).random((5, 2, 7))
+    assert s.volumes(points) == pytest.approx(s.hypervolume(points[:, 0], points[:, 1]))
+
+
+def test_a_volume_without_a_measure_is_none() -> None:
+    points = np.array([[[0.5, 0.5], [1.0, math.nan]], [[0.2, 0.2], [0.2, 0.2]]])
+    assert s.volumes(points)[0] == pytest.approx(0.5)
+    assert math.isnan(s.volumes(points)[1])
+    assert math.isnan(s.volumes(points[:1])[1])

@@ -224,3 +224,44 @@ def test_seeds_are_values_of_one_unit() -> None:
     twice = s.mean_interval(np.repeat(values, 2), np.repeat(names(40), 2), SHARE, level=0.95)
     assert [twice.mean, twice.low, twice.high] == pytest.approx([once.mean, once.low, once.high])
     assert (twice.records, twice.units) == (80, 40)
+
+
+def test_a_volume_is_of_the_means_and_its_interval_that_of_a_monotone_statistic() -> None:
+    rng = np.random.default_rng(0)
+    records = rng.binomial(1, [[[0.9]], [[0.6]]], size=(2, 1, 40)).astype(float).transpose(1, 0, 2)
+    found = s.volume_intervals({"one": records}, names(40), level=0.95).own["one"]
+    assert found.mean == pytest.approx(records[0, 0].mean() * records[0, 1].mean())
+    # In two measures it is the area of a trade-off, drawn by the same weights.
+    area = s.hypervolume_interval(records[:, 0], records[:, 1], names(40), level=0.95)
+    assert (found.low, found.high) == pytest.approx((area.low, area.high))
+    assert 0 < found.low < found.mean < found.high < 1
+
+
+def test_volumes_are_compared_on_the_same_records() -> None:
+    # Each record is as hard for both; one is better on all of them, by less than either varies.
+    hard = np.random.default_rng(1).random((1, 3, 200))
+    lines = {"better": 0.04 + 0.8 * hard, "worse": 0.8 * hard}
+    found = s.volume_intervals(lines, names(200), level=0.95)
+    ours, theirs = found.own["better"], found.own["worse"]
+    apart = found.apart["better", "worse"]
+    assert apart.mean == pytest.approx(ours.mean - theirs.mean)
+    assert 0 < apart.low < apart.mean < apart.high
+    assert theirs.high > ours.low, "by themselves they overlap"
+    other = found.apart["worse", "better"]
+    assert (other.low, other.high) == pytest.approx((-apart.high, -apart.low))
+
+
+def test_the_interval_of_a_difference_of_volumes_in_one_measure_is_that_of_a_paired_difference() -> None:
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.random(50), rng.random(50)
+    found = s.volume_intervals({"a": [[ours]], "b": [[theirs]]}, names(50), level=0.95).apart["a", "b"]
+    expected = s.paired_difference(ours, theirs, names(50), (0.0, 1.0), level=0.95)
+    assert found.mean == pytest.approx(expected.mean)
+    # The one is computed, the other drawn.
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_few_units_give_volumes_without_intervals() -> None:
+    found = s.volume_intervals({"a": [[[1.0, 0.5]]], "b": [[[0.0, 0.5]]]}, names(2), level=0.95)
+    assert (found.own["a"].mean, found.apart["a", "b"].mean) == (0.75, 0.5)
+    assert math.isnan(found.own["a"].low) and math.isnan(found.apart["b", "a"].high)

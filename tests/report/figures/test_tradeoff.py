@@ -2,9 +2,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from baft.config import StatisticsConfig
+from baft.report.figures.editing import plot_editing
 from baft.report.figures.tradeoff import plot_tradeoff
+from baft.report.tradeoff_panels import _scales
 from tests.report.conftest import METHODS, SWEPT, Study, make_study
 
 
@@ -36,3 +39,18 @@ def test_any_shape_of_study_can_be_drawn(
     paths = plot_tradeoff(study.records, tmp_path / "figure", statistics)
     assert all(path.stat().st_size for path in paths)
     assert set(pd.read_csv(paths[2], keep_default_na=False)["method"]) == set(methods)
+
+
+def test_editing_is_drawn_with_what_it_shows(swept_study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
+    paths = plot_editing(swept_study.records, tmp_path / "editing", statistics)
+    frame = pd.read_csv(paths[2], keep_default_na=False)
+    assert {"editing_mean", "editing_low", "locality_mean", "on_front", "parts"} <= set(frame.columns)
+
+
+def test_of_marks_in_one_place_each_is_smaller_than_the_one_before() -> None:
+    axis = Figure().subplots()
+    axis.set(xlim=(0, 100), ylim=(0, 100))
+    there = pd.DataFrame({"locality_mean": [0.5, 0.505, 0.1, 0.51], "score_mean": [0.5, 0.5, 0.5, 0.505]})
+    scales = _scales(axis, there)
+    assert scales[0] > scales[1] > scales[3]
+    assert scales[2] == 1
