@@ -12,6 +12,7 @@ from itertools import accumulate, islice
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import DynamicCache
 
 from baft.engine.budget import TokenBudget
@@ -139,21 +140,58 @@ def _ask_batch(
     choose: Choose,
     budget: TokenBudget,
 ) -> list[Reply]:
-    rows = [Row(q.stream, q.prompt, len(q.prompt)) for q in questions]
-    width = max(len(q.prompt) for q in questions)
-    pad = text.pad
-    batch = collate(rows, model.device, pad, [len(row.ids) - width for row in rows])
-    cache = DynamicCache()
-    column = torch.full((len(rows),), width - 1, device=model.device)
-    reads = Reads(torch.arange(len(rows), device=model.device), column)
-    acting = _Acting(deltas)
-    states = model.states(batch, reads, acting.edits, cache=cache, decisions=acting.decisions)
+    acting, batch, cache, states = _read(model, deltas, questions, text.pad)
+    # Once for both: forced answers begin where the decoded one does.
     logits = model.head(states).to(model.precision)
-    forced = _force(model, acting, questions, batch, cache, states, pad, budget)
+    forced = _force(model, acting, questions, batch, cache, states, logits, text.pad, budget)
     limits = [max(decoding.max_new_tokens, question.least) for question in questions]
     uncut = [question.uncut for question in questions]
     decoded = _decode(model, text, acting, batch, cache, logits, limits, decoding.stop, uncut, choose, numbers)
     return [Reply(d, f) for d, f in zip(decoded, forced, strict=True)]
+
+
+def _read(
+    model: FrozenModel, deltas: Mapping[Site, Delta], questions: Sequence[Question], pad: int
+) -> tuple[_Acting, Batch, DynamicCache, Tensor]:
+    """Runs the prompts, the shortest first, and lays them out as one batch padded on the left.
+
+    Gives what acted and was decided, the batch, its keys and values, and what enters the head at each prompt's end (B, d).
+    """
+    lengths = [len(question.prompt) for question in questions]
+    passes = [
+        _read_alike(model, deltas, [questions[i] for i in part], pad)
+        for part in cut(lengths, pass_tokens(model.device))
+    ]
+    if len(passes) == 1:
+        return passes[0]
+    whole = _batch(questions, max(lengths), model.device, pad)
+    cache = DynamicCache()
+    for number, layers in enumerate(zip(*(held_in(own) for _, _, own, _ in passes), strict=True)):
+        keys, values = (torch.cat([_widened(held[n], max(lengths)) for held in layers]) for n in (0, 1))
+        cache.update(keys, values, number)
+    decisions = {site: torch.cat([own.decisions[site] for own, *_ in passes]) for site in passes[0][0].decisions}
+    return _Acting(deltas, decisions), whole, cache, torch.cat([states for *_, states in passes])
+
+
+def _read_alike(
+    model: FrozenModel, deltas: Mapping[Site, Delta], questions: Sequence[Question], pad: int
+) -> tuple[_Acting, Batch, DynamicCache, Tensor]:
+    width = max(len(question.prompt) for question in questions)
+    batch = _batch(questions, width, model.device, pad)
+    reads = Reads(torch.arange(len(questions), device=model.device), torch.full_like(batch.prompt, width - 1))
+    acting, cache = _Acting(deltas), DynamicCache()
+    states = model.states(batch, reads, acting.edits, cache=cache, decisions=acting.decisions)
+    return acting, batch, cache, states
+
+
+def _batch(questions: Sequence[Question], width: int, device: torch.device, pad: int) -> Batch:
+    rows = [Row(question.stream, question.prompt, len(question.prompt)) for question in questions]
+    return collate(rows, device, pad, [row.prompt - width for row in rows])
+
+
+def _widened(held: Tensor, width: int) -> Tensor:
+    """Keys or values (B, heads, tokens, d) of ``width`` tokens, with padding on the left."""
+    return functional.pad(held, (0, 0, width - held.shape[2], 0))
 
 
 def _force(
@@ -163,6 +201,7 @@ def _force(
     batch: Batch,
     cache: DynamicCache,
     states: Tensor,
+    logits: Tensor,
     pad: int,
     budget: TokenBudget,
 ) -> list[list[Forced]]:
@@ -170,7 +209,7 @@ def _force(
     pairs = [(i, j) for i, q in enumerate(questions) for j in range(len(q.forced))]
     if not pairs:
         return results
-    _record(model, questions, results, pairs, [(i, 0, 1) for i, _ in pairs], states)
+    _record(model, questions, results, pairs, [(i, 0, 1) for i, _ in pairs], states, logits)
     longer = [p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1]
     width = batch.ids.shape[1]
     lengths = [len(questions[i].forced[j]) - 1 for i, j in longer]
@@ -194,8 +233,9 @@ def _record(
     pairs: Sequence[tuple[int, int]],
     spans: Sequence[tuple[int, int, int]],
     states: Tensor,
+    logits: Tensor | None = None,
 ) -> None:
-    """Adds to ``results`` what ``states`` (P, d) say of the answers ``pairs``.
+    """Adds to ``results`` what ``states`` (P, d) say of the answers ``pairs``; the ``logits`` (P, V) are made unless given.
 
     A span (row, start, end): the tokens from start to end of the answer are predicted by the states from row on.
     """
@@ -211,7 +251,7 @@ def _record(
             against += range(row, row + end - start)
     index = torch.tensor([rows, targets], device=model.device)
     places = torch.tensor(against, dtype=torch.int64, device=model.device)
-    judged = model.judge(states, index[0], index[1], places, torch.cat(before))
+    judged = model.judge(states, index[0], index[1], places, torch.cat(before), logits)
     values, divergences = iter(judged.logprobs), iter(judged.kl)
     for (i, j), (row, start, end) in zip(pairs, spans, strict=True):
         here, question, result = slice(row, row + end - start), questions[i], results[i][j]

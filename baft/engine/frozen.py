@@ -132,9 +132,17 @@ class FrozenModel:
         """(P,): at each of ``states`` (P, d) the sum of −log p (nats) of the ``targets`` (N,) read at ``position`` (N,)."""
         return forced_nll(states, position, targets, self.head, self.vocabulary, self.precision)
 
-    def judge(self, states: Tensor, position: Tensor, targets: Tensor, compared: Tensor, before: Tensor) -> Judged:
+    def judge(
+        self,
+        states: Tensor,
+        position: Tensor,
+        targets: Tensor,
+        compared: Tensor,
+        before: Tensor,
+        logits: Tensor | None = None,
+    ) -> Judged:
         """See :func:`baft.engine.likelihood.judge`."""
-        return judge(states, position, targets, compared, before, self.head, self.vocabulary, self.precision)
+        return judge(states, position, targets, compared, before, self.head, self.vocabulary, self.precision, logits)
 
     def activations(
         self, batch: Batch, site: Site, *, cache: DynamicCache | None = None, edits: Edits = ()

@@ -42,18 +42,21 @@ def judge(
     head: Head,
     vocabulary: int,
     precision: torch.dtype,
+    logits: Tensor | None = None,
 ) -> Judged:
     """What ``head`` makes of ``states`` (P, d): see :class:`Judged`.
 
     Token ``targets`` (N,) is forced at ``position`` (N,) int64; the distribution at ``compared`` (M,) int64 is compared with
-    that which ``head`` makes of ``before`` (M, d). ``vocabulary`` is V, ``precision`` that of the arithmetic.
+    that which ``head`` makes of ``before`` (M, d). ``vocabulary`` is V, ``precision`` that of the arithmetic. ``logits``
+    (P, V) are what ``head`` makes of ``states`` where that is known already.
     """
     rows = max(1, CHUNK // vocabulary)
     choices = torch.empty(len(states), dtype=torch.int64, device=states.device)
     logprobs = torch.empty(len(targets), dtype=precision, device=states.device)
     kl = torch.empty(len(compared), dtype=precision, device=states.device)
     for start in range(0, len(states), rows):
-        scores = head(states[start : start + rows]).to(precision)
+        scores = head(states[start : start + rows]) if logits is None else logits[start : start + rows]
+        scores = scores.to(precision)
         total = scores.logsumexp(-1)
         choices[start : start + rows] = scores.argmax(-1)
         here = (position >= start) & (position < start + rows)

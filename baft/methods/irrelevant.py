@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from baft.benchmarks.irrelevant import load_pool
+from baft.engine.cutting import cut, pass_tokens
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, chosen, collate
@@ -127,10 +128,12 @@ def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: Promp
     found: dict[int, Tensor] = {}
 
     def work(group: Sequence[int]) -> None:
-        batch = collate([rows[i] for i in group], engine.model.device, engine.pad)
-        _, y = engine.model.activations(batch, site)
-        mask = where.mask(batch).to(y.device)
-        found.update({i: y[b][mask[b]].to(engine.model.precision) for b, i in enumerate(group)})
+        for part in cut([len(rows[i].ids) for i in group], pass_tokens(engine.model.device)):
+            own = [group[n] for n in part]
+            batch = collate([rows[i] for i in own], engine.model.device, engine.pad)
+            _, y = engine.model.activations(batch, site)
+            mask = where.mask(batch).to(y.device)
+            found.update({i: y[b][mask[b]].to(engine.model.precision) for b, i in enumerate(own)})
 
     for _ in engine.budget.run(order, lambda i: len(rows[i].ids), work):
         pass

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from baft.engine.asking import Decoding, Question, greedy
 from baft.engine.budget import TokenBudget
+from baft.engine.cutting import PASS_TOKENS
 from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere, PromptEnds
@@ -18,6 +19,12 @@ from baft.engine.state import EditState
 from tests.engine.tiny import PROMPTS, TARGETS
 
 DECODING = Decoding(6, ())
+
+
+@pytest.fixture(params=[1000, 0], ids=["all prompts together", "a pass for each length"])
+def overhead(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setitem(PASS_TOKENS, "cpu", request.param)
+    return request.param
 
 
 def questions(engine: Engine) -> list[Question]:
@@ -53,13 +60,13 @@ def compare(replies: Sequence, models: Sequence[torch.nn.Module], asked: Sequenc
 
 
 @pytest.mark.parametrize("budget", [4096, 40, 1], ids=["one batch", "small batches", "one by one"])
-def test_forced_answers_are_those_of_plain_forwards(tiny: Engine, budget: int) -> None:
+def test_forced_answers_are_those_of_plain_forwards(tiny: Engine, budget: int, overhead: int) -> None:
     asked = questions(tiny)
     replies = replace(tiny, budget=TokenBudget(budget)).ask(None, asked, DECODING)
     compare(replies, [tiny.model.model] * 3, asked)
 
 
-def test_greedy_decoding_is_that_of_generate(tiny: Engine) -> None:
+def test_greedy_decoding_is_that_of_generate(tiny: Engine, overhead: int) -> None:
     asked = questions(tiny)
     chosen: list[list[int]] = [[] for _ in asked]
 
@@ -79,7 +86,7 @@ def test_greedy_decoding_is_that_of_generate(tiny: Engine) -> None:
         assert reply.decoded == tiny.text.decode(expected).strip()
 
 
-def test_a_stream_is_a_model_with_its_own_weights(tiny: Engine) -> None:
+def test_a_stream_is_a_model_with_its_own_weights(tiny: Engine, overhead: int) -> None:
     site = Site(1, tiny.model.architecture.mlp_down)
     wide, tall = tiny.model.widths(site)
     change = 0.3 * torch.randn(3, tall, wide, generator=torch.Generator().manual_seed(2))

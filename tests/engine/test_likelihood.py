@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baft.engine import likelihood
-from baft.engine.likelihood import forced_nll, judge
+from baft.engine.likelihood import Head, Judged, forced_nll, judge
 
 VOCABULARY, WIDTH = 11, 5
 DRAW = torch.Generator().manual_seed(0)
@@ -86,3 +86,12 @@ def test_what_is_judged_is_what_plain_softmax_says() -> None:
     assert judged.logprobs == pytest.approx(p[POSITION, TARGETS].log().tolist(), abs=1e-12)
     q = head(before).softmax(-1)
     assert judged.kl == pytest.approx((q * (q / p[compared]).log()).sum(-1).tolist(), abs=1e-12)
+
+
+def test_logits_that_are_known_are_not_made_again() -> None:
+    none = torch.tensor([], dtype=torch.int64)
+
+    def judged(make: Head, logits: Tensor | None) -> Judged:
+        return judge(STATES, POSITION, TARGETS, none, STATES[:0], make, VOCABULARY, torch.float64, logits)
+
+    assert judged(lambda states: pytest.fail("the head was asked"), head(STATES)) == judged(head, None)
