@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +42,7 @@ def run(
     results = Path(study.results)
     with sole_run(results):
         _remove_damaged(results)
-        with warm_parent(_kept_open):
+        with warm_parent(_kept_open), telling(Plan(study), cores):
             snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
         provenance = results / "provenance.html"
         if not is_current(
@@ -53,6 +55,36 @@ def run(
     _say_stale(study)
     print(f"How each file was made: {provenance.absolute()}")
     print(f"Report: {(results / 'report.html').absolute()}")
+
+
+@contextmanager
+def telling(plan: Plan, cores: str, every: float = 20.0) -> Iterator[None]:
+    """Within the block, how long the whole run still takes is printed from time to time, whenever that has changed.
+
+    ``every`` are the seconds between two looks at the results, or more where a look takes long.
+    """
+    slots = (len(os.sched_getaffinity(0)) if cores == "all" else int(cores)) // plan.study.threads
+    ended = threading.Event()
+
+    def tell() -> None:
+        last, pause = "", every
+        while not ended.wait(pause):
+            # Imported late, for a run with nothing to do is over before.
+            from baft.report.remaining import remaining_text
+
+            before = time.monotonic()
+            text = remaining_text(plan, slots)
+            if text != last:
+                print(text, flush=True)
+            last, pause = text, max(every, 20 * (time.monotonic() - before))
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
 
 
 def is_current(product: Path, sources: list[Path]) -> bool:

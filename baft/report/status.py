@@ -58,7 +58,7 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
     ``now`` is the time that logs are compared with, in seconds of the epoch.
     """
     now = time.time() if now is None else now
-    shards = list(_shards(plan, now))
+    shards = list(edit_jobs(plan, now))
     others = list(_others(plan))
     summaries = plan.summaries()
     counts = Counter(job.state for job in shards)
@@ -82,7 +82,8 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
     return "\n".join(lines)
 
 
-def _shards(plan: Plan, now: float) -> Iterator[Job]:
+def edit_jobs(plan: Plan, now: float) -> Iterator[Job]:
+    """Every job of edits; ``now`` is the time that logs are compared with, in seconds of the epoch."""
     names = ("model", "method", "protocol", "benchmark", "seed", "shard")
     layout = plan.layout
     log = layout.log("edit_shard", *names)
@@ -125,7 +126,7 @@ def _others(plan: Plan) -> Iterator[Job]:
             *(("collect_covariances", {"layer": layer}) for layer in sorted(layers)),
         ]
         for rule, values in asked:
-            seconds = _seconds(at(layout.timing(rule, "model", *values), model=model, **values))
+            seconds = timed(at(layout.timing(rule, "model", *values), model=model, **values))
             if seconds is not None:
                 yield Job(rule, {"model": model}, "done", seconds=seconds)
     logs = Path(study.results) / "logs"
@@ -145,7 +146,8 @@ def _last_words(text: str) -> str:
     return last if last.startswith("baft: ") or _TRACEBACK in text else ""
 
 
-def _seconds(timing: Path) -> float | None:
+def timed(timing: Path) -> float | None:
+    """The seconds of a job by Snakemake's measurement; None if it has not finished."""
     try:
         return float(json.loads(timing.read_text().splitlines()[-1])["s"])
     except (OSError, ValueError, KeyError, IndexError):
@@ -156,7 +158,7 @@ def _hours(plan: Plan, shards: Sequence[Job], others: Sequence[Job]) -> list[str
     """Hours of jobs and of GPUs: used by what is finished, left if the rest takes as long as its like has taken."""
     gpus = {model: section.resources.gpu for model, section in plan.study.models.items()}
     used = [(job.cell["model"], job.seconds) for job in (*shards, *others) if job.seconds]
-    left = list(_left(shards))
+    left = list(seconds_left(shards))
     unknown = sum(seconds is None for _, seconds in left)
     lines = []
     for what, weight in (("job", dict.fromkeys(gpus, 1)), ("GPU", gpus)):
@@ -195,7 +197,7 @@ def _sizes(plan: Plan, done: Sequence[Job], minutes: float) -> list[str]:
     return [f"shards for jobs of {minutes:g} minutes at most: {', '.join(sizes)}"] if sizes else []
 
 
-def _left(shards: Sequence[Job]) -> Iterator[tuple[str, float | None]]:
+def seconds_left(shards: Sequence[Job]) -> Iterator[tuple[str, float | None]]:
     """Of each job ahead, its model and the seconds left; None if nothing of that model has finished."""
     levels = (
         ("model", "method", "protocol", "benchmark"),

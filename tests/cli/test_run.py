@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baft.cli.run import _checked, _remove_damaged, _say_stale, is_current, sole_run
+from baft.cli.run import _checked, _remove_damaged, _say_stale, is_current, sole_run, telling
 from baft.errors import UserError
 from tests.results.synthetic import damaged_results
 
@@ -112,3 +112,14 @@ def test_files_of_dropped_cells_are_told(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "base/model=old/benchmark=b/part.parquet").touch()
     _say_stale(study)
     assert "1 result files belong to no cell" in capsys.readouterr().out
+
+
+def test_a_run_tells_how_long_it_still_takes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from baft.config import Plan, parse_study
+
+    plan = Plan(parse_study({"methods": ["none"], "results": str(tmp_path), "zero_edit": False}))
+    told = ""
+    with telling(plan, "2", every=0.01):
+        while not told:
+            told = capsys.readouterr().out
+    assert told == "study: 0 of 1 jobs of edits done\n"

@@ -40,7 +40,11 @@ def _settings(settings: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    # A space at the end of a text counts.
+    plain = isinstance(value, str) and value.replace("_", "").isalnum()
+    return value if plain else json.dumps(value, ensure_ascii=False)
 
 
 def _origin(one: RunMethod) -> str:

@@ -32,3 +32,8 @@ def test_models_with_the_same_settings_share_a_row() -> None:
 
 def test_a_method_without_settings() -> None:
     assert described([run("none", "none", "a")])[0].origin == "It has no settings."
+
+
+def test_a_text_is_quoted_where_it_would_not_be_seen_whole() -> None:
+    (found,) = described([run("in_context", "in_context", "a", template="New fact: {fact} ")])
+    assert 'template: "New fact: {fact} "' in found.settings and "choose: nearest" in found.settings
