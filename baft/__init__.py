@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from baft.edited import EditedModel
-    from baft.library import edit, load_model
+    from baft.library import edit, load_model, open_edit
     from baft.report.reading import read_records, read_results
 
-__all__ = ["EditedModel", "edit", "load_model", "read_records", "read_results"]
+__all__ = ["EditedModel", "edit", "load_model", "open_edit", "read_records", "read_results"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "EditedModel": "baft.edited",
     "edit": "baft.library",
     "load_model": "baft.library",
+    "open_edit": "baft.library",
     "read_records": "baft.report.reading",
     "read_results": "baft.report.reading",
 }

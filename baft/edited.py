@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from baft.config import ModelConfig, shipped_methods
+from baft.config import CovariancesConfig, ModelConfig, shipped_methods
 from baft.engine.acting import ActingModel, acting_class
 from baft.engine.asking import Question
 from baft.engine.engine import Engine
@@ -169,6 +169,7 @@ class EditedModel(ActingModel):  # type: ignore[no-untyped-call]
         )
 
     def _made_by(self) -> Editor:
+        self._refuse_other_text()
         if self._editor is None:
             method = self.about.get("method")
             if method not in shipped_methods():
@@ -178,6 +179,15 @@ class EditedModel(ActingModel):  # type: ignore[no-untyped-call]
                 )
             self._editor = editor_of(self.engine, create(method, self.about.get("settings", {})), self.about, None)
         return self._editor
+
+    def _refuse_other_text(self) -> None:
+        """Raises UserError if a study has taken covariances that are not those taken here."""
+        covariances = (self.about.get("study") or {}).get("covariances")
+        if covariances is not None and covariances != CovariancesConfig().model_dump(mode="json"):
+            raise UserError(
+                "This edit was made with key covariances of a text that the study chose, and a further one would be made "
+                "with those of another: make it in the study."
+            )
 
     def merge(self) -> PreTrainedModel:
         """A plain model of transformers with the edits in its weights, which are copies; it says the same, to rounding.

@@ -23,6 +23,7 @@ from baft.config import (
 )
 from baft.config.cells import checked
 from baft.edited import EditedModel, check_model, check_subject, checked_requests, editor_of, engine_of
+from baft.engine.saved import read_about
 from baft.errors import UserError
 from baft.methods.about import OPTIONS, describe_making
 from baft.methods.base import Method
@@ -32,6 +33,7 @@ from baft.models.files import CARD
 from baft.models.loading import load_folder
 from baft.models.loading import load_model as load_prepared_model
 from baft.models.prepare import prepare_model
+from baft.results.kept import kept_edit
 
 
 def edit(
@@ -145,6 +147,68 @@ def _check_arguments(method: Any, settings: Any, seed: Any) -> None:
         raise UserError(f"The seed is {seed!r}: give a whole number.")
 
 
+def open_edit(
+    results: Path | str,
+    record: str,
+    *,
+    method: str | None = None,
+    model: str | None = None,
+    protocol: str | None = None,
+    benchmark: str | None = None,
+    seed: int | None = None,
+    on: str | tuple[PreTrainedModel, PreTrainedTokenizerBase] | None = None,
+    device: str | None = None,
+    method_file: str | None = None,
+) -> EditedModel:
+    """The edited model of one record of a study with ``keep_edits``: as it was right after that record's own step.
+
+    Edits before it in its stream, and those made together with it, are in it too. ``method``, ``model``, ``protocol`` and
+    ``benchmark`` are labels of the config, needed where several edits of the record are kept. The model is the one that the
+    study prepared, or what ``on`` gives: a model with its tokenizer, or what :func:`load_model` takes; its weights must be
+    the same. ``method_file`` is needed only for a method of a user's own with kinds of delta of its own. Raises UserError
+    if no kept edit matches, if several do, or if the model is another.
+    """
+    labels = {"model": model, "method": method, "protocol": protocol, "benchmark": benchmark, "seed": seed}
+    chosen = {name: str(label) for name, label in labels.items() if label is not None}
+    folder = kept_edit(Path(results), str(record), chosen)
+    study = read_about(folder).get("study", {})
+    loaded = on if isinstance(on, tuple) else _of_study(study, on, device)
+    return EditedModel.load(folder, *loaded, method=method_file)
+
+
+def _of_study(
+    study: Mapping[str, Any], on: str | None, device: str | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model of a study, prepared or made anew from what ``on`` names."""
+    options = {**study["options"], **({} if device is None else {"device": device})}
+    if on is not None:
+        return load_model(on, **{key: options[key] for key in ("revision", "allow_unpinned", "dtype", "device")})
+    folder = Path(study["folder"])
+    if not (folder / CARD).is_file():
+        raise UserError(
+            f"The model of this study is not in {folder} any more: run the study again, or say with on= which model it was "
+            "(baft results open takes it as --on)."
+        )
+    return load_prepared_model(checked(ModelConfig, options), folder)
+
+
+def open_command(
+    results: Path, record: str, ask: Sequence[str], labels: Mapping[str, Any], on: str | None, **more: Any
+) -> None:
+    """Opens a kept edit and prints each prompt's answer before and after it; the first is that of the record."""
+    from baft.evaluation.jobs import quiet
+
+    quiet()
+    edited = open_edit(results, record, **labels, on=on, **more)
+    study, count = edited.about["study"], len(edited.requests)
+    print(
+        f"Edit of {record} by {study['method']} in {study['model']} ({study['protocol']}, {study['benchmark']}, seed "
+        f"{study['seed']}), {count} {'record' if count == 1 else 'records'} in all."
+    )
+    own = next(request.prompt for request in edited.requests if request.id == record)
+    _print_answers(edited, [own, *ask])
+
+
 def edit_command(
     *,
     model: str,
@@ -173,11 +237,14 @@ def edit_command(
         **options.model_dump(mode="json", include=set(OPTIONS), exclude_none=True),
     )
     print(f"Settings: {said_of_section(method, edited.about['section'])}.")
-    prompts = [prompt, *ask]
+    _print_answers(edited, [prompt, *ask])
+    if save is not None:
+        edited.save(save)
+        print(f"Saved in {save}.")
+
+
+def _print_answers(edited: EditedModel, prompts: Sequence[str]) -> None:
     with edited.off():
         before = edited.answer(prompts)
     for text, old, new in zip(prompts, before, edited.answer(prompts), strict=True):
         print(f"{text}\n  before: {old}\n  after:  {new}")
-    if save is not None:
-        edited.save(save)
-        print(f"Saved in {save}.")

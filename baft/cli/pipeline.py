@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -77,13 +78,26 @@ def edit_shard(
     edits: Annotated[Path, typer.Option(help="Edit rows to write.")],
     checkpoints: Annotated[Path, typer.Option(help="Folder of the cell for what killed jobs go on from.")],
     covariances: Annotated[list[Path] | None, typer.Argument(help="Covariances that the method needs.")] = None,
+    keep: Annotated[
+        str, typer.Option(help="Records whose edits are kept, as JSON: their ids, or true for all.")
+    ] = "[]",
+    kept: Annotated[
+        str, typer.Option(help="Index of the kept edits to write, which are beside it; empty for none.")
+    ] = "",
 ) -> None:
     """Edit and question one shard of a cell."""
     from baft.evaluation.inputs import JobInputs
     from baft.evaluation.jobs import edit_shard as run
 
-    inputs = JobInputs(Cell.from_spec(spec), shard, shards, folder, benchmark, base, tuple(covariances or ()))
-    run(inputs, probes, edits, checkpoints / f"shard={shard}")
+    inputs = JobInputs(
+        Cell.from_spec(spec), shard, shards, folder, benchmark, base, tuple(covariances or ()), _records(keep)
+    )
+    run(inputs, probes, edits, checkpoints / f"shard={shard}", Path(kept) if kept else None)
+
+
+def _records(keep: str) -> bool | tuple[str, ...]:
+    found = json.loads(keep)
+    return found if isinstance(found, bool) else tuple(found)
 
 
 @app.command()

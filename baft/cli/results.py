@@ -31,6 +31,32 @@ def show(
     typer.echo(run(folder, wanted))
 
 
+@results.command("open")
+def open_edit(
+    record: Annotated[str, typer.Argument(help="Id of a record whose edit the study has kept.")],
+    folder: Annotated[Path, typer.Option("--results", help="Results folder of the study.")] = Path("results"),
+    method: Annotated[str | None, typer.Option(help="Label of the method.")] = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Label of the protocol.")] = None,
+    benchmark: Annotated[str | None, typer.Option(help="Label of the benchmark.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    ask: Annotated[list[str] | None, typer.Option(help="Another prompt to answer before and after.")] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="The same model (embedded, a folder, or a hub id), if the study's is not in its cache any more."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    method_file: Annotated[str | None, typer.Option(help="File of the method, if it is your own.")] = None,
+) -> None:
+    """Open a kept edit (keep_edits in the config) and print the answers before and after it."""
+    from baft.library import open_command as run
+
+    labels = {"model": model, "method": method, "protocol": protocol, "benchmark": benchmark, "seed": seed}
+    run(folder, record, ask or [], labels, on, device=device, method_file=method_file)
+
+
 @results.command()
 def answers(
     folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results"),

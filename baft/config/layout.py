@@ -55,6 +55,11 @@ class Layout:
         return f"{self.results}/edits/{_CELL}/shard={{shard}}/part.parquet"
 
     @property
+    def kept(self) -> str:
+        """Kept edits of one shard: a folder, with one in it for the records that were asked for."""
+        return f"{self.results}/kept_edits/{_CELL}/shard={{shard}}"
+
+    @property
     def checkpoints(self) -> str:
         """What a killed job of one shard goes on from: a folder, gone when the job is done."""
         return f"{self.results}/checkpoints/{_CELL}/shard={{shard}}"

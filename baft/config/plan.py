@@ -6,6 +6,8 @@ The rules look everything up here. Look-ups are of dictionaries, for a large stu
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -268,6 +270,25 @@ class Plan:
         layers = self._settings(model, method).needs().covariances
         return [str(at(self.layout.covariances, model=model, layer=layer)) for layer in layers]
 
+    @functools.cached_property
+    def kept(self) -> str | None:
+        """Pattern of the index of a shard's kept edits; None if no edits are kept.
+
+        The records that are kept are in its path, and not in what the job is told: rows do not depend on them, so that other
+        records are a file that is missing, and none are nothing to do.
+        """
+        keep = self.study.keep_edits
+        if not keep:
+            return None
+        chosen = "all" if keep is True else hashlib.sha256(self.keep.encode()).hexdigest()[:12]
+        return f"{self.layout.kept}/{chosen}/index.json"
+
+    @functools.cached_property
+    def keep(self) -> str:
+        """The records whose edits are kept, as JSON."""
+        keep = self.study.keep_edits
+        return json.dumps(keep if isinstance(keep, bool) else sorted(keep))
+
     @property
     def uses_covariances(self) -> bool:
         """Whether an edit job needs covariances."""
@@ -315,13 +336,14 @@ class Plan:
         done = {summary for summary in self.summaries() if summary.is_file()}
         gone = []
         for shard in self.edit_jobs():
-            probes, edits = self._shard_files(shard)
-            if edits.is_file() or at(self.layout.record, **shard) in done:
-                gone += [file for file in (probes, edits) if not file.is_file()]
+            files = self._shard_files(shard)
+            if files[1].is_file() or at(self.layout.record, **shard) in done:
+                gone += [file for file in files if not file.is_file()]
         return [*self._few_files(), *gone]
 
     def _shard_files(self, shard: Mapping[str, object]) -> list[Path]:
-        return [at(pattern, **shard) for pattern in (self.layout.probes, self.layout.edits)]
+        patterns = (self.layout.probes, self.layout.edits, self.kept)
+        return [at(pattern, **shard) for pattern in patterns if pattern is not None]
 
     def _few_files(self) -> list[Path]:
         study, layout = self.study, self.layout

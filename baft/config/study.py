@@ -59,6 +59,18 @@ def _sections(value: Any) -> Any:
     return {label: _empty_section(section) for label, section in value.items()} if isinstance(value, dict) else value
 
 
+def _records(value: Any) -> Any:
+    """Ids of records are texts, also where YAML reads a number."""
+    if isinstance(value, list):
+        wrong = next((id for id in value if isinstance(id, bool) or not isinstance(id, str | int)), None)
+        if wrong is not None:
+            raise ValueError(f"the list holds {wrong!r}, but must hold ids of records")
+        return tuple(dict.fromkeys(map(str, value)))
+    if not isinstance(value, bool):
+        raise ValueError(f"it is {value!r}, but must be true, false or a list of ids of records")
+    return value
+
+
 class Study(Section):
     """The whole config."""
 
@@ -94,6 +106,12 @@ class Study(Section):
     )
     protocols: Annotated[dict[Label, ProtocolConfig], BeforeValidator(_sections)] = Field(
         {"single": ProtocolConfig()}, min_length=1, description="How records become streams of edits, by label."
+    )
+    keep_edits: Annotated[
+        bool | tuple[str, ...], BeforeValidator(_records, json_schema_input_type=bool | list[str | int])
+    ] = Field(
+        False,
+        description="Ids of the records whose edits are kept, or true for all: they can be opened and asked.",
     )
     seeds: Distinct[Annotated[int, Field(ge=0)]] = Field(
         (0,), min_length=1, description="Seeds of the methods' random numbers; every cell is run with each."

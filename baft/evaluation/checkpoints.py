@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from baft.engine.saved import load_state, save_state
 from baft.engine.state import EditState
 from baft.evaluation.metrics import Columns
 from baft.files import replacing
+from baft.results.kept import Kept
 from baft.results.schema import EDITS, PROBES
 from baft.results.store import is_whole, read_table, write_rows
 
@@ -28,11 +29,15 @@ _PARTS: Mapping[str, pa.Schema] = {"probes": PROBES, "edits": EDITS}
 
 @dataclass(frozen=True)
 class Reached:
-    """Steps done by a group, its state after them (None before the first and after the last), edits that failed so far."""
+    """Steps done by a group, its state after them (None before the first and after the last), edits that failed so far.
+
+    ``kept`` are the entries of the index of kept edits, by record.
+    """
 
     step: int = 0
     state: EditState | None = None
     failed: Mapping[str, str] | None = None
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,11 @@ class Checkpoints:
                 return None
             steps = marker["step"]
             state = load_state(folder / f"state-{steps}", self.model)[0] if marker["state"] else None
-        except (OSError, ValueError, KeyError):
+            kept = {record: Kept(**entry) for record, entry in marker["kept"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         parts = [folder / f"{kind}-{step}.parquet" for kind in _PARTS for step in range(1, steps + 1)]
-        return Reached(steps, state, marker["failed"]) if all(map(is_whole, parts)) else None
+        return Reached(steps, state, marker["failed"], kept) if all(map(is_whole, parts)) else None
 
     def keep(
         self,
@@ -90,6 +96,7 @@ class Checkpoints:
             "state": reached.state is not None,
             "saved": savable,
             "failed": dict(reached.failed or {}),
+            "kept": {record: asdict(one) for record, one in reached.kept.items()},
         }
         with replacing(folder / "done.json") as file:
             file.write(json.dumps(marker).encode())
@@ -102,6 +109,14 @@ class Checkpoints:
             steps = json.loads((folder / "done.json").read_text(encoding="utf-8"))["step"]
             for step in range(1, steps + 1):
                 yield read_table([folder / f"{kind}-{step}.parquet"])
+
+    def kept(self, groups: Sequence[str]) -> dict[str, Kept]:
+        """The entries of the index of kept edits of finished ``groups``, by record."""
+        found: dict[str, Kept] = {}
+        for group in groups:
+            marker = json.loads((self.folder / group / "done.json").read_text(encoding="utf-8"))
+            found |= {record: Kept(**entry) for record, entry in marker["kept"].items()}
+        return found
 
     def clear(self) -> None:
         """Forgets everything: the job is done."""

@@ -16,9 +16,9 @@ from baft.results.provenance import versions
 
 @dataclass(frozen=True)
 class JobInputs:
-    """All that the rows of one shard of a cell depend on: the job is given nothing else to read.
+    """All that the work on one shard of a cell depends on: the job is given nothing else to read.
 
-    ``folder`` is that of the prepared model; the others are files.
+    ``folder`` is that of the prepared model; the others are files. ``keep`` says of which records the edits are kept.
     """
 
     cell: Cell
@@ -28,6 +28,7 @@ class JobInputs:
     benchmark: Path
     base: Path
     covariances: tuple[Path, ...] = ()
+    keep: bool | tuple[str, ...] = False
 
     def digest(self, *, device: str) -> str:
         """SHA-256 of every field, of paths what they hold; of the code, the installed versions and the kind of device.
@@ -47,7 +48,7 @@ def _told(value: object) -> object:
     """A field's content as JSON; a field of a new kind is an error until it is said here what it holds."""
     if isinstance(value, Cell):
         return value.spec()
-    if isinstance(value, int):
+    if isinstance(value, int | str):
         return value
     if isinstance(value, tuple):
         return [_told(part) for part in value]

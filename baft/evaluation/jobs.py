@@ -29,6 +29,7 @@ from baft.evaluation.covariances import collect, origin_of, read_covariances, te
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import JobInputs
+from baft.evaluation.keeping import Keeping
 from baft.evaluation.metrics import MEASURED, Asked, Columns, Key, Measured, describe, failed, measure, measure_unedited
 from baft.evaluation.protocols import Stream, streams_of
 from baft.evaluation.streams import Runner, Scoring
@@ -121,12 +122,13 @@ def collect_covariances(model: ModelConfig, folder: Path, layer: str, text: Cova
     write_covariance(covariance, origin_of(engine, layer, text), out)
 
 
-def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) -> None:
+def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path, kept: Path | None = None) -> None:
     """Edits and questions one shard of a cell's streams and writes its probe and edit rows.
 
     A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end. The provenance has the
     seconds from the start of the process until its model was there as ``loading``, and that of the edits, which are written
-    last, those until then as ``seconds``.
+    last, those until then as ``seconds``. The edits of the records that ``inputs.keep`` names are saved beside their index
+    ``kept``.
     """
     cell, data = inputs.cell, read_benchmark(inputs.benchmark)
     engine = load_engine(cell.model, inputs.folder)
@@ -145,6 +147,8 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
     _check_answered(inputs.base, before, streams)
     nlls = read_provenance(inputs.base)["drift_nlls"]
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
+    digest = inputs.digest(device=engine.model.device.type)
+    keeping = None if kept is None else Keeping.of(cell, engine, inputs.folder, kept.parent, inputs.keep)
     runner = Runner(
         engine,
         method,
@@ -152,8 +156,9 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
         context,
         lambda state, wanted: list(score(engine, state, wanted, before, cell.evaluation)),
         lambda state, ids: perplexity_ratios(engine, state, ids, nlls, cell.evaluation.drift_tokens),
-        Checkpoints(checkpoints, inputs.digest(device=engine.model.device.type), engine.model),
+        Checkpoints(checkpoints, digest, engine.model),
         Progress(f"edit_shard {place}", records, "edits").advance,
+        keeping,
     )
     groups = runner.run(streams, cell.model.streams)
     try:
@@ -161,10 +166,14 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path) 
     except UserError:
         runner.checkpoints.clear()
         raise
-    more = {"halvings": engine.budget.halvings, "loading": loading}
+    more: dict[str, Any] = {"halvings": engine.budget.halvings, "loading": loading}
+    if keeping is not None:
+        more["kept"] = digest
     about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), **more)
     write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
     write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about | {"seconds": _running()})
+    if keeping is not None:
+        keeping.finish(digest, runner.checkpoints.kept(groups))
     runner.checkpoints.clear()
 
 

@@ -12,6 +12,7 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.checkpoints import Checkpoints, Reached
 from baft.evaluation.editing import Cost, edit_step, weight_of
+from baft.evaluation.keeping import Keeping
 from baft.evaluation.metrics import Columns
 from baft.evaluation.protocols import Stream, moments_of
 from baft.methods.base import Context, Method, Outcome, Training
@@ -38,7 +39,7 @@ class Runner:
     """What all groups of streams of one job share.
 
     ``score`` asks the probes of what it is given and makes rows; ``drift`` gives the perplexity ratio of each stream, told
-    their ids; ``advance`` is told how many edits are done and scored.
+    their ids; ``advance`` is told how many edits are done and scored; ``keeping`` saves edits, where some are to be kept.
     """
 
     engine: Engine
@@ -49,6 +50,7 @@ class Runner:
     drift: Drift
     checkpoints: Checkpoints
     advance: Callable[[int], None]
+    keeping: Keeping | None = None
 
     def run(self, streams: Sequence[Stream], together: int) -> list[str]:
         """Runs groups of at most ``together`` streams, within the token budget; gives the groups' names, in order."""
@@ -66,16 +68,18 @@ class Runner:
     def _group(self, name: str, streams: Sequence[Stream]) -> str:
         ids = [stream.id for stream in streams]
         reached = self.checkpoints.reached(name, ids)
+        if self.keeping is not None and not self.keeping.has(reached.kept):
+            reached = Reached()
         if reached.step:
             self.advance(sum(stream.edits(reached.step - 1) for stream in streams))
         for step in range(reached.step, max(len(stream.batches) for stream in streams)):
-            reached, probes, edits = self._step(streams, step, reached)
+            reached, probes, edits = self._step(name, streams, step, reached)
             self.checkpoints.keep(name, ids, reached, probes, edits)
             self.advance(len(edits))
         return name
 
     def _step(
-        self, streams: Sequence[Stream], step: int, reached: Reached
+        self, name: str, streams: Sequence[Stream], step: int, reached: Reached
     ) -> tuple[Reached, list[Columns], list[Columns]]:
         """One step of the streams that still have one; the state is of those alone."""
         active = _active(streams, step)
@@ -101,8 +105,13 @@ class Runner:
             for s, report, ratio in zip(active, outcome.trainings, ratios, strict=True)
             for row in _edit_rows(streams[s], step, report, outcome, cost, count)
         ]
-        kept = outcome.state if _active(streams, step + 1) else None
-        return Reached(step + 1, kept, failed), probes, edits
+        kept = dict(reached.kept)
+        if self.keeping is not None:
+            for place, s in enumerate(active):
+                own = f"{name}-{s}-{step}"
+                kept |= self.keeping.keep(own, streams[s], step, place, outcome.state, failed)
+        state = outcome.state if _active(streams, step + 1) else None
+        return Reached(step + 1, state, failed, kept), probes, edits
 
 
 def _active(streams: Sequence[Stream], step: int) -> list[int]:

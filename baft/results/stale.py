@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
+from baft.results.kept import FOLDER, INDEX
 from baft.results.store import PART
 
 DATASETS = ("base", "probes", "edits", "records", "bases")
 
 
 def stale_files(results: Path, expected: Iterable[Path]) -> list[Path]:
-    """Files of the result datasets under ``results``, and prepared benchmarks, that are none of ``expected``."""
-    kept = set(expected)
-    return [path for path in dataset_files(results) if path not in kept]
+    """Files of the result datasets under ``results``, prepared benchmarks and kept edits, that are none of ``expected``."""
+    known = set(expected)
+    edits = [path for path in (results / FOLDER).rglob("*") if path.is_file() and not _is_of(path, known)]
+    return [*(path for path in dataset_files(results) if path not in known), *sorted(edits)]
+
+
+def _is_of(path: Path, known: Set[Path]) -> bool:
+    """Whether a file of kept edits is an index that is ``known``, or one of its edits."""
+    return any(folder / INDEX in known for folder in path.parents[:2])
 
 
 def dataset_files(results: Path) -> list[Path]:

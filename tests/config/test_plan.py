@@ -381,3 +381,36 @@ def test_the_label_of_the_edit_of_zeros_is_its_own(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'zero' is the label of the edit of zeros"):
         plan(tmp_path, methods=methods, zero_edit=True)
     assert plan(tmp_path, methods=methods).grid.methods == ("zero",)
+
+
+def test_kept_edits_are_files_of_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = {
+        "methods": ["none"],
+        "zero_edit": False,
+        "benchmarks": {"mini_zsre": {"shards": 2}},
+        "analysis": {"records": 0},
+    }
+
+    def plan(keep: object) -> Plan:
+        return Plan(parse_study({**study, "keep_edits": keep}))
+
+    assert plan(False).kept is plan([]).kept is None
+    whole, one, same, other = (plan(keep) for keep in (True, [1, "r2"], ["r2", "1", 1], ["r2"]))
+    assert one.study.keep_edits == ("1", "r2")
+    assert one.kept == same.kept and len({whole.kept, one.kept, other.kept}) == 3
+    # Which edits are kept changes nothing of what the jobs are told.
+    cell = ("smollm2-135m", "none", "single", "mini_zsre", "0")
+    assert len({made.edit_options(*cell) for made in (plan(False), whole, one)}) == 1
+    job = whole.edit_jobs()[0]
+    probes, edits, kept = (at(pattern, **job) for pattern in (whole.layout.probes, whole.layout.edits, str(whole.kept)))
+    assert kept in whole.result_files() and kept not in plan(False).result_files()
+    for path in (probes, edits):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert kept in whole.asked_files(), "edits that were made without being kept are made again"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert kept not in whole.asked_files()
+    assert at(str(one.kept), **job) in one.asked_files()
+    assert not [path for path in plan(False).asked_files() if "kept_edits" in path.parts]

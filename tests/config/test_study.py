@@ -54,6 +54,8 @@ def complaint(config: dict) -> str:
         ({"methods": {"baft": {"sweep": {"locality": [1, 1]}}}}, ["1 is in the list of locality twice"]),
         ({"methods": {"baft": {"sweep": {"lr": [1], "rank": [2]}}}}, ["lr and rank", "one setting"]),
         ({"methods": {"baft": {"sweep": {"lr": ["a/b"]}}}}, ["methods.baft.sweep.lr.0", "'a/b'", "a number, a word"]),
+        ({"keep_edits": "r1"}, ["keep_edits", "it is 'r1'", "true, false or a list of ids of records"]),
+        ({"keep_edits": ["r1", True]}, ["keep_edits", "the list holds True", "ids of records"]),
         ({"protocols": ["single"]}, ["protocols", "mapping"]),
         ({"protocols": {"b": {"size": 0}}}, ["protocols.b.size is 0", "greater than 0"]),
         ({"protocols": {"c": {"lenght": 3}}}, ["protocols.c", "'lenght'", "'length'"]),

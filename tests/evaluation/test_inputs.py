@@ -74,6 +74,7 @@ CHANGES: dict[str, list[Callable[[JobInputs], JobInputs]]] = {
         written("layer-4.safetensors", "another text"),
         lambda job: replace(job, covariances=job.covariances[:1]),
     ],
+    "keep": [lambda job: replace(job, keep=True), lambda job: replace(job, keep=("r1",))],
 }
 
 

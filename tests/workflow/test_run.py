@@ -24,6 +24,7 @@ CONFIG = {
     "protocols": {"continual": {"length": 4, "at": [2]}},
     "evaluation": {"max_new_tokens": 4, "drift_tokens": 0},
     "analysis": {"records": 0},
+    "keep_edits": True,
     # The folders are compared job by job, and only one method's are run in both.
     "zero_edit": False,
 }
@@ -63,6 +64,12 @@ def rows(place: Path, dataset: str) -> pd.DataFrame:
     return frame.sort_values(order).reset_index(drop=True)
 
 
+def kept(place: Path) -> dict[str, bytes]:
+    """The kept edits, without their index and where the model was."""
+    files = [path for path in (place / "results/kept_edits").rglob("edit.*")]
+    return {str(path.relative_to(place)): path.read_bytes().replace(str(place).encode(), b"") for path in files}
+
+
 def until(place: Path, process: subprocess.Popen, reached: Callable[[], object]) -> None:
     """Waits for something to be on disk while the workflow runs."""
     deadline = time.monotonic() + 120
@@ -94,6 +101,12 @@ def test_a_run_that_was_killed_and_interrupted_gives_what_an_undisturbed_one_giv
     figures = {path.stem for path in (calm / "results/figures").glob("*.png")}
     assert figures == {"tradeoff", "parameters", "batched_sequence_length"}
 
+    assert len(kept(calm)) == 2 * 5
+    # Which edits are kept makes no rows anew.
+    (calm / "study.yaml").write_text(yaml.safe_dump({**CONFIG, "keep_edits": False}))
+    assert start(calm, "-n").wait() == 0
+    assert "Nothing to be done" in (calm / "log").read_text()
+
     rough = folder(tmp_path / "rough")
     checkpoints = rough / "results/checkpoints"
     first = start(rough, f"results/{PROBES}")
@@ -112,3 +125,4 @@ def test_a_run_that_was_killed_and_interrupted_gives_what_an_undisturbed_one_giv
     for dataset in ("probes", "edits"):
         pd.testing.assert_frame_equal(rows(rough, dataset), rows(calm, dataset))
     assert not list(checkpoints.glob("**/*.parquet"))
+    assert kept(rough) == kept(calm)

@@ -16,6 +16,8 @@ rule edit_shard:
     output:
         probes=layout.probes,
         edits=layout.edits,
+        # Of which records they are is no parameter, for no rows depend on it.
+        kept=plan.kept or [],
     log:
         layout.log(
             "edit_shard", "model", "method", "protocol", "benchmark", "seed", "shard"
@@ -33,7 +35,7 @@ rule edit_shard:
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft edit-shard {params.options} --folder {input.model:q} --base {input.base:q} --shard {wildcards.shard}"
-        " --probes {output.probes:q} --edits {output.edits:q} {input.covariances:q}"
+        " --probes {output.probes:q} --edits {output.edits:q} --keep {plan.keep:q} --kept={output.kept:q} {input.covariances:q}"
         " 2> >(tee {log:q} >&2)"
 
 
