@@ -31,7 +31,7 @@ EVALUATION = EvaluationConfig(max_new_tokens=24, fluency_tokens=0, drift_tokens=
 METHODS: dict[str, dict[str, Any]] = {
     "none": {},
     "reft": {"layer": 1, "rank": 4, "steps": 8, "lr": 5e-2},
-    "rome": {"layer": 1, "steps": 6, "lr": 0.5, "prefixes": 0},
+    "rome": {"layer": 1, "steps": 6, "lr": 0.5, "prefixes": 0, "second_moment": False},
     "grace": {"layer": 1, "steps": 8, "lr": 0.5},
     "in_context": {},
     "lora": {"rank": 2, "steps": 8, "lr": 1e-2},
