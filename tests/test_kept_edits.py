@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import baft
 from baft.benchmarks.records import Benchmark, Probe, Record
 from baft.benchmarks.store import write_benchmark
-from baft.cli import commands
+from baft.cli.main import commands
 from baft.config import Cell, CovariancesConfig, EvaluationConfig, ModelConfig, ProtocolConfig
 from baft.config.cells import MethodSpec
 from baft.errors import UserError
@@ -256,7 +256,7 @@ def test_the_model_must_be_the_studys(place: Path, tmp_path: Path, monkeypatch: 
 
 def test_the_command_prints_answers_before_and_after(place: Path, tmp_path: Path) -> None:
     run(place, tmp_path, "rome", CONTINUAL)
-    arguments = ["results", "open", "r1", "--results", str(tmp_path), "--method", "rome", "--ask", PROMPTS[2]]
+    arguments = ["results", "open", str(tmp_path), "--record", "r1", "--method", "rome", "--ask", PROMPTS[2]]
     done = CliRunner().invoke(commands, arguments)
     assert done.exit_code == 0, done.output
     edited = baft.open_edit(tmp_path, "r1", method="rome")

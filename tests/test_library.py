@@ -172,6 +172,27 @@ def test_the_command_prints_answers_before_and_after(here: Path, edit: Edit) -> 
     assert loaded.answer(prompts) == edited.answer(prompts)
 
 
+def test_the_command_takes_a_model_of_the_hub(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """As the config does: its id and a commit."""
+    commit = "0" * 40
+    asked: list[tuple[str, str]] = []
+
+    def download(repo: str, *, revision: str, **more: Any) -> str:
+        asked.append((repo, revision))
+        return str((here / "tiny").rename(here / commit)) if (here / "tiny").exists() else str(here / commit)
+
+    monkeypatch.setattr("baft.models.prepare.snapshot_download", download)
+    monkeypatch.delenv("BAFT_CACHE", raising=False)
+    arguments = command("--revision", commit, "--device", "cpu", model="org/name")
+    result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert set(asked) == {("org/name", commit)}
+    assert "after:" in result.stdout
+    assert (here / "cache/models" / f"org--name--{commit}").is_dir()
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

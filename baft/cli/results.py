@@ -33,8 +33,8 @@ def show(
 
 @results.command("open")
 def open_edit(
-    record: Annotated[str, typer.Argument(help="Id of a record whose edit the study has kept.")],
-    folder: Annotated[Path, typer.Option("--results", help="Results folder of the study.")] = Path("results"),
+    record: Annotated[str, typer.Option(help="Id of a record whose edit the study has kept.")],
+    folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results"),
     method: Annotated[str | None, typer.Option(help="Label of the method.")] = None,
     model: Annotated[str | None, typer.Option(help="Label of the model.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Label of the protocol.")] = None,
