@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from baft.config.layout import Layout, at
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
+from baft.report.rendering import HOLE, visible
 from baft.results.schema import MOMENTS
 from baft.results.store import PART, read_partition_values, read_table
 
@@ -141,16 +141,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def visible(text: str) -> str:
-    """Text of a user or a model in one line, with all that cannot be seen or would move other text escaped (``\\u202e``)."""
-    return "".join(one if _is_visible(one) else one.encode("unicode_escape").decode() for one in text)
-
-
-def _is_visible(character: str) -> bool:
-    # Joiners are part of the spelling of some scripts.
-    return character.isprintable() or unicodedata.category(character) == "Zs" or character in "\u200c\u200d"
-
-
 def answers_text(results: Path, wanted: Mapping[str, Sequence[str]], records: Sequence[str], seed: int) -> str:
     """The answers for a terminal, of all cells under ``results`` that are ``wanted``.
 
@@ -236,5 +226,5 @@ def _lines(asked: Sequence[Asked]) -> Iterator[str]:
 def _line(answer: Answer) -> str:
     mark = {True: "right", False: "wrong", None: "     "}[answer.right]
     forced = "" if answer.forced is None else f"forced {100 * answer.forced:.0f} %"
-    said = "–" if answer.decoded is None else visible(answer.decoded)
+    said = HOLE if answer.decoded is None else visible(answer.decoded)
     return f"{mark}  {forced:<12}  {said}" + (f"  ({visible(answer.note)})" if answer.note else "")

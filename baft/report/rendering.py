@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -204,3 +205,13 @@ def plain(table: Table) -> str:
         rows, list(table.heads), tablefmt="simple", disable_numparse=True, colalign=aligned, preserve_whitespace=True
     )
     return "\n".join([table.title, "", body, *table.notes])
+
+
+def visible(text: str) -> str:
+    """Text of a user or a model in one line, with all that cannot be seen or would move other text escaped (``\\u202e``)."""
+    return "".join(one if _is_visible(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def _is_visible(character: str) -> bool:
+    # Joiners are part of the spelling of some scripts.
+    return character.isprintable() or unicodedata.category(character) == "Zs" or character in "\u200c\u200d"

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from baft.errors import UserError
-from baft.report.answers import Answer, answers_text, read_answers, visible
+from baft.report.answers import Answer, answers_text, read_answers
+from baft.report.rendering import visible
 from tests.report.answered import SAID, write_answers
 from tests.results.synthetic import edit, probe, write_shard
 

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from baft.benchmarks.records import KINDS
 from baft.benchmarks.store import read_benchmark
 from baft.config import Grid, PageSpec, at
 from baft.config.layout import Layout
-from baft.report.answers import Asked, read_answers, visible
+from baft.report.answers import Asked, read_answers
 from baft.report.labels import UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.page.html import library, write_page
+from baft.report.rendering import visible
 
 ANSWERS = 40_000
 """Answers that the page has at most; of more, those of as many records of each benchmark as keep to it."""
@@ -48,7 +51,8 @@ def write_answers(spec: PageSpec, out: Path) -> Path:
         results=grid.results,
         methods=[method_name(label) for label in _methods(grid)],
         kinds=[kind for kind in KINDS if any(one.kind == kind for one in asked)],
-        data=content.replace("<", "\\u003c"),
+        # As part of a script it must not end it.
+        data=Markup(content.replace("<", "\\u003c")),
         library=library(),
     )
 

@@ -102,7 +102,8 @@ def _of_front(points: pd.DataFrame, start: str, baft: Sequence[str]) -> list[str
             line = own[own["method"].eq(label)]
             best = (line if len(line) else own).iloc[0]
             ahead = [_name(row) for row in rows_of(front) if _exceeds(row, best)]
-            sentences.append(f"{method_name(label)} ({_both(best)}) is exceeded by {_listed(ahead)}.")
+            if ahead:
+                sentences.append(f"{method_name(label)} ({_both(best)}) is exceeded by {_listed(ahead)}.")
     return sentences
 
 

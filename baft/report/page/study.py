@@ -10,7 +10,7 @@ import pandas as pd
 
 from baft.config import PageSpec
 from baft.report.estimates import CELL
-from baft.report.labels import FLOORS, method_name
+from baft.report.labels import FLOORS, method_name, ordered_methods
 from baft.report.page.captions import caption
 from baft.report.page.findings import few_records, findings, standing
 from baft.report.page.html import embedded, library, write_page
@@ -42,14 +42,8 @@ def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] =
         if tables[name].is_file()
     ]
     drawn = [
-        {
-            "name": name,
-            "label": label,
-            "caption": caption(name, spec.config),
-            "picture": embedded(figures[name]),
-        }
-        for name, label in spec.figures.items()
-        if figures[name].is_file()
+        {"name": name, "label": spec.figures[name], "caption": caption(name, spec.config), "picture": picture}
+        for name, picture in embedded({name: path for name, path in figures.items() if path.is_file()}).items()
     ]
     return write_page(
         "report.html",
@@ -93,12 +87,12 @@ def _read(path: Path) -> pd.DataFrame:
 def _asked(spec: PageSpec) -> list[str]:
     """What the study asked, in sentences."""
     config: Mapping[str, Any] = spec.config
-    methods = [method_name(label) for label in spec.grid.methods if label not in FLOORS]
+    methods = [method_name(label) for label in ordered_methods(spec.grid.methods) if label not in FLOORS]
     benchmarks = [_benchmark(label, section) for label, section in config["benchmarks"].items()]
     models = [f"{label} ({section['dtype']})" for label, section in config["models"].items()]
+    who = f"{len(methods)} methods edit" if len(methods) != 1 else "One method edits"
     sentences = [
-        f"{_counted(methods, 'method')} {'edit' if len(methods) > 1 else 'edits'} facts into "
-        f"{_counted(models, 'model')}.",
+        f"{who} facts into {_counted(models, 'model')}: {'; '.join(methods)}.",
         f"The facts are those of {_counted(benchmarks, 'benchmark')}.",
         *(_protocol(label, section) for label, section in config["protocols"].items()),
     ]

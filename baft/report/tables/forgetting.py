@@ -12,11 +12,12 @@ from baft.report.cells import read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import unmeasured_parts
-from baft.report.rendering import HOLE, Table, percent
+from baft.report.rendering import HOLE, Behind, Table, percent
 from baft.report.sequences import forgetting_frame
 from baft.report.writing import write_table
 from baft.results import statistics
 from baft.results.schema import ALL_GROUPS
+from baft.results.summaries import METRICS
 
 PRODUCT = TableProduct(cells="sequences", label="what is forgotten", place=30)
 
@@ -57,7 +58,9 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
         ]
         if shown["low"].isna().any():
             notes.append(f"[{HOLE}]: no interval, from fewer than {statistics.LEAST_UNITS} streams.")
-        tables.append(Table(f"{model}, {protocol}", ["Method", *HEADS.values()], blocks, notes))
+        methods = [method for method in ordered_methods(shown["method"]) if method != UNEDITED]
+        behind = Behind(model, protocol, methods, ["", *(METRICS[metric].kind for metric in HEADS)])
+        tables.append(Table(f"{model}, {protocol}", ["Method", *HEADS.values()], blocks, notes, behind))
     return write_table(out, frame, tables)
 
 

@@ -83,3 +83,9 @@ def test_few_records_are_told() -> None:
     assert "and not how methods rank" in few_records(means(a=3))
     assert few_records(means(a=30, b=100)) == ""
     assert "of a, single (3)." in few_records(means(a=3, b=100))
+
+
+def test_a_point_that_was_not_measured_is_exceeded_by_none() -> None:
+    nothing = float("nan")
+    unmeasured = point("baft", nothing, 0.5, front=False)
+    assert "exceeded" not in said([unmeasured, point("rome", 0.9, 0.6, front=True)])

@@ -50,7 +50,7 @@ def test_it_opens_with_what_was_asked_and_what_came_out(text: str) -> None:
         shown.index(words)
         for words in (
             "fourteen",
-            "2 methods: BaFT, ReFT edit facts into one model, tiny (float32).",
+            "2 methods edit facts into one model, tiny (float32): BaFT; ReFT.",
             "mini_zsre (the first 12 records of the tune split), mini_wikibio (all records of the tune split)",
             "Single: one edit in an unedited model.",
             "Long: 5 steps one after another in the same model, 2 edits at once a step, on mini_zsre.",

@@ -53,7 +53,7 @@ def test_the_table_has_the_method_first_and_variants_in_their_order(
     records: list[Path], tmp_path: Path, statistics: StatisticsConfig
 ) -> None:
     paths = tabulate_ablations(records[::-1], METHODS, tmp_path / "ablations", statistics)
-    assert [path.suffix for path in paths] == [".csv", ".md", ".tex"]
+    assert [path.suffix for path in paths] == [".csv", ".md", ".tex", ".json"]
     rows = [line.split("|")[1].strip() for line in paths[1].read_text().splitlines() if line.startswith("|")]
     assert [row for row in rows if row in ("BaFT", "gate: constant", "gate: softmax, layer: 28")] == [
         "BaFT",

@@ -46,7 +46,7 @@ def test_the_terminal_says_the_format_and_what_cannot_be_used(tmp_path: Path, ca
 
 
 def test_the_table_counts_and_names_them(prepared: Path, tmp_path: Path) -> None:
-    csv, markdown, latex = tabulate_loading([prepared], tmp_path / "loading")
+    csv, markdown, latex, _ = tabulate_loading([prepared], tmp_path / "loading")
     row = pd.read_csv(csv).iloc[0]
     assert (row["records"], row["rejected"], row["remarked"], row["without_subject"]) == (2, 2, 1, 1)
     text = markdown.read_text()
