@@ -13,7 +13,7 @@ from baft.errors import UserError
 
 results = typer.Typer(help="Look at results, also of a study that has not finished.", no_args_is_help=True)
 
-Labels = Annotated[list[str] | None, typer.Option(help="Only this label; may be given several times.")]
+Labels = Annotated[list[str] | None, typer.Option(help="Only this label (repeatable).")]
 
 
 @results.command()
@@ -60,7 +60,7 @@ def open_edit(
 @results.command()
 def answers(
     folder: Annotated[Path, typer.Argument(help="Results folder of a study.")] = Path("results"),
-    record: Annotated[list[str] | None, typer.Option(help="Id of a record; may be given several times.")] = None,
+    record: Annotated[list[str] | None, typer.Option(help="Id of a record (repeatable).")] = None,
     model: Labels = None,
     method: Labels = None,
     protocol: Labels = None,
