@@ -29,9 +29,8 @@ _NEEDED = (
     "baft.analysis.subspaces",
     "baft.results.summaries",
     "baft.report.inputs",
-    "baft.report.pages",
 )
-_PACKAGES = ("baft.methods", "baft.report.tables", "baft.report.figures")
+_PACKAGES = ("baft.methods", "baft.report.tables", "baft.report.figures", "baft.report.page")
 
 
 @dataclass(frozen=True)

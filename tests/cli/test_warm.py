@@ -1,5 +1,6 @@
 """Jobs forked from one parent: each is a process of its own, and ends as it would have by itself."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from baft.cli import warm
+from baft.cli import warm, warm_parent
 
 # A parent that has next to nothing to import, and whose jobs do what a file of Python says.
 PARENT = """
@@ -163,3 +164,8 @@ def test_code_that_changed_makes_another_place(tmp_path: Path, monkeypatch: pyte
     assert warm.place() == before
     os.utime(package / "errors.py", (2e9, 2e9))
     assert warm.place() != before
+
+
+def test_all_that_it_imports_is_there() -> None:
+    for name in (*warm_parent._NEEDED, *warm_parent._PACKAGES):
+        assert importlib.util.find_spec(name) is not None, name
