@@ -59,13 +59,13 @@ lint-workflow: $(INSTALLED)
 	@# A container of any name, for which the lint asks.
 	$(BIN)/snakemake --lint --config container=baft.sif
 
-lint-# Any warning is an error: a link that leads nowhere, a page that is in no menu.
-docs: $(INSTALLED) $(MKDOCS)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-
-schema: $(INSTALLED)
+lint-schema: $(INSTALLED)
 	@$(BIN)/baft config-schema | diff -u workflow/schemas/config.schema.json - \
 		|| { echo "The schema is not that of baft/config: run 'make schema'."; exit 1; }
+
+# Any warning is an error: a link that leads nowhere, a page that is in no menu.
+docs: $(INSTALLED) $(MKDOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 schema: $(INSTALLED)
 	$(BIN)/baft config-schema > workflow/schemas/config.schema.json
