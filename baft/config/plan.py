@@ -315,10 +315,9 @@ class Plan:
             "summarise_cell": len(self.summaries()),
             "analyse_subspace": len(self.grid.bases()) if self._uses_bases else 0,
         }
-        for one in self.products:
-            counts[one.rule] = 1
-        for name in self.table_labels:
-            counts[f"show_table_{name}"] = 1
+        for rule in (*(one.rule for one in self.products), *(f"show_table_{name}" for name in self.table_labels)):
+            counts[rule] = 1
+        counts |= {"write_report": 1, "write_answers": 1}
         return {rule: count for rule, count in counts.items() if count}
 
     def summaries(self) -> list[Path]:
