@@ -19,6 +19,7 @@ from baft.errors import UserError
 SLOT = "{subject}"
 # The kind of a template that fits subjects of every kind.
 ANY = "any"
+_KEYS = ("general", "templates", "subjects", "attributes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Prompts unrelated to any edit, templates to ask other relations of a subject, and other subjects to ask about."""
+    """Prompts unrelated to any edit, templates to ask other relations of a subject, and other subjects to ask about.
+
+    ``statements`` and ``questions`` are plain templates, one of either for each of many attributes.
+    """
 
     general: tuple[str, ...]
     templates: tuple[Template, ...]
     subjects: tuple[Subject, ...]
+    statements: tuple[Template, ...]
+    questions: tuple[Template, ...]
 
 
 @cache
@@ -65,15 +71,18 @@ def load_pool(path: Path | None = None) -> Pool:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not {"general", "templates", "subjects"} <= content.keys():
-        raise UserError(f"{path}: give the keys general, templates and subjects.")
+    if not isinstance(content, dict) or not set(_KEYS) <= content.keys():
+        raise UserError(f"{path}: give the keys {', '.join(_KEYS)}.")
     templates = tuple(Template(kind, text) for kind, text in _by_kind(content["templates"], path, "templates"))
     if broken := [template.text for template in templates if SLOT not in template.text]:
         raise UserError(f"{path}: the template {broken[0]!r} has no {SLOT}; give it one.")
+    attributes = _by_kind(content["attributes"], path, "attributes")
     return Pool(
         general=_texts(content["general"], path, "general"),
         templates=templates,
         subjects=tuple(Subject(kind, name) for kind, name in _by_kind(content["subjects"], path, "subjects")),
+        statements=tuple(Template(kind, f"The {name} of {SLOT} is") for kind, name in attributes),
+        questions=tuple(Template(kind, f"What is the {name} of {SLOT}?") for kind, name in attributes),
     )
 
 

@@ -58,6 +58,15 @@ class PromptEnds:
 
 
 @dataclass(frozen=True)
+class Onwards(PromptEnds):
+    """The same tokens of the prompt, and all that follow it."""
+
+    def mask(self, batch: Batch) -> Tensor:
+        """(B, T) bool."""
+        return super().mask(batch) | (batch.real & ~batch.prompts)
+
+
+@dataclass(frozen=True)
 class BeforePromptEnd:
     """Every token of the prompt but its last."""
 
@@ -84,8 +93,8 @@ class AtMark:
         return row.mark if row.mark >= 0 else len(row.ids) - 1
 
 
-Where = Everywhere | PromptEnds | BeforePromptEnd | AtMark
-_WHERE: Mapping[str, type[Where]] = {c.__name__: c for c in (Everywhere, PromptEnds, BeforePromptEnd, AtMark)}
+Where = Everywhere | PromptEnds | Onwards | BeforePromptEnd | AtMark
+_WHERE: Mapping[str, type[Where]] = {c.__name__: c for c in (Everywhere, PromptEnds, Onwards, BeforePromptEnd, AtMark)}
 
 
 def describe_where(where: Where) -> dict[str, object]:

@@ -14,23 +14,30 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.deltas import Deciding, Seen, Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import cross_entropy
-from baft.engine.positions import Where
+from baft.engine.positions import Onwards, Where
 from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, digest, seed_of
 from baft.methods.late_interaction import best_matches, token_keys, weighed
-from baft.methods.prompt_keys import Background, PromptKeys, keys_of, read_background
+from baft.methods.prompt_keys import SAID, Background, PromptKeys, keys_of, read_background
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.baft_keyed import Settings
 from baft.methods.subspace import check_subspace, fit_subspace, initial, orthonormal, site_of, where_of
 from baft.methods.turns import Turns
+
+NEAR = 0.2
+"""How much more of another edit's subject a prompt may have than of the one that it opens."""
+
+REPEATED = 0.75
+"""Share of each other's relation, or their thresholds if larger, that two edits of the same fact have more than."""
 
 SUBJECTS = "subjects"
 """Memory of a stream: whom each edit is about (S, n), as a number that tells whether two edits are about the same."""
@@ -40,10 +47,11 @@ SUBJECTS = "subjects"
 class KeyedSubspace(Deciding):
     """LoReFT with the bases of the edit, of several, that a prompt opens.
 
-    Of edit n: ``keys`` (S, n, k, c) of its prompt's tokens, zeros where there are fewer; the weights of the ``subject``'s
-    and of the ``relation``'s (S, n, k), the others, each 1 in sum or 0 where there is no edit; ``threshold`` (S, n) of the
-    relation and ``floor`` (S, n) of the subject; R, W and b as ``rotation``, ``weight`` (S, n, r, d) and ``bias`` (S, n, r).
-    Keys are read at the site ``read``, less its ``mean`` (S, d), in ``width`` numbers.
+    Of edit n: ``keys`` (S, n, k, c) of its tokens, zeros where there are fewer, and their weights (S, n, k) for the
+    ``subject``, the ``relation`` and the ``answer``, each 1 in sum or 0 where there is nothing; ``threshold`` (S, n) of the
+    relation and ``floor`` (S, n) of the subject; the prompt's ``length`` (S, n) in tokens; R, W and b as ``rotation``,
+    ``weight`` (S, n, r, d) and ``bias`` (S, n, r). Keys are read at the site ``read``, less its ``mean`` (S, d), in
+    ``width`` numbers.
     """
 
     shapes: ClassVar[Mapping[str, str]] = {
@@ -51,8 +59,10 @@ class KeyedSubspace(Deciding):
         "keys": "S n k c",
         "subject": "S n k",
         "relation": "S n k",
+        "answer": "S n k",
         "threshold": "S n",
         "floor": "S n",
+        "length": "S n",
         "rotation": "S n r o",
         "weight": "S n r o",
         "bias": "S n r",
@@ -64,8 +74,10 @@ class KeyedSubspace(Deciding):
     keys: Tensor
     subject: Tensor
     relation: Tensor
+    answer: Tensor
     threshold: Tensor
     floor: Tensor
+    length: Tensor
     rotation: Tensor
     weight: Tensor
     bias: Tensor
@@ -89,9 +101,15 @@ class KeyedSubspace(Deciding):
         matches = matches.reshape(*matches.shape[:2], *keys.shape[1:3])
         subject = weighed(matches, self._of(self.subject, present)[:, None])
         relation = weighed(matches, self._of(self.relation, present)[:, None])
-        threshold, floor = self._of(self.threshold, present)[:, None], self._of(self.floor, present)[:, None]
-        opened = (relation > threshold) & (subject > floor)
-        return torch.where(opened, relation - threshold + subject, -torch.inf)
+        answer = weighed(matches, self._of(self.answer, present)[:, None])
+        threshold, floor, length = (self._of(t, present)[:, None] for t in (self.threshold, self.floor, self.length))
+        # Closed edits compete too: what is said of another edit's subject is not said of this one's.
+        nearest = subject.amax(-1, keepdim=True)
+        opened = (relation > threshold) & (subject > floor) & (subject > nearest - NEAR) & (answer < SAID)
+        # Of two edits of whose prompts a text has all, the one whose prompt is as long as the text.
+        said = (texts != 0).any(-1).sum(-1, keepdim=True)
+        longer = torch.log(said / length.clamp(min=1)).abs()
+        return torch.where(opened, subject + relation / 3 - longer / 100, -torch.inf)
 
     def acts(self, decision: Tensor) -> Tensor:
         return decision >= 0
@@ -103,23 +121,25 @@ class KeyedSubspace(Deciding):
         return y + torch.baddbmm(bias[:, None], h, (weight - rotation).mT) @ rotation
 
 
+_OF_AN_EDIT = tuple(name for name in KeyedSubspace.shapes if name != "mean")
+
+
 @dataclass(frozen=True)
 class _Edit:
-    """One edit of a stream: its bases, its keys, and whom it is about."""
+    """One edit of a stream: what the delta has of it, by name and without the stream, and whom it is about."""
 
-    rotation: Tensor
-    weight: Tensor
-    bias: Tensor
-    key: PromptKeys
+    parts: Mapping[str, Tensor]
     about: float
 
     def repeats(self, other: _Edit) -> bool:
-        """Whether both are about one subject, and the prompt of each opens the other: the same fact, told again."""
-        return self.about == other.about and self._opens(other) and other._opens(self)
+        """Whether both are about one subject, and each has the other's relation: the same fact, told again."""
+        return self.about == other.about and self._has(other) and other._has(self)
 
-    def _opens(self, other: _Edit) -> bool:
-        matches = best_matches(other.key.keys[None], self.key.keys[None, None])[0, 0]
-        return float(weighed(matches, other.key.relation)) > other.key.threshold
+    def _has(self, other: _Edit) -> bool:
+        own, wanted = self.parts, other.parts
+        said = own["keys"][own["subject"] + own["relation"] > 0]
+        found = weighed(best_matches(wanted["keys"][None], said[None, None])[0, 0], wanted["relation"])
+        return float(found) > max(float(wanted["threshold"]), REPEATED)
 
 
 @register
@@ -147,7 +167,7 @@ class BaftKeyed(Method):
         return row_lengths(engine, request, self.settings.contexts)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)
+        settings, site, where = self.settings, site_of(engine, self.settings), _where(self.settings)
         owners = [s for s, batch in enumerate(batches) for _ in batch]
         requests = [request for batch in batches for request in batch]
 
@@ -165,10 +185,16 @@ class BaftKeyed(Method):
         streams = _edits(state, site, len(batches))
         for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
-                whom = float(seed_of("subject", digest(request.subject)) >> 4)
-                new = _Edit(trained.rotation[n], trained.weight[n], trained.bias[n], keys[n], whom)
+                new = _edit(trained, n, keys[n], float(seed_of("subject", digest(request.subject)) >> 4))
                 streams[s] = [earlier for earlier in streams[s] if not new.repeats(earlier)] + [new]
-        delta, about = _joined(streams, where, read, settings.width, known.mean, trained)
+        if not any(streams):
+            return Outcome(EditState(len(streams)), turns.trainings())
+        parts = {name: _stacked(streams, name, trained.weight) for name in _OF_AN_EDIT}
+        mean = known.mean.to(trained.weight).expand(len(streams), -1).contiguous()
+        delta = KeyedSubspace(where, read, settings.width, mean, **parts)
+        about = pad_sequence(
+            [torch.tensor([edit.about for edit in edits], dtype=torch.float64) for edits in streams], batch_first=True
+        )
         numbers = sum(p[0].numel() for p in fit.params.values())
         after = EditState(len(streams), {site: delta}, {SUBJECTS: about})
         return Outcome(after, turns.trainings(), trained=numbers * max(map(len, batches)))
@@ -182,59 +208,54 @@ class BaftKeyed(Method):
         return known[2]
 
 
+def _where(settings: Settings) -> Where:
+    return Onwards(settings.head, settings.tail) if settings.follow else where_of(settings)
+
+
+def _edit(bases: Subspace, n: int, key: PromptKeys, about: float) -> _Edit:
+    """The edit with the bases of stream ``n``."""
+    parts = {
+        "keys": key.keys,
+        "subject": key.subject,
+        "relation": key.relation,
+        "answer": key.answer,
+        "threshold": torch.tensor(key.threshold),
+        "floor": torch.tensor(key.floor),
+        "length": torch.tensor(float(key.length)),
+        "rotation": bases.rotation[n],
+        "weight": bases.weight[n],
+        "bias": bases.bias[n],
+    }
+    return _Edit({name: part.to(bases.weight) for name, part in parts.items()}, about)
+
+
 def _edits(state: EditState | None, site: Site, streams: int) -> list[list[_Edit]]:
     """The edits that each stream has."""
     delta = deltas_of(state).get(site)
     if state is None or not isinstance(delta, KeyedSubspace):
         return [[] for _ in range(streams)]
+    tensors, about = delta.tensors(), state.memory[SUBJECTS].tolist()
+    there = (delta.relation > 0).any(-1).tolist()
     return [
         [
-            _edit(delta, s, n, float(state.memory[SUBJECTS][s, n]))
-            for n in torch.nonzero(delta.relation[s].sum(-1))[:, 0].tolist()
+            _Edit({name: tensors[name][s, n] for name in _OF_AN_EDIT}, about[s][n])
+            for n, real in enumerate(there[s])
+            if real
         ]
         for s in range(streams)
     ]
 
 
-def _edit(delta: KeyedSubspace, s: int, n: int, about: float) -> _Edit:
-    subject, relation = delta.subject[s, n], delta.relation[s, n]
-    there = subject + relation > 0
-    key = PromptKeys(
-        delta.keys[s, n, there], subject[there], relation[there], float(delta.threshold[s, n]), float(delta.floor[s, n])
-    )
-    return _Edit(delta.rotation[s, n], delta.weight[s, n], delta.bias[s, n], key, about)
-
-
-def _joined(
-    streams: Sequence[Sequence[_Edit]], where: Where, read: Site, width: int, mean: Tensor, like: Subspace
-) -> tuple[KeyedSubspace, Tensor]:
-    """The delta of streams with these edits, and whom each is about (S, n); ``like`` has the form of an edit's bases."""
-    count, tokens = max(map(len, streams)), max((len(e.key.keys) for own in streams for e in own), default=1)
-    sizes = len(streams), max(1, count)
-    new = like.weight.new_zeros
-    delta = KeyedSubspace(
-        where,
-        read,
-        width,
-        mean.to(like.weight).expand(len(streams), -1).contiguous(),
-        new(*sizes, tokens, min(width, len(mean))),
-        new(*sizes, tokens),
-        new(*sizes, tokens),
-        new(sizes),
-        new(sizes),
-        new(*sizes, *like.rotation.shape[1:]),
-        new(*sizes, *like.weight.shape[1:]),
-        new(*sizes, *like.bias.shape[1:]),
-    )
-    about = torch.zeros(sizes, dtype=torch.float64)
-    for s, edits in enumerate(streams):
-        for n, edit in enumerate(edits):
-            key, own = edit.key, slice(len(edit.key.keys))
-            delta.keys[s, n, own], delta.subject[s, n, own], delta.relation[s, n, own] = (
-                key.keys,
-                key.subject,
-                key.relation,
-            )
-            delta.threshold[s, n], delta.floor[s, n], about[s, n] = key.threshold, key.floor, edit.about
-            delta.rotation[s, n], delta.weight[s, n], delta.bias[s, n] = edit.rotation, edit.weight, edit.bias
-    return delta, about
+def _stacked(streams: Sequence[Sequence[_Edit]], name: str, like: Tensor) -> Tensor:
+    """What each edit of each stream has of one kind (S, n, …), zeros where there are fewer edits or tokens."""
+    own = [[edit.parts[name] for edit in edits] for edits in streams]
+    shapes = [part.shape for parts in own for part in parts]
+    widest = [max(sizes) for sizes in zip(*shapes, strict=True)]
+    whole = like.new_zeros(len(own), max(1, *map(len, own)), *widest)
+    for s, parts in enumerate(own):
+        for n, part in enumerate(parts):
+            place = whole[s, n]
+            for dim, size in enumerate(part.shape):
+                place = place.narrow(dim, 0, size)
+            place.copy_(part)
+    return whole

@@ -118,12 +118,17 @@ def general_activations(
     )
 
 
-@torch.no_grad()
 def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: PromptEnds) -> list[Tensor]:
     """Per text the hidden states (n, d), in the model's precision, at the prompt positions that ``where`` picks."""
     rows = [Row(0, tuple(ids), len(ids)) for ids in map(engine.text.prompt, texts)]
     for text, row in zip(texts, rows, strict=True):
         engine.check_length(len(row.ids), text)
+    return row_states(engine, rows, site, where)
+
+
+@torch.no_grad()
+def row_states(engine: Engine, rows: Sequence[Row], site: Site, where: PromptEnds) -> list[Tensor]:
+    """Per row the unedited model's hidden states (n, d), in its precision, at the prompt positions that ``where`` picks."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     found: dict[int, Tensor] = {}
 

@@ -1,7 +1,8 @@
-"""Keys of an edit: the tokens of its prompt, how rare each is, and how much of them a prompt must have to open the edit.
+"""Keys of an edit: the tokens of its prompt and answer, how rare each is, and how much of them a text has that opens it.
 
 A background of texts that have nothing to do with any edit says what is rare. The pool's templates, filled with the edit's
-own subject, say how much of the prompt's other words a text has that asks something else of it.
+own subject, say how much of the prompt's other words a text has that asks something else of it. A text that says the answer
+already does not ask for it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from baft.benchmarks.irrelevant import ANY, load_pool
 from baft.engine.deltas import unit_rms
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
+from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.methods.base import Request, digest
-from baft.methods.irrelevant import hidden_states
+from baft.methods.irrelevant import hidden_states, row_states
 from baft.methods.late_interaction import best_matches, rarity, shares, token_keys, weighed
 from baft.methods.settings.baft_keyed import Settings
 
 _ALL = PromptEnds(0, 1 << 30)
+
+SAID = 0.9
+"""Share of an answer from which on a text is taken to say it."""
 
 SUBJECTS = 3
 """Subjects of the pool with which each of its templates is filled for the background."""
@@ -32,7 +37,7 @@ SUBJECTS = 3
 @dataclass(frozen=True)
 class Background:
     """What is known of texts that have nothing to do with an edit: ``mean`` (d,) of their tokens' states at a scale of 1,
-    and of each text the keys (n, d) of its tokens."""
+    and of each text the keys (n, c) of its tokens."""
 
     mean: Tensor
     texts: list[Tensor]
@@ -40,25 +45,31 @@ class Background:
 
 @dataclass(frozen=True)
 class PromptKeys:
-    """Of one edit, by token: ``keys`` (k, d), and the weights (k,) of the ``subject``'s tokens and of the ``relation``'s,
-    the others, each 1 in sum. A prompt opens the edit if it has more than ``threshold`` of the relation and ``floor`` of the
-    subject."""
+    """Of one edit, by token: ``keys`` (k, c), and the weights (k,) of the ``subject``'s tokens, of the ``relation``'s, the
+    prompt's others, and of the ``answer``'s; each 1 in sum, the last 0 where the prompt itself says the answer.
+
+    A text opens the edit if it has more than ``threshold`` of the relation and ``floor`` of the subject, and less than
+    :data:`SAID` of the answer. ``length`` is the prompt's in tokens.
+    """
 
     keys: Tensor
     subject: Tensor
     relation: Tensor
+    answer: Tensor
     threshold: float
     floor: float
+    length: int
 
 
 @cache
 def background_prompts() -> tuple[str, ...]:
-    """The pool's general prompts, and each of its templates filled with some of the pool's subjects, in a fixed order."""
+    """The pool's general prompts, and its templates filled with some of the pool's subjects, in a fixed order."""
     pool = load_pool()
     filled = []
-    for number, template in enumerate(pool.templates):
-        fitting = [subject.name for subject in pool.subjects if template.kind in (ANY, subject.kind)]
-        filled += [template.fill(fitting[(number + n) % len(fitting)]) for n in range(min(SUBJECTS, len(fitting)))]
+    for templates, most in ((pool.templates, SUBJECTS), (pool.statements, 1), (pool.questions, 1)):
+        for number, template in enumerate(templates):
+            fitting = [subject.name for subject in pool.subjects if template.kind in (ANY, subject.kind)]
+            filled += [template.fill(fitting[(number + n) % len(fitting)]) for n in range(min(most, len(fitting)))]
     return (*pool.general, *filled)
 
 
@@ -78,47 +89,66 @@ def keys_of(
     settings: Settings,
     withheld: Set[str],
 ) -> list[PromptKeys]:
-    """The keys of each request's prompt at ``site``."""
+    """The keys of each request's prompt and answer at ``site``."""
     asked = [_other_relations(engine, request, withheld) for request in requests]
-    texts = [request.prompt for request in requests] + [prompt for prompts in asked for prompt in prompts]
-    states = iter(token_keys(h, background.mean, settings.width) for h in hidden_states(engine, texts, site, _ALL))
-    own = [next(states) for _ in requests]
+    own = row_states(engine, [_answered(engine, request) for request in requests], site, _ALL)
+    others = iter(hidden_states(engine, [text for texts in asked for text in texts], site, _ALL))
+
+    def keys(h: Tensor) -> Tensor:
+        return token_keys(h, background.mean, settings.width)
+
     return [
-        _keys(engine, request, keys, [next(states) for _ in prompts], background, settings)
-        for request, keys, prompts in zip(requests, own, asked, strict=True)
+        _keys(engine, request, keys(h), [keys(next(others)) for _ in texts], background, settings)
+        for request, h, texts in zip(requests, own, asked, strict=True)
     ]
+
+
+def _answered(engine: Engine, request: Request) -> Row:
+    """The request's prompt with its answer behind it, as far as the model can read."""
+    prompt = engine.text.prompt(request.prompt)
+    answer = engine.text.answer(request.prompt, request.target)
+    # A request fits without the answer's last token, which no training reads.
+    said = answer if engine.fits(len(prompt) + len(answer)) else answer[:-1]
+    return Row(0, (*prompt, *said), len(prompt) + len(said))
 
 
 def _other_relations(engine: Engine, request: Request, withheld: Set[str]) -> list[str]:
     """Prompts that ask something else of the request's subject."""
     known = withheld | {digest(request.prompt)}
-    filled = [template.fill(request.subject) for template in load_pool().templates] if request.subject else []
+    templates = (*load_pool().templates, *load_pool().statements) if request.subject else ()
+    filled = [template.fill(request.subject) for template in templates]
     return [text for text in filled if digest(text) not in known and engine.fits(len(engine.text.prompt(text)))]
 
 
 def _keys(
     engine: Engine,
     request: Request,
-    keys: Tensor,
+    spoken: Tensor,
     irrelevant: Sequence[Tensor],
     background: Background,
     settings: Settings,
 ) -> PromptKeys:
-    weight = (
-        rarity(shares(keys, background.texts), len(background.texts)) if settings.rarity else keys.new_ones(len(keys))
+    """``spoken`` (n, c) are the keys of the prompt's tokens, and of the answer's behind it."""
+    length = len(engine.text.prompt(request.prompt))
+    place = torch.arange(len(spoken), device=spoken.device)
+    named = torch.tensor(
+        engine.text.tokens_of(request.prompt, request.subject), dtype=torch.int64, device=spoken.device
     )
-    named = engine.text.tokens_of(request.prompt, request.subject)
-    about = torch.zeros(len(keys), dtype=torch.bool, device=keys.device)
-    about[torch.tensor(named, dtype=torch.int64, device=keys.device)] = True
+    prompt, subject = place < length, torch.isin(place, named)
+    relation, answer = prompt & ~subject, ~prompt
     # Where a prompt is nothing but its subject, or does not name it, all of its tokens are both.
-    if about.all() or not about.any():
-        subject = relation = torch.ones_like(about)
-    else:
-        subject, relation = about, ~about
-    kept = _rarest(weight, subject & about, settings.tokens) | _rarest(weight, relation, settings.tokens)
-    keys, subject, relation = keys[kept], _shared(weight[kept], subject[kept]), _shared(weight[kept], relation[kept])
-    threshold = _threshold(keys, relation, irrelevant or background.texts, settings)
-    return PromptKeys(keys, subject, relation, threshold, settings.subject)
+    if not relation.any() or not subject.any():
+        subject = relation = prompt
+    count = len(background.texts)
+    weight = rarity(shares(spoken, background.texts), count) if settings.rarity else spoken.new_ones(len(spoken))
+    parts = torch.stack([_rarest(weight, part, settings.tokens) for part in (subject, relation, answer)])
+    kept = parts.any(0)
+    keys = spoken[kept]
+    weights = [_shared(weight[kept], part[kept]) for part in parts]
+    if float(weighed(best_matches(keys[None], spoken[None, None, :length])[0, 0], weights[2])) >= SAID:
+        weights[2] = torch.zeros_like(weights[2])
+    threshold = _threshold(keys, weights[1], irrelevant or background.texts, settings)
+    return PromptKeys(keys, weights[0], weights[1], weights[2], threshold, settings.subject, length)
 
 
 def _rarest(weight: Tensor, part: Tensor, most: int) -> Tensor:
@@ -131,10 +161,11 @@ def _shared(weight: Tensor, part: Tensor) -> Tensor:
     """The weights (K,) of the tokens of a ``part``, 1 in sum: equal ones where none is rare."""
     own = torch.where(part, weight, 0.0)
     total = own.sum()
-    return own / total if total > 0 else part.to(weight.dtype) / part.sum()
+    return own / total if total > 0 else part.to(weight.dtype) / part.sum().clamp(min=1)
 
 
 def _threshold(keys: Tensor, relation: Tensor, irrelevant: Sequence[Tensor], settings: Settings) -> float:
+    """The settings', or above the relation's share in most of the ``irrelevant`` texts, (n, c) each; below 1 in any case."""
     if settings.threshold is not None or not irrelevant:
         return settings.threshold or 0.0
     texts = torch.nn.utils.rnn.pad_sequence(list(irrelevant), batch_first=True)

@@ -23,6 +23,13 @@ def test_every_kind_of_subject_has_templates_of_its_own():
         assert len(own) >= 5
 
 
+def test_attributes_are_asked_for_in_statements_and_questions():
+    pool = load_pool()
+    texts = [template.fill("Norway") for template in (*pool.statements, *pool.questions)]
+    assert {"The capital of Norway is", "What is the capital of Norway?"} <= set(texts)
+    assert len(set(texts)) == len(texts) >= 200
+
+
 def test_fill_capitalises_a_subject_only_at_the_start():
     assert Template("thing", "{subject} is made of").fill("the piano") == "The piano is made of"
     assert Template("thing", "The use of {subject} is").fill("the piano") == "The use of the piano is"
@@ -33,9 +40,13 @@ def test_fill_capitalises_a_subject_only_at_the_start():
     [
         ("general: [a]", "templates"),
         ("[", "YAML"),
-        ("general: [a, 3]\ntemplates: {any: ['{subject} is']}\nsubjects: {any: [b]}", "general"),
-        ("general: [a]\ntemplates: {any: ['no slot']}\nsubjects: {any: [b]}", "no slot"),
-        ("general: [a]\ntemplates: {any: ['{subject} is']}\nsubjects: [b]", "subjects"),
+        (
+            "general: [a, 3]\ntemplates: {any: ['{subject} is']}\nsubjects: {any: [b]}\nattributes: {any: [c]}",
+            "general",
+        ),
+        ("general: [a]\ntemplates: {any: ['no slot']}\nsubjects: {any: [b]}\nattributes: {any: [c]}", "no slot"),
+        ("general: [a]\ntemplates: {any: ['{subject} is']}\nsubjects: [b]\nattributes: {any: [c]}", "subjects must"),
+        ("general: [a]\ntemplates: {any: ['{subject} is']}\nsubjects: {any: [b]}", "attributes"),
     ],
 )
 def test_a_broken_pool_is_told_in_one_sentence(tmp_path, text, named):

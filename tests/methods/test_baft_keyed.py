@@ -86,7 +86,10 @@ def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
     begin = next(i for i in range(len(tokens)) if "".join(tokens[i:]).strip().startswith("Danielle"))
     end = next(i for i in range(len(tokens)) if "".join(tokens[: i + 1]).strip().endswith("Darrieux")) + 1
     about = torch.tensor([begin <= i < end for i in range(len(tokens))])
-    others = [states_of(tiny, template.fill(request.subject)) - mean for template in load_pool().templates]
+    others = [
+        states_of(tiny, template.fill(request.subject)) - mean
+        for template in (*load_pool().templates, *load_pool().statements)
+    ]
     rest = [covered(keys[~about], weights[~about], text) for text in others]
     threshold = min(float(torch.tensor(rest).double().quantile(0.9)) + 0.05, 0.9)
     assert float(delta.threshold[0, 0]) == pytest.approx(threshold, abs=1e-4)
@@ -136,6 +139,54 @@ def test_a_later_edit_of_the_same_fact_replaces_the_earlier_one() -> None:
     # The same words about somebody else are another fact.
     other = Request("other", "The capital of Romania is", "Rome", "Romania")
     assert delta_of(fitted(tiny, [[REQUESTS[0], other]])).rotation.shape[1] == 2
+    # As are other words about the same.
+    more = Request("more", "France has a border with", "Rome", "France")
+    assert delta_of(fitted(tiny, [[REQUESTS[0], more]])).rotation.shape[1] == 2
+
+
+def test_what_is_said_of_another_edits_subject_opens_no_edit() -> None:
+    tiny = engine("llama", torch.float64)
+    delta = delta_of(fitted(tiny, [REQUESTS[:1]]))
+
+    def scores(*subjects: float) -> list[bool]:
+        # Two edits with a key for the subject and one for the relation each; the text has all of the first's relation alone.
+        keys = torch.eye(5, dtype=torch.float64)[None, :4].reshape(1, 2, 2, 5)
+        text = torch.stack([keys[0, 0, 1], *(s * keys[0, n, 0] for n, s in enumerate(subjects))])[None, None]
+        ones, half = torch.ones(1, 2, dtype=torch.float64), torch.full((1, 2), 0.5, dtype=torch.float64)
+        first = torch.tensor([[[1.0, 0.0]] * 2], dtype=torch.float64)
+        parts = {"subject": first, "relation": 1 - first, "answer": 0 * first}
+        two = replace(delta, keys=keys, **parts, threshold=half, floor=half, length=ones)
+        return two.scores(text, torch.tensor([0]))[0, 0].isfinite().tolist()
+
+    assert scores(0.7, 0.0) == [True, False]
+    assert scores(0.7, 0.8) == [True, False]
+    assert scores(0.7, 1.0) == [False, False]
+    assert scores(0.4, 0.0) == [False, False]
+
+
+def test_of_two_prompts_that_a_text_has_the_one_as_long_is_opened() -> None:
+    tiny = engine("llama", torch.float64)
+    longer = "The capital of France is a city, and the seat of the country's president. The capital of France is"
+    batch = [Request("short", PROMPTS[0], "Rome", "France"), Request("long", longer, "Paris", "France")]
+    for order in (batch, batch[::-1]):
+        state = fitted(tiny, [order])
+        assert decided(tiny, state, [request.prompt for request in order]) == [0, 1]
+
+
+def test_a_prompt_that_says_the_answer_already_opens_no_edit() -> None:
+    tiny = engine("llama", torch.float64)
+    delta = delta_of(fitted(tiny, [[REQUESTS[0]]]))
+    keys = torch.eye(6, dtype=torch.float64)[:4]
+    parts = torch.zeros(3, 1, 1, 4, dtype=torch.float64)
+    parts[0, ..., 0], parts[1, ..., 1], parts[2, ..., 2:] = 1, 1, 0.5
+    given = dict(zip(("subject", "relation", "answer"), parts, strict=True))
+    one = replace(delta, keys=keys[None, None], **given)
+    texts = torch.stack([keys[[0, 1, 0, 0]], keys[[0, 1, 2, 2]], keys[[0, 1, 2, 3]], keys[[0, 3, 2, 1]]])[None]
+    assert one.scores(texts, torch.tensor([0]))[0, :, 0].isfinite().tolist() == [True, True, False, False]
+    # Unless the edit's own prompt says it: then nothing of the answer weighs.
+    named = Request("r", "Rome, Rome, Rome, Rome, Rome, Rome,", "Rome", "")
+    own = fitted(tiny, [[named]])
+    assert not delta_of(own).answer.any() and decided(tiny, own, [named.prompt]) == [0]
 
 
 @pytest.mark.parametrize(

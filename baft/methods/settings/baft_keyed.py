@@ -17,13 +17,20 @@ class Settings(SubspaceSettings):
     family = "representation"
 
     rank: int = Field(4, ge=1, description="Bases of an edit.")
+    lr: float = Field(4e-3, gt=0, description="Adam's learning rate.")
+    tolerance: float = Field(
+        0.005, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
+    )
+    follow: bool = Field(True, description="Edit the tokens that follow the prompt too, as far as an answer goes.")
     key_layer: Layer = Field(0, description="Block at whose output prompts are compared; none above `layer`.")
-    tokens: int = Field(8, ge=1, description="Keys kept of the subject, and of the prompt's other words: the rarest.")
+    tokens: int = Field(
+        6, ge=1, description="Keys kept of the subject, of the prompt's other words and of the answer: the rarest."
+    )
     width: int = Field(
         128, ge=1, description="Numbers of a key: a random projection of the state, unless that is smaller."
     )
     rarity: bool = Field(True, description="Weigh a key by how few texts have its token; false: all alike.")
-    subject: float = Field(0.5, ge=0, lt=1, description="Share of the subject that a prompt must have more than.")
+    subject: float = Field(0.6, ge=0, lt=1, description="Share of the subject that a prompt must have more than.")
     threshold: float | None = Field(
         None,
         ge=0,
