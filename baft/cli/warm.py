@@ -82,6 +82,8 @@ def warm_parent(kept_open: list[int]) -> Iterator[None]:
             # What a job does not say is on its threads, it may not use others'.
             env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
         )
+        # Open here too, it would take the jobs of a parent that has failed, and leave them waiting.
+        listener.close()
         os.close(until)
         kept_open.append(alive)
         os.environ[ADDRESS] = address

@@ -135,8 +135,9 @@ def test_the_parent_ends_with_the_last_that_holds_it(starting: Callable, tmp_pat
         other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1, pass_fds=kept)
         # As if this process had been killed: the other holds the parent.
         os.environ.pop(warm.ADDRESS)
-        os.close(kept[0])
-        kept[0] = os.open(os.devnull, os.O_RDONLY)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, kept[0])
+        os.close(nothing)
         time.sleep(0.2)
         assert is_there(number)
         other.communicate()
@@ -153,6 +154,14 @@ def test_a_job_without_a_fitting_parent_runs_by_itself(
         monkeypatch.setattr(warm, "place", lambda: ["elsewhere"])
     assert warm.handed_over(["job"]) is None
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_job_runs_by_itself_where_the_parent_fails(starting: Callable, tmp_path: Path) -> None:
+    code = tmp_path / "parent.py"
+    code.write_text(code.read_text().replace("parent._PACKAGES = (), ()", "parent._PACKAGES = ('no.such.module',), ()"))
+    with starting([]):
+        # By itself it is no command, which the program says.
+        assert start(tmp_path / "job.py", "").wait(120) == 2
 
 
 def test_code_that_changed_makes_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
