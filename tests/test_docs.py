@@ -146,3 +146,16 @@ def test_every_benchmark_of_the_package_is_in_the_readme() -> None:
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"`{label}`" in text for label in EMBEDDED)
+
+
+def test_every_target_of_make_that_a_page_names_is_there_with_its_own_commands() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = {
+        target for page in PAGES for target in re.findall(r"\bmake ([a-z][a-z-]+)", page.read_text(encoding="utf-8"))
+    }
+    # "make jobs of at most an hour" is no target.
+    shown = {target for target in named if re.search(rf"^{target}:", makefile, re.MULTILINE)}
+    assert {"report", "test", "test-slurm", "lint", "docs", "schema", "format", "lock", "install"} <= shown
+    phony = makefile.partition(".PHONY: ")[2].partition("\n")[0].split()
+    ruled = [re.match(r"([a-z-]+):", line)[1] for line in makefile.splitlines() if re.match(r"[a-z-]+:(?!=)", line)]
+    assert sorted(phony) == sorted(ruled)
