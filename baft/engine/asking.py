@@ -17,7 +17,7 @@ from transformers import DynamicCache
 
 from baft.engine.budget import TokenBudget
 from baft.engine.cutting import cut, pass_tokens
-from baft.engine.deltas import Delta
+from baft.engine.deltas import Deciding, Delta
 from baft.engine.frozen import Decisions, Edits, FrozenModel, Reads, held_in
 from baft.engine.rows import Batch, Row, chosen, collate
 from baft.engine.sites import Site
@@ -95,6 +95,11 @@ class Decoding:
 def greedy(logits: Tensor, questions: Sequence[int], step: int) -> Tensor:
     """The most probable token."""
     return logits.argmax(-1)
+
+
+def decides_anew(deltas: Mapping[Site, Delta]) -> bool:
+    """Whether a decision is taken in every pass, so that it depends on the answer where one is forced."""
+    return any(isinstance(delta, Deciding) and delta.anew for delta in deltas.values())
 
 
 def numbered(choose: Choose, places: Sequence[int]) -> Choose:
@@ -209,6 +214,9 @@ def _force(
     pairs = [(i, j) for i, q in enumerate(questions) for j in range(len(q.forced))]
     if not pairs:
         return results
+    if decides_anew(acting.deltas):
+        _force_whole(model, acting, questions, results, pairs, pad, budget)
+        return results
     _record(model, questions, results, pairs, [(i, 0, 1) for i, _ in pairs], states, logits)
     longer = [p for p in pairs if len(questions[p[0]].forced[p[1]]) > 1]
     width = batch.ids.shape[1]
@@ -224,6 +232,30 @@ def _force(
             spans = [(end - len(answer) + 1, 1, len(answer)) for end, answer in zip(ends, answers, strict=True)]
             _record(model, questions, results, here, spans, further)
     return results
+
+
+def _force_whole(
+    model: FrozenModel,
+    acting: _Acting,
+    questions: Sequence[Question],
+    results: list[list[Forced]],
+    pairs: Sequence[tuple[int, int]],
+    pad: int,
+    budget: TokenBudget,
+) -> None:
+    """Adds what is found of each answer in one pass over its prompt and all of its own tokens."""
+    width = max(len(questions[i].prompt) + len(questions[i].forced[j]) for i, j in pairs)
+    most = max(1, budget.tokens // width)
+    for start in range(0, len(pairs), most):
+        here = pairs[start : start + most]
+        asked = [(questions[i], questions[i].forced[j]) for i, j in here]
+        rows = [Row(q.stream, (*q.prompt, *answer), len(q.prompt)) for q, answer in asked]
+        at = [(r, len(q.prompt) - 1 + k) for r, (q, answer) in enumerate(asked) for k in range(len(answer))]
+        index = torch.tensor(at, device=model.device)
+        states = model.states(collate(rows, model.device, pad), Reads(index[:, 0], index[:, 1]), acting.edits)
+        ends = accumulate(len(answer) for _, answer in asked)
+        spans = [(end - len(answer), 0, len(answer)) for end, (_, answer) in zip(ends, asked, strict=True)]
+        _record(model, questions, results, here, spans, states)
 
 
 def _record(

@@ -85,7 +85,18 @@ class Deciding(Delta):
     ``decide`` may read all of the prompt's tokens, at the delta's own site and at earlier ones. It must depend on nothing
     else: not on the answer that is forced, nor on the other rows. The engine asks it once a prompt and hands the decision
     to forced answers, decoding and sampled text. Rows on which nothing acts come out bit-equal.
+
+    One that is :attr:`anew` does as published routers do instead.
     """
+
+    @property
+    def anew(self) -> bool:
+        """Whether it decides in every pass, from that pass's tokens.
+
+        Those are the prompt's where decoding begins, then one decoded token each time, and where an answer is forced
+        prompt and answer together, so that the answer has a say in what is scored.
+        """
+        return False
 
     def looks(self, site: Site) -> tuple[Site, ...]:
         """The sites that ``decide`` reads, given the delta's own: none that the model computes after it."""
@@ -93,7 +104,14 @@ class Deciding(Delta):
 
     @abstractmethod
     def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
-        """One decision a row (B, …), given what is at :meth:`looks`; ``batch.prompts`` tells the prompt's tokens."""
+        """One decision a row (B, …), given what is at :meth:`looks`; ``batch.prompts`` tells the prompt's tokens.
+
+        ``batch.real`` are those of the whole pass, which matter to one that decides :attr:`anew`.
+        """
+
+    def places(self, batch: Batch) -> Tensor | None:
+        """(B, T) bool: the tokens at which something acts, or None for all."""
+        return self.where.mask(batch)
 
     @abstractmethod
     def acts(self, decision: Tensor) -> Tensor:
@@ -110,7 +128,7 @@ class Deciding(Delta):
             return y
         own, before = batch.select(rows), y[rows]
         new = self.edited(x[rows], before, own, decision[rows]).to(y.dtype)
-        mask = self.where.mask(own)
+        mask = self.places(own)
         return y.index_copy(0, rows, new if mask is None else torch.where(mask[..., None], new, before))
 
     def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:

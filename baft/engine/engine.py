@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from baft.config import TEMPLATE_DATE
-from baft.engine.asking import Choose, Decoding, Question, Reply, ask, greedy, numbered
+from baft.engine.asking import Choose, Decoding, Question, Reply, ask, decides_anew, greedy, numbered
 from baft.engine.budget import TokenBudget
 from baft.engine.checks import checked
 from baft.engine.deltas import Delta
@@ -91,9 +91,10 @@ class Engine:
 
         What a state puts before the prompts (:meth:`openings`) must be part of the questions already.
         """
+        # The last token of an answer is not read, but by what decides on prompt and answer together.
+        unread = 0 if state is not None and decides_anew(state.deltas) else 1
         for question in questions:
-            # The last token of an answer is never read.
-            answer = max([decoding.max_new_tokens, question.least, *map(len, question.forced)]) - 1
+            answer = max([decoding.max_new_tokens, question.least, *map(len, question.forced)]) - unread
             if not self.fits(tokens := len(question.prompt) + max(answer, 0)):
                 self.check_length(tokens, self.text.decode(list(question.prompt)))
         deltas, models = (state.deltas, state.models) if state else ({}, ())

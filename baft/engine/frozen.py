@@ -110,7 +110,8 @@ class FrozenModel:
 
         ``hidden`` (B, T, d) replaces the output of block ``entry``, and the blocks up to it are skipped. ``cache`` holds
         earlier tokens' keys and values, of which ``cached`` (B, K) bool tells the real ones; it is extended in place.
-        ``decisions`` are used where they are there; a pass over whole prompts takes the others and adds them.
+        ``decisions`` are used where they are there; a pass over whole prompts takes the others and adds them. Those of a
+        delta that decides anew are taken in every pass.
         """
         with ExitStack() as stack:
             if hidden is not None:
@@ -202,8 +203,8 @@ class FrozenModel:
                 own = batch.to(y.device)
                 laid[y.device] = own, Grouping(own.stream)
             rows, grouping = laid[y.device]
-            if isinstance(delta, Deciding) and site not in decisions:
-                if not whole:
+            if isinstance(delta, Deciding) and (delta.anew or site not in decisions):
+                if not whole and not delta.anew:
                     raise RuntimeError(
                         f"the delta at {site} has not decided, and this pass does not hold whole prompts"
                     )

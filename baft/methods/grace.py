@@ -25,6 +25,7 @@ from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator, seed_of
 from baft.methods.registry import register
 from baft.methods.rows import forced_row
+from baft.methods.settings import Routing
 from baft.methods.settings.grace import Settings
 from baft.methods.turns import Turns
 
@@ -50,16 +51,27 @@ class Codebook(Deciding):
 
     shapes: ClassVar[Mapping[str, str]] = {"keys": "S n i", "values": "S n o", "radii": "S n", "there": "S n"}
 
+    routing: Routing
     keys: Tensor
     values: Tensor
     radii: Tensor
     there: Tensor
 
+    @property
+    def anew(self) -> bool:
+        return self.routing == "published"
+
+    def places(self, batch: Batch) -> Tensor | None:
+        if self.anew and isinstance(self.where, PromptEnds):
+            columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)
+            return columns == _asked_at(batch)[:, None]
+        return super().places(batch)
+
     def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
         """(B,) int64: the entry whose value a row gets, -1 for none."""
         ((_, here),) = seen.items()
         rows = torch.arange(len(batch.prompt), device=here.x.device)
-        queries = here.x[rows, batch.prompt - 1 - batch.base].to(self.keys.dtype)
+        queries = here.x[rows, _asked_at(batch)].to(self.keys.dtype)
         chosen = torch.full_like(batch.stream, -1)
         for stream in torch.unique(batch.stream).tolist():
             own = torch.nonzero(batch.stream == stream)[:, 0]
@@ -78,6 +90,11 @@ class Codebook(Deciding):
 
     def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
         return self.values[batch.stream, decision][:, None].expand_as(y)
+
+
+def _asked_at(batch: Batch) -> Tensor:
+    """(B,): the column of the prompt's last token, or of the first in a pass over what follows the prompt."""
+    return (batch.prompt - 1 - batch.base).clamp(min=0)
 
 
 @dataclass(frozen=True)
@@ -231,6 +248,7 @@ class Grace(Method):
 
         delta = Codebook(
             _WHERE[self.settings.replace],
+            self.settings.routing,
             stacked([book.keys for book in books], width_in),
             stacked([book.values for book in books], width_out),
             numbers([book.radii for book in books], precision).to(device),

@@ -33,6 +33,7 @@ from baft.methods.checks import check_linear
 from baft.methods.key_value import Prefixes
 from baft.methods.registry import register
 from baft.methods.rows import edit_rows, row_lengths
+from baft.methods.settings import Routing
 from baft.methods.settings.wise import Settings
 from baft.methods.turns import Turns
 
@@ -47,6 +48,9 @@ STARTS = ("I", "You", "Because", "Yes", "Q: ")
 
 LENGTHS = (5, 10)
 """Tokens of the authors' sampled texts."""
+
+LONG = 100
+"""Tokens above which the authors' distance, as published, is the largest of any token and no mean."""
 
 SETTLED, LOW = 1e-4, 0.02
 """Training ends once the loss has changed by no more than the first in a step, and is no more than the second."""
@@ -71,6 +75,7 @@ class SideMemories(Deciding):
 
     activation: str
     ratio: float
+    routing: Routing
     changes: Tensor
     thresholds: Tensor
 
@@ -78,21 +83,22 @@ class SideMemories(Deciding):
         if self.activation not in ACT2FN:
             raise ValueError(f"there is no activation function {self.activation!r}")
 
+    @property
+    def anew(self) -> bool:
+        return self.routing == "published"
+
     def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
         """(B,) int64: the side memory of a row, -1 for none."""
         ((_, here),) = seen.items()
+        tokens, limit = (batch.real, LONG) if self.anew else (batch.prompts, None)
         found = torch.full_like(batch.stream, -1)
         for stream in torch.unique(batch.stream).tolist():
             own = torch.nonzero(batch.stream == stream)[:, 0]
             there = torch.nonzero(self.thresholds[stream] > 0)[:, 0]
             if len(there):
-                measured = distances(
-                    here.x[own][None],
-                    here.y[own][None],
-                    self.changes[stream, there],
-                    self.activation,
-                    batch.prompts[own],
-                )
+                inputs, outputs = here.x[own][None], here.y[own][None]
+                changes = self.changes[stream, there]
+                measured = distances(inputs, outputs, changes, self.activation, tokens[own], limit)
                 found[own] = self._routed(measured, stream, there)
         return found
 
@@ -122,8 +128,10 @@ class SideMemories(Deciding):
         return y + changed
 
 
-def distances(x: Tensor, y: Tensor, changes: Tensor, activation: str, tokens: Tensor) -> Tensor:
-    """Mean of ‖act(y) − act(y + Δ x)‖ over the ``tokens`` (…, b, T) bool of each row.
+def distances(
+    x: Tensor, y: Tensor, changes: Tensor, activation: str, tokens: Tensor, limit: int | None = None
+) -> Tensor:
+    """Mean of ‖act(y) − act(y + Δ x)‖ over the ``tokens`` (…, b, T) bool of each row; their maximum in one above ``limit``.
 
     ``x`` (n or 1, b, T, d_in) and ``y`` (n or 1, b, T, d_out) are the layer's input and output, ``changes``
     (n, d_out, d_in) the Δ of n memories: (n, b), 0 for a row without tokens.
@@ -133,7 +141,9 @@ def distances(x: Tensor, y: Tensor, changes: Tensor, activation: str, tokens: Te
     moved = (x.flatten(1, 2) @ changes.mT).reshape(len(changes), *x.shape[1:3], -1)
     length: Tensor = (act(y + moved) - act(y)).norm(dim=-1)
     real = tokens.to(length.dtype)
-    return (length * real).sum(-1) / real.sum(-1).clamp(min=1)
+    count = real.sum(-1)
+    mean = (length * real).sum(-1) / count.clamp(min=1)
+    return mean if limit is None else torch.where(count > limit, (length * real).amax(-1), mean)
 
 
 def margin_loss(inside: Tensor, outside: Tensor, alpha: float, beta: float, gamma: float) -> Tensor:
@@ -248,7 +258,8 @@ class Wise(Method):
         activation_of(engine)
 
     def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
-        return row_lengths(engine, request, self._contexts(engine, context))
+        whole = self.settings.routing == "published"
+        return [length + whole for length in row_lengths(engine, request, self._contexts(engine, context))]
 
     def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
         refused = super().refusal(engine, request, context)
@@ -344,7 +355,7 @@ class Wise(Method):
         edits = len(own) // len(requests)
         rows: list[Row] = []
         for n, request in enumerate(requests):
-            prompts = [row.ids[: row.prompt] for row in own[n * edits : (n + 1) * edits]]
+            prompts = [self._measured(row) for row in own[n * edits : (n + 1) * edits]]
             texts = self._irrelevant(engine, request, context)
             prompts += [tuple(engine.text.prompt(text)) for text in texts]
             # Fewer than the most: rows without tokens.
@@ -352,6 +363,10 @@ class Wise(Method):
             rows += [Row(n, ids, len(ids)) for ids in prompts]
         x, y, tokens = (part.reshape(len(requests), -1, *part.shape[1:]) for part in activations(engine, site, rows))
         return _Inputs(x, y, tokens, edits)
+
+    def _measured(self, row: Row) -> tuple[int, ...]:
+        """The tokens of a training row that a distance is taken over: those that will decide, so as published all."""
+        return (*row.ids, row.reads[-1][1]) if self.settings.routing == "published" else row.ids[: row.prompt]
 
     def _unit(self, engine: Engine, site: Site, activation: str) -> float:
         """The unit of the margins: the mean of ‖act(W x)‖ over the tokens of unrelated prompts, or 1."""
@@ -386,6 +401,7 @@ class Wise(Method):
             Everywhere(),
             activation_of(engine),
             self.settings.ratio,
+            self.settings.routing,
             changes.to(device, precision),
             pad_sequence(thresholds, batch_first=True),
         )

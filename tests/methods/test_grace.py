@@ -40,6 +40,7 @@ def entry(made: Book, position: float) -> int:
     """The entry that a query gets."""
     delta = Codebook(
         PromptEnds(0, 1),
+        "prompt",
         torch.stack(made.keys)[None],
         torch.stack(made.values)[None],
         torch.tensor([made.radii], dtype=torch.float64),
@@ -99,13 +100,13 @@ def test_a_codebook_acts_at_its_positions_alone() -> None:
     from baft.engine.rows import Grouping
 
     delta = Codebook(
-        PromptEnds(0, 1), torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1), torch.ones(1, 1) > 0
+        PromptEnds(0, 1), "prompt", torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.ones(1, 1), torch.ones(1, 1) > 0
     )
     decision = torch.tensor([0])
     edited = delta.apply(x, y, batch, Grouping(batch.stream), decision)
     assert torch.equal(edited[:, 2], torch.ones(1, 2))
     assert torch.equal(edited[:, [0, 1, 3, 4]], y[:, [0, 1, 3, 4]])
-    everywhere = Codebook(Everywhere(), *delta.tensors().values())
+    everywhere = Codebook(Everywhere(), "prompt", *delta.tensors().values())
     assert torch.equal(everywhere.apply(x, y, batch, Grouping(batch.stream), decision), torch.ones(1, 5, 2))
     assert delta.apply(x, y, batch, Grouping(batch.stream), torch.tensor([-1])) is y
 

@@ -69,6 +69,10 @@ def test_distances_are_means_over_a_rows_tokens() -> None:
         )
         assert float(found[n, 0]) == pytest.approx(expected / 2, abs=1e-12)
     assert found[:, 1].tolist() == [0.0, 0.0]
+    # As published, the largest of a long row.
+    largest = float((functional.silu(y[0, :2]) - functional.silu(y[0, :2] + x[0, :2] @ change[0].T)).norm(dim=-1).max())
+    assert float(distances(x[None], y[None], change, "silu", tokens, 1)[0, 0]) == pytest.approx(largest)
+    assert torch.equal(distances(x[None], y[None], change, "silu", tokens, 2), found)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +93,15 @@ def test_a_prompt_goes_to_the_farthest_memory_whose_threshold_it_reaches(
     measured: tuple[float, ...], routed: int
 ) -> None:
     changes = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
-    delta = SideMemories(Everywhere(), "silu", 0.9, changes, numbers(10, 20, 30)[None])
+    delta = SideMemories(Everywhere(), "silu", 0.9, "prompt", changes, numbers(10, 20, 30)[None])
     assert delta._routed(numbers(*measured)[:, None], 0, torch.arange(3)).tolist() == [routed]
 
 
 def test_a_nearer_memory_does_not_take_over_from_the_one_in_use() -> None:
     # Published: the farthest so far is the one in use even where that has not reached its own threshold.
-    delta = SideMemories(Everywhere(), "silu", 1.0, torch.zeros(1, 2, 2, 2, dtype=torch.float64), numbers(10, 3)[None])
+    delta = SideMemories(
+        Everywhere(), "silu", 1.0, "prompt", torch.zeros(1, 2, 2, 2, dtype=torch.float64), numbers(10, 3)[None]
+    )
     assert delta._routed(numbers(9, 5)[:, None], 0, torch.arange(2)).tolist() == [-1]
     assert delta._routed(numbers(4, 5)[:, None], 0, torch.arange(2)).tolist() == [1]
     # An empty memory in use is not asked.
@@ -140,7 +146,8 @@ def plainly(tiny: Engine, method: Wise, request: Request, start: Tensor) -> tupl
         return (act(before) - act(after)).norm(dim=-1).mean()
 
     def near() -> list[Tensor]:
-        return [distance(prompt) for prompt, _ in rows_of(tiny, method, request)]
+        whole = settings.routing == "published"
+        return [distance([*prompt, *answer] if whole else prompt) for prompt, answer in rows_of(tiny, method, request)]
 
     unit = method._unit(tiny, site, {"llama": "silu", "gpt2": "gelu_new"}[model.config.model_type])
     for _ in range(settings.steps):
@@ -167,7 +174,7 @@ def plainly(tiny: Engine, method: Wise, request: Request, start: Tensor) -> tupl
     [
         {},
         {"decay": "published", "margins": "absolute", "alpha": 0.05, "beta": 0.2, "gamma": 0.1, "lr": 0.1},
-        {"bound": 1e-3},
+        {"bound": 1e-3, "routing": "published"},
     ],
 )
 def test_an_edit_is_that_of_plain_gradient_descent(kind: str, settings: dict[str, Any]) -> None:

@@ -31,6 +31,12 @@ Layer: TypeAlias = Annotated[int | float, BeforeValidator(_layer)]
 """A block: its number from 0 if an int, a share of the depth if a float (0.75 of 32 blocks: 24)."""
 
 
+Routing: TypeAlias = Literal["prompt", "published"]
+"""How a memory is chosen: once, from the prompt alone; or in every pass, from whatever that holds."""
+
+ROUTING = "What decides on the memory: the prompt, once; or as published a forced answer too, and each decoded token."
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a method needs besides the model and the requests.

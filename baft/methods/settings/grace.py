@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import ROUTING, Layer, MethodSettings, Routing
 
 
 class Settings(MethodSettings):
@@ -30,6 +30,7 @@ class Settings(MethodSettings):
         "last",
         description="Tokens whose output is replaced: the prompt's last, those before it (the authors' default), or all.",
     )
+    routing: Routing = Field("prompt", description=ROUTING)
     label_match: Literal["tokens", "mean"] = Field(
         "tokens", description="When two edits say the same: equal target tokens, or equal means of them, as published."
     )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import ROUTING, Layer, MethodSettings, Routing
 
 
 class Settings(MethodSettings):
@@ -41,6 +41,7 @@ class Settings(MethodSettings):
     ratio: float = Field(
         0.88, gt=0, description="A prompt gets a side memory if its distance is this share of the least of its edits'."
     )
+    routing: Routing = Field("prompt", description=ROUTING)
     prefixes: int = Field(
         10, ge=0, description="Texts sampled from the model to put before the prompt, of 5 and 10 tokens."
     )
