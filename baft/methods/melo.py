@@ -1,0 +1,373 @@
+"""MELO (Yu et al., 2024): small LoRA blocks, one of which is chosen by the cluster of prompts that a prompt falls into.
+
+The key of a prompt is the output of an MLP in an earlier block at the prompt's last token. Keys of edits make clusters with
+radii that widen, split and shrink as GRACE's do. A prompt within the radius of the nearest cluster gets the LoRA block of
+the nearest key in it, and any other prompt is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from baft.engine.adam import Adam
+from baft.engine.deltas import Deciding, Delta, LowRank, Seen
+from baft.engine.engine import Engine
+from baft.engine.fitting import Fit, Params, Schedule, minimise
+from baft.engine.positions import Everywhere
+from baft.engine.rows import Batch, Row, collate
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.errors import UserError
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of, per_stream, seed_of
+from baft.methods.checks import check_linear, check_rank
+from baft.methods.registry import register
+from baft.methods.rows import edit_rows
+from baft.methods.settings import Routing
+from baft.methods.settings.melo import Settings
+
+LABELS = "labels"
+"""Memory of a stream: what each cluster's edits say (S, m), as a number that tells whether two edits say the same."""
+
+MARGIN = 1e-5
+"""Half of what the radii of two clusters that meet half-way overlap in."""
+
+SAME = 1e-3
+"""Share of a key's norm within which another is the same prompt's: rounding moves a key by as much."""
+
+NO_BLOCK = -1
+"""What a cluster whose keys have all been given up holds instead of a block."""
+
+
+@dataclass(frozen=True)
+class Blocks(Deciding):
+    """The LoRA block of the nearest key in the nearest cluster, if the prompt is within that cluster's radius.
+
+    A block is ``down`` (S, b, r, d_in) and ``up`` (S, b, r, d_out), the published factor included. ``centres`` (S, m, k) and
+    ``radii`` (S, m) are the clusters, with radius 0 where there is none. ``keys`` (S, n, k) are what they are made of, each
+    with its ``cluster`` (S, n) and its ``block`` (S, n) int64: 1 for the first, -1 for none at all, 0 where there is no key.
+    ``again`` says that the index is that of an earlier layer's blocks, which is repeated here.
+    """
+
+    shapes: ClassVar[Mapping[str, str]] = {
+        "down": "S b r i",
+        "up": "S b r o",
+        "centres": "S m k",
+        "radii": "S m",
+        "keys": "S n k",
+        "cluster": "S n",
+        "block": "S n",
+    }
+
+    reads: Site
+    again: bool
+    routing: Routing
+    down: Tensor
+    up: Tensor
+    centres: Tensor
+    radii: Tensor
+    keys: Tensor
+    cluster: Tensor
+    block: Tensor
+
+    def looks(self, site: Site) -> tuple[Site, ...]:
+        return (self.reads,)
+
+    @property
+    def anew(self) -> bool:
+        return self.routing == "published"
+
+    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        """(B,) int64: the LoRA block of a row, counted from 0, or -1 for none."""
+        here = seen[self.reads].y
+        rows = torch.arange(len(batch.prompt), device=here.device)
+        last = (batch.length if self.anew else batch.prompt) - 1 - batch.base
+        queries = here[rows, last].to(self.keys.dtype)
+        found = torch.full_like(batch.stream, -1)
+        for stream in torch.unique(batch.stream).tolist():
+            own = torch.nonzero(batch.stream == stream)[:, 0]
+            found[own] = self._found(queries[own], stream)
+        return found
+
+    def _found(self, queries: Tensor, stream: int) -> Tensor:
+        # The newest first: of those at one distance it is the one that counts.
+        clusters = torch.nonzero(self.radii[stream] > 0)[:, 0].flip(0)
+        none = torch.full((len(queries),), -1, device=queries.device)
+        if not len(clusters):
+            return none
+        distance, at = distances(queries, self.centres[stream, clusters]).min(1)
+        nearest = clusters[at]
+        held = torch.nonzero(self.block[stream] != 0)[:, 0].flip(0)
+        apart = distances(queries, self.keys[stream, held])
+        apart = apart.masked_fill(self.cluster[stream, held] != nearest[:, None], torch.inf)
+        block = self.block[stream, held[apart.argmin(1)]]
+        return torch.where((distance <= self.radii[stream, nearest]) & (block > 0), block - 1, none)
+
+    def acts(self, decision: Tensor) -> Tensor:
+        return decision >= 0
+
+    def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
+        down, up = self.down[batch.stream, decision], self.up[batch.stream, decision]
+        return y + (x.to(down.dtype) @ down.mT) @ up
+
+    def size(self) -> int:
+        """Numbers stored for one stream; an index that is repeated here counts once, where it is first."""
+        blocks = self.down[0].numel() + self.up[0].numel()
+        return blocks if self.again else super().size()
+
+
+def distances(queries: Tensor, keys: Tensor) -> Tensor:
+    """Euclidean distances (q, n) of ``queries`` (q, k) from ``keys`` (n, k), exactly 0 for equal ones."""
+    return torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+@dataclass
+class Cluster:
+    """Prompts that are close to each other: each has its key and the number of its block, 1 for the first."""
+
+    centre: Tensor
+    radius: float
+    label: float
+    points: list[tuple[Tensor, int]]
+
+
+@dataclass
+class Index:
+    """One stream's clusters while it is edited; ``radius`` is what new ones begin with."""
+
+    radius: float
+    clusters: list[Cluster] = field(default_factory=list)
+    blocks: int = 0
+
+    def place(self, query: Tensor, label: float, block: int) -> None:
+        """Takes a prompt with the key ``query`` (k,) and its block in, by the authors' rule.
+
+        A key far from every cluster makes one. One that a cluster covers, or nearly, joins it if both say the same, and
+        otherwise splits the distance; the keys that the older cluster then no longer covers are given up. Where the prompt
+        is an older cluster's own, the cluster is taken over: two in one place could not be told apart.
+        """
+        fresh = Cluster(query, self.radius, label, [(query, block)])
+        if not self.clusters:
+            self.clusters.append(fresh)
+            return
+        centres = torch.stack([cluster.centre for cluster in self.clusters])
+        distance, nearest = (float(v) for v in distances(query[None], centres)[0].flip(0).min(0))
+        old = self.clusters[len(self.clusters) - 1 - int(nearest)]
+        if distance > old.radius + self.radius:
+            self.clusters.append(fresh)
+        elif old.label == label:
+            old.points.append((query, block))
+            old.centre = torch.stack([key for key, _ in old.points]).mean(0)
+            farthest = max(float(distances(old.centre[None], key[None])) for key, _ in old.points)
+            old.radius = max(self.radius, farthest)
+        elif distance <= SAME * float(query.norm()):
+            old.label, old.points = label, [(query, block)]
+        else:
+            old.radius, fresh.radius = distance / 2 - MARGIN, distance / 2 + MARGIN
+            kept = [p for p in old.points if float(distances(old.centre[None], p[0][None])) <= old.radius]
+            old.points = kept or [(old.centre, NO_BLOCK)]
+            self.clusters.append(fresh)
+
+
+class Halving:
+    """Adam whose rate is halved every ``every`` steps (0: never)."""
+
+    def __init__(self, params: Params, lr: float | Mapping[str, float], every: int):
+        self.adam = Adam(params, lr)
+        self.every = every
+
+    def step(self, params: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> None:
+        """One update of ``params`` (S, …), in place."""
+        taken = self.adam.step_count
+        if self.every and taken and taken % self.every == 0:
+            self.adam.lr = {name: rate / 2 for name, rate in self.adam.lr.items()}
+        self.adam.step(params, grads)
+
+    def keep(self, streams: Tensor) -> None:
+        """Drops all streams but ``streams``."""
+        self.adam.keep(streams)
+
+
+@register
+class Melo(Method):
+    """Up to ``together`` requests of a batch share a block; all blocks of all streams are trained side by side."""
+
+    name = "melo"
+    settings: Settings
+
+    def sites(self, engine: Engine) -> list[Site]:
+        """The layers with LoRA blocks, lowest first; settings that name the same block count once."""
+        layers = sorted({engine.model.layer(layer) for layer in self.settings.layers})
+        return [Site(layer, engine.model.architecture.mlp_down) for layer in layers]
+
+    def read(self, engine: Engine) -> Site:
+        """The layer whose output is the key."""
+        return Site(engine.model.layer(self.settings.reads), engine.model.architecture.mlp_down)
+
+    def check(self, engine: Engine, context: Context) -> None:
+        check_rank("rank", self.settings.rank, engine.model.hidden_size)
+        for site in (self.read(engine), *self.sites(engine)):
+            check_linear(engine, site)
+        if self.read(engine) > self.sites(engine)[0]:
+            raise UserError(
+                f"reads is {self.settings.reads}, a later block than the first of layers, {self.sites(engine)[0].layer}: "
+                "what a LoRA block acts on is decided by then, so give an earlier one or the same."
+            )
+
+    def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
+        # As published a key is of the whole target, whose last token is not read otherwise.
+        whole = self.settings.routing == "published"
+        return [length + whole for length in super().lengths(engine, request, context)]
+
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        shared = [
+            (s, batch[at : at + self.settings.together])
+            for s, batch in enumerate(batches)
+            for at in range(0, len(batch), self.settings.together)
+        ]
+        fit, trained = self._train(engine, [part for _, part in shared], context)
+        indices, held = self._known(engine, state, len(batches))
+        reports: list[list[tuple[Sequence[Request], int]]] = [[] for _ in batches]
+        for n, (s, part) in enumerate(shared):
+            reports[s].append((part, n))
+            if fit.errors[n] is None:
+                indices[s].blocks += 1
+                for site, delta in trained.items():
+                    held[site][s].append((delta.down[n], delta.up[n]))
+                for request, key in zip(part, self._keys(engine, part), strict=True):
+                    indices[s].place(key, self._label(engine, request), indices[s].blocks)
+        trainings = tuple(_training(parts, fit) for parts in reports)
+        numbers = sum(sum(t[0].numel() for t in delta.tensors().values()) for delta in trained.values())
+        return Outcome(self._state(engine, indices, held), trainings, trained=numbers)
+
+    def _train(self, engine: Engine, parts: Batches, context: Context) -> tuple[Fit, dict[Site, LowRank]]:
+        """A block for each of ``parts``, drawn as PEFT draws it and trained as the only one that acts."""
+        settings, sites = self.settings, self.sites(engine)
+        widths = [engine.model.widths(site) for site in sites]
+
+        def draw(generator: torch.Generator) -> Tensor:
+            drawn = [
+                torch.empty(settings.rank, a).uniform_(-(a**-0.5), a**-0.5, generator=generator) for a, _ in widths
+            ]
+            return torch.cat(drawn, 1)
+
+        params: Params = {}
+        drawn = torch.split(per_stream(parts, context, draw), [a for a, _ in widths], dim=2)
+        for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
+            params[f"down {site}"] = down.to(engine.model.device_at(site), engine.model.precision).contiguous()
+            params[f"up {site}"] = params[f"down {site}"].new_zeros(len(parts), settings.rank, width)
+
+        def build(params: Mapping[str, Tensor]) -> dict[Site, LowRank]:
+            return {
+                site: LowRank(Everywhere(), params[f"down {site}"], settings.scale * params[f"up {site}"])
+                for site in sites
+            }
+
+        fit = minimise(
+            engine.model,
+            edit_rows(engine, parts),
+            params,
+            build,
+            Schedule(settings.steps, settings.lr, settings.tolerance),
+            engine.pad,
+            optimiser=partial(Halving, every=settings.halve),
+        )
+        return fit, build(fit.params)
+
+    def _label(self, engine: Engine, request: Request) -> float:
+        tokens = engine.text.answer(request.prompt, request.target)
+        return float(seed_of(*tokens) >> 4) if self.settings.label_match == "tokens" else float(sum(tokens))
+
+    @torch.no_grad()
+    def _keys(self, engine: Engine, requests: Sequence[Request]) -> Tensor:
+        """The keys (n, k) of the requests' prompts in the unedited model; as published, of prompts with their targets."""
+        prompts = [engine.text.prompt(request.prompt) for request in requests]
+        if self.settings.routing == "published":
+            targets = [engine.text.answer(request.prompt, request.target) for request in requests]
+            prompts = [[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)]
+        rows = [Row(0, tuple(ids), len(ids)) for ids in prompts]
+        _, y = engine.model.activations(collate(rows, engine.model.device, engine.pad), self.read(engine))
+        at = torch.tensor([len(ids) - 1 for ids in prompts], device=y.device)
+        return y[torch.arange(len(rows), device=y.device), at].to(engine.model.precision)
+
+    def _known(
+        self, engine: Engine, state: EditState | None, count: int
+    ) -> tuple[list[Index], dict[Site, list[list[tuple[Tensor, Tensor]]]]]:
+        """Each stream's index, and at each layer the matrices of its blocks."""
+        sites = self.sites(engine)
+        indices = [Index(self.settings.radius) for _ in range(count)]
+        held: dict[Site, list[list[tuple[Tensor, Tensor]]]] = {site: [[] for _ in range(count)] for site in sites}
+        for site in sites:
+            known = deltas_of(state).get(site)
+            if state is None or not isinstance(known, Blocks):
+                continue
+            for s, index in enumerate(indices):
+                there = torch.nonzero(known.down[s].flatten(1).any(-1))[:, 0].tolist()
+                held[site][s] = [(known.down[s, b], known.up[s, b]) for b in there]
+                if site == sites[0]:
+                    index.blocks = len(there)
+                    index.clusters = _clusters(known, state.memory[LABELS], s)
+        return indices, held
+
+    def _state(
+        self,
+        engine: Engine,
+        indices: Sequence[Index],
+        held: Mapping[Site, Sequence[Sequence[tuple[Tensor, Tensor]]]],
+    ) -> EditState:
+        precision = engine.model.precision
+        width = engine.model.widths(self.read(engine))[1]
+        points = [[(*p, m) for m, c in enumerate(index.clusters) for p in c.points] for index in indices]
+
+        def vectors(rows: Sequence[Sequence[Tensor]], *sizes: int) -> Tensor:
+            own = [torch.stack(list(row)) if row else torch.zeros(0, *sizes, dtype=precision) for row in rows]
+            return pad_sequence([part.to(torch.device("cpu"), precision) for part in own], batch_first=True)
+
+        def numbers(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+            return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
+
+        clusters = {
+            "centres": vectors([[c.centre for c in index.clusters] for index in indices], width),
+            "radii": numbers([[c.radius for c in index.clusters] for index in indices], precision),
+            "keys": vectors([[key for key, _, _ in own] for own in points], width),
+            "cluster": numbers([[m for _, _, m in own] for own in points], torch.int64),
+            "block": numbers([[block for _, block, _ in own] for own in points], torch.int64),
+        }
+        deltas: dict[Site, Delta] = {}
+        for site, blocks in held.items():
+            width_in, width_out = engine.model.widths(site)
+            matrices = {
+                "down": vectors([[down for down, _ in own] for own in blocks], self.settings.rank, width_in),
+                "up": vectors([[up for _, up in own] for own in blocks], self.settings.rank, width_out),
+            }
+            place = engine.model.device_at(site)
+            tensors = {name: t.to(place) for name, t in {**matrices, **clusters}.items()}
+            deltas[site] = Blocks(Everywhere(), self.read(engine), bool(deltas), self.settings.routing, **tensors)
+        labels = numbers([[c.label for c in index.clusters] for index in indices], torch.float64)
+        return EditState(len(indices), deltas, {LABELS: labels})
+
+
+def _clusters(known: Blocks, labels: Tensor, stream: int) -> list[Cluster]:
+    """The clusters of one stream as they are while it is edited."""
+    clusters = [
+        Cluster(known.centres[stream, m], float(known.radii[stream, m]), float(labels[stream, m]), [])
+        for m in torch.nonzero(known.radii[stream] > 0)[:, 0].tolist()
+    ]
+    for n in torch.nonzero(known.block[stream])[:, 0].tolist():
+        point = known.keys[stream, n], int(known.block[stream, n])
+        clusters[int(known.cluster[stream, n])].points.append(point)
+    return clusters
+
+
+def _training(parts: Sequence[tuple[Sequence[Request], int]], fit: Fit) -> Training:
+    """Of one stream all steps, the last block's loss, and an error if no block could be trained."""
+    failed = {request.id: error for part, n in parts if (error := fit.errors[n]) is not None for request in part}
+    every = all(fit.errors[n] is not None for _, n in parts)
+    steps, loss = sum(fit.steps[n] for _, n in parts), fit.loss[parts[-1][1]]
+    return Training(steps, loss, next(iter(failed.values())) if every else None, failed)
