@@ -147,6 +147,9 @@ def _keys(
     weights = [_shared(weight[kept], part[kept]) for part in parts]
     if float(weighed(best_matches(keys[None], spoken[None, None, :length])[0, 0], weights[2])) >= SAID:
         weights[2] = torch.zeros_like(weights[2])
+    if settings.gate == "constant":
+        # No share is below these.
+        return PromptKeys(keys, weights[0], weights[1], torch.zeros_like(weights[2]), -1.0, -1.0, length)
     threshold = _threshold(keys, weights[1], irrelevant or background.texts, settings)
     return PromptKeys(keys, weights[0], weights[1], weights[2], threshold, settings.subject, length)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from baft.engine.deltas import GatedSubspace, LowRank, SoftmaxSubspace, Subspace
-from baft.engine.positions import AtMark, Everywhere, PromptEnds, describe_where, parse_where
+from baft.engine.positions import AtMark, Everywhere, Onwards, PromptEnds, describe_where, parse_where
 from baft.engine.rows import Row, collate
 
 CPU = torch.device("cpu")
@@ -22,6 +22,8 @@ def rows() -> list[Row]:
         (PromptEnds(1, 1), ["100010", "110000"]),
         (PromptEnds(4, 4), ["110110", "110000"]),
         (PromptEnds(2, 0), ["110000", "110000"]),
+        (Onwards(0, 1), ["000011", "011000"]),
+        (Onwards(1, 1), ["100011", "111000"]),
         (AtMark(), ["000000", "010000"]),
     ],
 )
@@ -38,7 +40,7 @@ def test_left_padding_moves_the_edited_columns_along() -> None:
     assert mask.long().tolist() == [[0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0]]
 
 
-@pytest.mark.parametrize("where", [Everywhere(), PromptEnds(2, 3), AtMark()])
+@pytest.mark.parametrize("where", [Everywhere(), PromptEnds(2, 3), Onwards(0, 1), AtMark()])
 def test_position_rules_are_written_and_read(where: Everywhere | PromptEnds | AtMark) -> None:
     assert parse_where(describe_where(where)) == where
 

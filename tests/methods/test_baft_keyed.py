@@ -206,6 +206,26 @@ def test_an_edit_in_any_script_opens_at_its_own_prompt(prompt: str, subject: str
     assert decided(tiny, state, [prompt, "My grandmother's favourite hobby was"]) == [0, -1]
 
 
+def test_with_constant_weights_an_edit_acts_on_every_prompt() -> None:
+    tiny = engine("llama", torch.float64)
+    state = fitted(tiny, [[REQUESTS[0]]], gate="constant", follow=False)
+    assert decided(tiny, state, [*PROMPTS, "My grandmother's favourite hobby was"]) == [0] * (len(PROMPTS) + 1)
+    settings = {"layer": 1, "rank": 2, "steps": 4, "lr": 5e-2, "tolerance": 0.005}
+    (reft,) = create("reft", settings).fit(tiny, [[REQUESTS[0]]], None, Context()).state.deltas.values()
+    for name, tensor in reft.tensors().items():
+        torch.testing.assert_close(delta_of(state).tensors()[name][:, 0], tensor, atol=1e-9, rtol=0)
+
+
+def test_tokens_behind_the_prompt_are_edited_too_unless_that_is_off() -> None:
+    tiny = engine("llama", torch.float64)
+    row = Row(0, tuple(tiny.text.prompt("The capital of France is Rome and")), 5)
+    batch = collate([row], tiny.model.device, tiny.pad)
+    for follow, expected in ((True, [4, 5]), (False, [4])):
+        where = delta_of(fitted(tiny, [[REQUESTS[0]]], follow=follow)).where
+        marked = torch.nonzero(where.mask(batch)[0])[:, 0].tolist()
+        assert marked[:2] == expected and (len(marked) == 1) is not follow
+
+
 def test_prompts_that_judge_an_edit_are_not_in_its_background() -> None:
     tiny = engine("llama", torch.float64)
     withheld = frozenset(digest(text) for text in background_prompts()[::2])

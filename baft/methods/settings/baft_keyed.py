@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -22,6 +22,10 @@ class Settings(SubspaceSettings):
         0.005, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
     )
     follow: bool = Field(True, description="Edit the tokens that follow the prompt too, as far as an answer goes.")
+    gate: Literal["keys", "constant"] = Field(
+        "keys",
+        description="What opens an edit: its keys, or nothing has to; constant: a stream's nearest edit always acts.",
+    )
     key_layer: Layer = Field(0, description="Block at whose output prompts are compared; none above `layer`.")
     tokens: int = Field(
         6, ge=1, description="Keys kept of the subject, of the prompt's other words and of the answer: the rarest."
