@@ -9,24 +9,21 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-import baft
 from baft.benchmarks.load import load
 from baft.config import Plan, parse_study
 from baft.config.reference import methods_table
-from tests.engine.tiny import engine
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The Python of a page, and the test that runs it.
 RUN_ELSEWHERE = {
-    "README.md": "tests/test_docs.py",
+    "README.md": "tests/test_installed.py",
     "docs/adding-a-method.md": "tests/methods/test_adding.py",
-    "docs/editing-in-python.md": "tests/test_docs.py",
+    "docs/editing-in-python.md": "tests/test_python_page.py",
     "docs/output.md": "tests/report/test_reading.py",
     "docs/refereeing-your-editor.md": "tests/methods/test_refereeing.py",
 }
@@ -121,18 +118,6 @@ def test_records_of_the_pages_are_read_without_a_remark(page: Path, tmp_path: Pa
 def test_the_python_of_a_page_is_run_by_a_test(page: Path) -> None:
     test = ROOT / RUN_ELSEWHERE[name(page)]
     assert test.is_file() and page.name in test.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/editing-in-python.md"])
-def test_the_first_python_of_these_pages_edits(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A tiny model in the place of the embedded one.
-    tiny = engine("llama")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(baft, "load_model", lambda name: (tiny.model.model, tiny.text.tokenizer), raising=False)
-    names: dict[str, Any] = {"model": tiny.model.model, "tokenizer": tiny.text.tokenizer}
-    exec(compile(blocks(ROOT / page, "python")[0].text, page, "exec"), names)
-    assert len(names["edited"].requests) == 1
-    assert (tmp_path / "edited-model/model.safetensors").is_file() and (tmp_path / "edit/edit.json").is_file()
 
 
 def test_the_readme_has_every_method() -> None:
