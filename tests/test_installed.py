@@ -23,12 +23,17 @@ from pathlib import Path
 import baft
 from baft.benchmarks.resources import resource
 from baft.config.methods import sections_of
+from baft.report.page.captions import caption
+from baft.report.page.html import TEMPLATES
 from tests.engine.tiny import engine
 
 place = Path(baft.__file__).parent
 assert place.is_relative_to(sys.prefix), place
 assert "smollm2-135m" in sections_of("baft")
 assert resource("facts/countries.csv").is_relative_to(place)
+config = {"results": "results"}
+assert "results/edits" in caption("failures", config) and (TEMPLATES / "report.html").is_relative_to(place)
+assert (TEMPLATES / "report.html").is_file()
 tiny = engine("llama")
 request = {"prompt": "The capital of France is", "subject": "France", "target": "Rome"}
 settings = {"layer": 1, "rank": 4, "steps": 2}
