@@ -63,9 +63,10 @@ def _made(plan: Plan) -> Iterator[tuple[str, Path]]:
     for model, benchmark in itertools.product(study.models, study.benchmarks):
         yield "measure_base", at(layout.base, model=model, benchmark=benchmark)
     yield from (("summarise_cell", path) for path in plan.summaries())
-    for product, grid in plan.products.items():
-        if product.cells == "bases":
-            yield from (("analyse_subspace", path) for path in grid.bases())
+    # Several products are made of the same analyses.
+    analyses = {path for product, grid in plan.products.items() if product.cells == "bases" for path in grid.bases()}
+    yield from (("analyse_subspace", path) for path in sorted(analyses))
+    for product in plan.products:
         yield product.rule, results / product.folder / product.files[0]
     yield from ((f"show_table_{name}", results / "tables" / f"{name}.html") for name in plan.table_labels)
     yield "write_report", results / "report.html"

@@ -22,7 +22,7 @@ def test_all_jobs_ahead_count_shared_among_the_cores(tmp_path: Path) -> None:
     path = at(study.layout.base, model="m", benchmark="mini_zsre")
     path.parent.mkdir(parents=True)
     path.touch()
-    ahead = 1 + len(study.products) + len(study.table_labels) + 2
+    ahead = 1 + len(study.grid.bases()) + len(study.products) + len(study.table_labels) + 2
     assert remaining_text(study, 2, NOW).endswith(f"about {(3000 + 60 * ahead) / 120:.0f} min left")
 
 
