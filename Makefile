@@ -19,7 +19,8 @@ UPGRADE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKED := $(PIP) install --no-deps --require-hashes
+# By hash alone, with uv where it can be had.
+LOCKED := $(BIN)/python .ci/install
 # A CPU-only build of torch asks for none of NVIDIA's libraries.
 WITHOUT_CUDA := from importlib.metadata import requires; raise SystemExit(any("nvidia" in name for name in requires("torch")))
 INSTALLED := $(VENV)/.installed
@@ -93,19 +94,19 @@ $(BIN)/python:
 
 # The stamps are written last, so that an interrupted installation is taken up again.
 # The locks name all that is needed, so no dependency is looked up; the package itself is built by the locked setuptools.
-$(INSTALLED): requirements.lock requirements-cuda.lock requirements-nodeps.lock pyproject.toml | $(BIN)/python
-	$(LOCKED) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.lock
-	@$(BIN)/python -c '$(WITHOUT_CUDA)' || { echo $(LOCKED) -r requirements-cuda.lock; $(LOCKED) -r requirements-cuda.lock; }
-	$(LOCKED) -r requirements-nodeps.lock
+$(INSTALLED): requirements-uv.lock requirements.lock requirements-cuda.lock requirements-nodeps.lock pyproject.toml | $(BIN)/python
+	@$(LOCKED) requirements.lock --torch-index "$(TORCH_INDEX)"
+	@$(BIN)/python -c '$(WITHOUT_CUDA)' || $(LOCKED) requirements-cuda.lock
+	@$(LOCKED) requirements-nodeps.lock
 	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 $(PEERS): requirements-peers.lock | $(INSTALLED)
-	$(LOCKED) -r requirements-peers.lock
+	@$(LOCKED) requirements-peers.lock
 	@touch $@
 
 $(MKDOCS): requirements-docs.lock | $(INSTALLED)
-	$(LOCKED) -r requirements-docs.lock
+	@$(LOCKED) requirements-docs.lock
 	@touch $@
 
 clean:

@@ -1,6 +1,8 @@
 """The locks: every requirement at one version, every file by its hash, each version stated once."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,45 @@ def test_no_package_is_in_two_locks() -> None:
 
 
 def test_every_installation_by_the_makefile_asks_for_hashes() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    assert "LOCKED := $(PIP) install --no-deps --require-hashes" in makefile
+    makefile, installer = (ROOT / "Makefile").read_text(), (ROOT / ".ci/install").read_text()
+    assert "LOCKED := $(BIN)/python .ci/install\n" in makefile
+    assert 'LOCKED = ["install", "--no-deps", "--require-hashes"]\n' in installer
     for line in makefile.splitlines():
-        assert "-r requirements" not in line or "$(LOCKED)" in line
+        if "requirements" in line and line.startswith("\t"):
+            assert "$(LOCKED) requirements" in line
+    assert installer.count("*LOCKED,") == 3
+
+
+def installer(tmp_path: Path, uv: str, pip: str) -> tuple[int, list[str]]:
+    """Exit code and commands of the installer with programs ``uv`` and ``pip`` of which these are the exit codes."""
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    (tmp_path / "x.lock").write_text("a==1 --hash=sha256:0\n")
+    python.write_text(
+        f"#!/bin/sh\n[ $3 = config ] || [ $4 = config ] || exit {pip}\necho \"global.index-url='https://mine'\"\n"
+    )
+    if uv:
+        program = tmp_path / "bin/uv"
+        program.write_text(f"#!/bin/sh\n[ $1 = --version ] || {{ echo index $UV_DEFAULT_INDEX; exit {uv}; }}\n")
+        program.chmod(0o755)
+    python.chmod(0o755)
+    code = f"import sys; sys.executable = {str(python)!r}; import runpy; runpy.run_path('.ci/install', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.lock")], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.returncode, [line.replace(f"{tmp_path}/bin/", "") for line in done.stdout.splitlines()]
+
+
+def test_the_installer_takes_uv_with_what_pip_is_told(tmp_path: Path) -> None:
+    code, said = installer(tmp_path, uv="0", pip="1")
+    assert code == 0
+    assert said[0].startswith("uv pip install --no-deps --require-hashes")
+    assert said[1:] == ["index https://mine"]
+
+
+@pytest.mark.parametrize("uv", ["", "2"], ids=["it cannot be had", "it fails"])
+@pytest.mark.parametrize("pip", ["0", "1"])
+def test_the_installer_takes_pip_where_uv_is_of_no_use(tmp_path: Path, uv: str, pip: str) -> None:
+    code, said = installer(tmp_path, uv=uv, pip=pip)
+    assert code == int(pip)
+    assert said[-1].startswith("python -m pip --disable-pip-version-check install --no-deps --require-hashes -r")
