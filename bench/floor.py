@@ -1,0 +1,134 @@
+"""How near editing and asking come to what the processor can do, for each method.
+
+    python bench/floor.py [--records 20] [--benchmark mini_zsre] [--methods reft lora …] [--model FOLDER]
+
+The floor is the time that the matrix products of a job would take if each ran as fast as a large one. It is worked out from
+the operations that PyTorch reports, once of a whole `fit` and once of asking all probes, and from a product of the model's
+own shape, measured on this machine. Padding counts as work, so a share says how well what is computed is computed. Times are
+CPU seconds of one thread, so that other work on the machine hardly matters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from baft.benchmarks.embedded import build
+from baft.benchmarks.records import Record
+from baft.config import CovariancesConfig, EvaluationConfig, ModelConfig, method_settings, shipped_methods
+from baft.engine.engine import Engine
+from baft.engine.sites import Site
+from baft.engine.state import EditState
+from baft.evaluation.covariances import collect, texts_of
+from baft.evaluation.editing import request_of, withheld_of
+from baft.evaluation.jobs import load_engine
+from baft.evaluation.metrics import Asked, Measured, measure, measure_unedited
+from baft.methods.base import Context
+from baft.methods.registry import create
+from baft.models.prepare import prepare_model
+
+EVALUATION = EvaluationConfig(max_new_tokens=8, stop=("\n",))
+TOKENS = 4096
+"""Of text for the covariances of keys, which take no part in what is measured."""
+
+
+def rate(engine: Engine) -> float:
+    """Operations a second of a product of 512 tokens with the weights of an MLP's last layer; the best of five."""
+    width, height = engine.model.widths(Site(0, engine.model.architecture.mlp_down))
+    x = torch.randn(512, width, dtype=engine.model.dtype)
+    weight = torch.randn(height, width, dtype=engine.model.dtype)
+    count = max(1, int(4e9 / (2 * 512 * width * height)))
+
+    def once() -> None:
+        for _ in range(count):
+            torch.nn.functional.linear(x, weight)
+
+    once()
+    return 2 * 512 * width * height * count / min(seconds(once) for _ in range(5))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of ``work``."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Additions and multiplications of the products in ``work``."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def shown(work: Callable[[], object], edits: int, peak: float) -> str:
+    """Operations (10⁹) and CPU seconds of ``work`` an edit, and the share of ``peak`` operations a second."""
+    count, took = operations(work), seconds(work)
+    if not count:
+        return f"{0:10.2f} {took / edits:8.3f} {chr(45):>6}"
+    return f"{count / edits / 1e9:10.2f} {took / edits:8.3f} {count / peak / took:6.0%}"
+
+
+def compare(
+    engine: Engine,
+    name: str,
+    records: Sequence[Record],
+    asked: Sequence[Asked],
+    before: Sequence[Measured],
+    peak: float,
+) -> str:
+    """One line: operations, seconds and share of the limit of training and of asking, the former two an edit."""
+    settings = method_settings(name, "smollm2-135m")
+    config = CovariancesConfig(tokens=TOKENS)
+    down = engine.model.architecture.mlp_down
+    needed = {layer: collect(engine, texts_of(config), str(layer), TOKENS)[0] for layer in settings.needs().covariances}
+    keys = {Site(engine.model.layer(layer), down): covariance for layer, covariance in needed.items()}
+    context = Context(0, keys, withheld_of(records))
+    batches = [[request_of(record)] for record in records]
+
+    def fit() -> EditState:
+        # Made anew, for a method keeps what it can use again.
+        return create(name, settings).fit(engine, batches, None, context).state
+
+    state, known = fit(), dict(zip((one.key for one in asked), before, strict=True))
+    training = shown(fit, len(records), peak)
+    asking = shown(lambda: measure(engine, state, asked, EVALUATION, known), len(records), peak)
+    return f"{name:>12} | {training} | {asking}"
+
+
+def main() -> None:
+    """Prints a line for each method."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=20)
+    parser.add_argument("--benchmark", default="mini_zsre")
+    methods = [name for name in shipped_methods() if name not in ("none", "zero", "foreign")]
+    parser.add_argument("--methods", nargs="+", default=methods)
+    parser.add_argument("--model", type=Path, help="folder of the prepared model, which is prepared unless given")
+    given = parser.parse_args()
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        config = ModelConfig(token_budget=16384)
+        if given.model is None:
+            prepare_model(config, Path(folder) / "model")
+        engine = load_engine(config, given.model or Path(folder) / "model")
+    peak = rate(engine)
+    records = build(given.benchmark).records[: given.records]
+    asked = [Asked(place, record, probe) for place, record in enumerate(records) for probe in record.probes]
+    before = measure_unedited(engine, asked, EVALUATION)
+    print(
+        f"{peak / 1e9:.0f} GFLOP/s in a large product; {len(records)} records of {given.benchmark}, {len(asked)} probes"
+    )
+    print(f"{'':>12} | training: GFLOP, s an edit, share | asking: GFLOP, s an edit, share")
+    for name in given.methods:
+        print(compare(engine, name, records, asked, before, peak), flush=True)
+
+
+if __name__ == "__main__":
+    main()
