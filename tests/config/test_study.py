@@ -109,7 +109,7 @@ def test_empty_sections_have_their_defaults() -> None:
     assert study.evaluation.stop == ("\n",)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "ablation.yaml", "keyed.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "tour.yaml", "paper.yaml", "ablation.yaml", "keyed.yaml"])
 def test_the_shipped_configs_are_right_but_for_methods_not_there_yet(name: str) -> None:
     study = parse_study(yaml.safe_load((ROOT / "config" / name).read_text()))
     Plan(study).check()

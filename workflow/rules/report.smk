@@ -94,7 +94,8 @@ rule write_report:
         layout.timing("write_report")
     localrule: True
     params:
-        spec=plan.page_spec(),
+        # A function, for braces in a setting are no wildcards.
+        spec=lambda w: plan.page_spec(),
         source=plan.page_source("baft.report.page.study"),
     shell:
         "baft write-report --spec {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
@@ -117,7 +118,8 @@ rule write_answers:
     benchmark:
         layout.timing("write_answers")
     params:
-        spec=plan.page_spec(),
+        # A function, for braces in a setting are no wildcards.
+        spec=lambda w: plan.page_spec(),
         source=plan.page_source("baft.report.page.answers"),
     shell:
         "baft write-answers --spec {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
