@@ -48,6 +48,26 @@ class EditState:
             tuple(self.models[s] for s in index.tolist()) if self.models else (),
         )
 
+    def stored(self) -> list[int | None]:
+        """Numbers that each stream's edited model has beside the unedited one: those of its deltas and preamble that are not
+        0, its changed parameters, and a number for each character of text. None where nobody knows."""
+        counts = _filled([t for delta in self.deltas.values() for t in delta.tensors().values()], self.streams)
+        if self.preamble is not None:
+            texts = [sum(len(fact.text) for fact in facts) for facts in self.preamble.facts]
+            numbers = _filled(list(self.preamble.tensors().values()), self.streams)
+            counts = [sum(parts) for parts in zip(counts, texts, numbers, strict=True)]
+        found: list[int | None] = [
+            count if there else 0 for count, there in zip(counts, self.edited.tolist(), strict=True)
+        ]
+        for s, own in enumerate(self.models):
+            if own is not None:
+                found[s] = None if own.changed is None else sum(t.numel() for t in own.changed.values())
+        return found
+
+    def carried(self) -> list[int]:
+        """Numbers other than 0 that each stream keeps only to go on editing: those of its memory."""
+        return _filled(list(self.memory.values()), self.streams)
+
     @property
     def savable(self) -> bool:
         """Whether it can be written: a model of its own that has other modules than the unedited one cannot."""
@@ -84,6 +104,12 @@ class EditState:
         own = tuple(m for state in states for m in state.models or (None,) * state.streams)
         edited = torch.cat([state.edited for state in states])
         return EditState(sum(counts), deltas, memory, preamble, edited, own if any(own) else ())
+
+
+def _filled(tensors: Sequence[Tensor], streams: int) -> list[int]:
+    """How many numbers of each stream are not 0: what pads streams of unequal sizes is."""
+    counts = [torch.count_nonzero(t.reshape(streams, -1), dim=1).cpu() for t in tensors]
+    return torch.stack(counts).sum(0).tolist() if counts else [0] * streams
 
 
 def _joined(preambles: Sequence[Preamble | None], counts: Sequence[int]) -> Preamble | None:

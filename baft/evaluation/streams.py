@@ -100,9 +100,14 @@ class Runner:
         probes = self.score(outcome.state, wanted)
         count = sum(map(len, batches))
         ratios = self.drift(outcome.state, [streams[s].id for s in active])
+        sizes = zip(outcome.state.stored(), outcome.state.carried(), strict=True)
+        after = [
+            {"perplexity_ratio": ratio, "numbers_stored": stored, "numbers_carried": carried}
+            for ratio, (stored, carried) in zip(ratios, sizes, strict=True)
+        ]
         edits = [
-            row | {"perplexity_ratio": ratio}
-            for s, report, ratio in zip(active, outcome.trainings, ratios, strict=True)
+            row | own
+            for s, report, own in zip(active, outcome.trainings, after, strict=True)
             for row in _edit_rows(streams[s], step, report, outcome, cost, count)
         ]
         kept = dict(reached.kept)

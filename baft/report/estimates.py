@@ -197,14 +197,15 @@ _COSTS = {
 def costs(edits: Sequence[Path], *, level: float) -> pd.DataFrame:
     """What an edit costs, one row a model, protocol, method and benchmark, failed edits left out.
 
-    Median ``parameters_trained`` and ``parameters_changed``, mean ``optimiser_steps``, mean ``seconds`` with interval
-    over batches of edits (``seconds_low``, ``seconds_high``; NaN with few batches), largest ``peak_memory`` in bytes, the
-    ``edits`` counted, those ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
+    Median ``numbers_stored`` and ``numbers_carried`` of a stream after its last step, and the ``stream_edits`` that it had
+    made by then. Median ``parameters_trained`` and ``parameters_changed``, mean ``optimiser_steps``, mean ``seconds`` with
+    interval over batches of edits (``seconds_low``, ``seconds_high``; NaN with few batches), largest ``peak_memory`` in
+    bytes, the ``edits`` counted, those ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
     """
     rows = []
     for keys, group in read_edits(edits).groupby(CELL, sort=True):
         done = group[group["error"].isna()]
-        row = {name: done[name].astype(float).agg(how) for name, how in _COSTS.items()}
+        row = {name: done[name].astype(float).agg(how) for name, how in _COSTS.items()} | _sizes(group)
         timed = done.dropna(subset="seconds")
         seconds = {"seconds": float("nan"), "seconds_low": float("nan"), "seconds_high": float("nan")}
         if len(timed):
@@ -218,11 +219,22 @@ def costs(edits: Sequence[Path], *, level: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+_SIZES = ("numbers_stored", "numbers_carried")
+
+
+def _sizes(group: pd.DataFrame) -> dict[str, float]:
+    """Of the streams of a cell, after the last step of each."""
+    streams = group.groupby(["seed", "shard", "stream_id"])
+    last = group[group["step"].eq(streams["step"].transform("max"))].drop_duplicates(["seed", "shard", "stream_id"])
+    sizes = {name: float(last[name].astype(float).median()) for name in _SIZES}
+    return {**sizes, "stream_edits": float(streams.size().median())}
+
+
 def read_edits(edits: Sequence[Path]) -> pd.DataFrame:
     """Edit rows of all shards with their partition keys and ``device``, the name of what they ran on."""
     if not edits:
         raise UserError("There are no edits to report: run the workflow first.")
-    columns = ["record_id", "stream_id", "seconds", "error", *_COSTS]
+    columns = ["record_id", "stream_id", "step", "seconds", "error", *_COSTS, *_SIZES]
     frames = []
     for path in sorted(edits):
         keys = store.read_partition_values(path)

@@ -136,7 +136,8 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
         axis.plot(*points.T, color=given[str(name)].colour, linewidth=0.8, alpha=0.8, zorder=2.5)
     # What could not be measured has no place.
     there = shown[shown[["locality_mean", "score_mean"]].notna().all(axis=1)]
-    inside = [row.method not in FLOORS or not _off_scale(axis, row) for row in rows_of(there)]
+    # An array, since an empty list would choose no columns.
+    inside = np.array([row.method not in FLOORS or not _off_scale(axis, row) for row in rows_of(there)], dtype=bool)
     # What a method has as its own stands before what it was swept to.
     there = there[inside].assign(own=there["method"].eq(there["line"])).sort_values("own", kind="stable")
     for row, scale in zip(rows_of(there), _scales(axis, there), strict=True):

@@ -75,6 +75,10 @@ EDITS = pa.schema(
         # Trained parameters, and weights of the model that differ from the unedited one's because of this edit.
         pa.field("parameters_trained", pa.int64()),
         pa.field("parameters_changed", pa.int64()),
+        # Numbers that the stream's edited model has beside the unedited one after this step, and those that are kept besides
+        # only to go on editing; of all edits so far. Null where nobody knows.
+        pa.field("numbers_stored", pa.int64()),
+        pa.field("numbers_carried", pa.int64()),
         # Perplexity of general text under the stream's model after this step, over the unedited model's. Null where it was
         # not asked for, NaN where there is none.
         pa.field("perplexity_ratio", pa.float64()),

@@ -4,8 +4,10 @@ import torch
 
 from baft.engine.deltas import Dense, LowRank, Offset, Subspace
 from baft.engine.positions import AtMark, Everywhere, PromptEnds
+from baft.engine.preambles import Fact
 from baft.engine.sites import Site
 from baft.engine.state import EditState
+from tests.engine.toys import LatestFact
 
 
 def state(streams: int = 3) -> EditState:
@@ -56,6 +58,25 @@ def test_streams_that_have_grown_differently_are_joined_with_zeros() -> None:
     (delta,) = joined.deltas.values()
     assert delta.tensors()["up"].sum(-1).tolist() == [[6, 0, 0], [6, 0, 0], [6, 6, 6]]
     assert joined.memory["usage"].tolist() == [[1, 0, 0], [1, 0, 0], [1, 1, 1]]
+
+
+def test_what_a_stream_stores_are_its_own_numbers_without_what_pads_them() -> None:
+    def low_rank(streams: int, updates: int) -> EditState:
+        ones = torch.ones(streams, updates, 3)
+        delta = LowRank(Everywhere(), ones, 2 * ones)
+        return EditState(streams, {Site(0, "mlp.down_proj"): delta}, {"usage": torch.ones(streams, updates)})
+
+    joined = EditState.join([low_rank(1, 1), EditState(1), low_rank(1, 3)])
+    assert joined.stored() == [6, 0, 18]
+    assert joined.carried() == [1, 0, 3]
+    assert EditState(2).stored() == EditState(2).carried() == [0, 0]
+
+
+def test_text_counts_by_its_characters_and_a_stream_without_an_edit_stores_nothing() -> None:
+    facts = ((Fact("a", "Paris is in Italy."),), (), (Fact("b", "no"), Fact("c", "yes")))
+    preamble = LatestFact(facts, torch.ones(3, 2), "!")
+    whole = EditState(3, preamble=preamble, edited=torch.tensor([True, False, True]))
+    assert whole.stored() == [18 + 2, 0, 5 + 2]
 
 
 def test_streams_put_back_are_as_they_were() -> None:

@@ -260,6 +260,7 @@ def test_what_an_editors_file_holds_is_a_condition_of_its_numbers(place: Path, t
     probes, edits = run(place, tmp_path, "foreign", {"editor": str(editor)})
     rows = read(edits)
     assert rows["error"].isna().all() and set(rows["parameters_changed"]) == {0}
+    assert set(rows["numbers_stored"]) == set(rows["numbers_carried"]) == {0}
     assert set(read(probes)["agreement"].dropna()) == {1.0}
     held = store.read_provenance(edits[0])["conditions"]["method"]
     assert held["files"] == {str(editor): hashlib.sha256(editor.read_bytes()).hexdigest()}

@@ -73,6 +73,7 @@ def make_study(
                 shift = 0.0 if method == "none" else rng.uniform(-0.12, 0.02)
                 quality = (max(success + shift, 0.02), max(locality + 2 * shift, 0.02))
                 cost = {"parameters_trained": trained, "parameters_changed": changed, "peak_memory": 2_000_000_000}
+                cost |= {"numbers_stored": changed or trained, "numbers_carried": 0}
                 rows = shard_rows(quality, count, rng, cost, hard)
                 conditions = {"benchmark": benchmark, "method": settings_of(method), "model": model, **changes}
                 probes, edits = write_shard(root, cell, *rows, **conditions)

@@ -95,6 +95,19 @@ def test_costs_leave_failed_edits_out(tmp_path: Path) -> None:
     assert row["devices"] == "Test CPU"
 
 
+def test_what_a_stream_stores_is_counted_after_its_last_step(tmp_path: Path) -> None:
+    cell = {"model": "m", "method": "rome", "protocol": "continual", "benchmark": "b", "seed": 0, "shard": 0}
+    path = store.partition_path(tmp_path, **cell)
+    rows = [
+        edit(f"{stream}{step}", stream_id=stream, step=step, numbers_stored=(step + 1) * size, numbers_carried=step)
+        for stream, size in (("s", 10), ("t", 20), ("u", 40))
+        for step in range(3)
+    ]
+    store.write_rows(rows, EDITS, path, origin())
+    row = estimates.costs([path], **SETTINGS).iloc[0]
+    assert (row["numbers_stored"], row["numbers_carried"], row["stream_edits"]) == (60, 2, 3)
+
+
 def test_costs_that_were_not_recorded_are_missing_not_0(tmp_path: Path) -> None:
     cell = {"model": "m", "method": "none", "protocol": "single", "benchmark": "b", "seed": 0, "shard": 0}
     path = store.partition_path(tmp_path, **cell)

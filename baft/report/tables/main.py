@@ -273,7 +273,9 @@ def _difference(row: Any, level: float) -> str:
 
 def cost_tables(cost: pd.DataFrame, cells: Cells) -> list[Table]:
     """A table a model and protocol of what an edit costs."""
-    heads = ["Method", "Trained", "Changed", "Steps", "Seconds an edit", "Peak memory", "Edits", "Failed"]
+    heads = [
+        "Method", "Trained", "Changed", "Stored", "Carried", "Steps", "Seconds an edit", "Peak memory", "Edits", "Failed",
+    ]  # fmt: skip
     made = []
     for model, protocol, setting in settings_of(cost):
         found = {(row.benchmark, row.method): row for row in rows_of(setting)}
@@ -287,13 +289,23 @@ def cost_tables(cost: pd.DataFrame, cells: Cells) -> list[Table]:
         devices = ", ".join(sorted(set(setting["devices"]))) or "not recorded"
         notes = [
             "Trained: parameters trained for an edit; changed: weights of the model that differ because of it "
-            "(medians). Seconds: wall time of a batch over its edits, mean with interval. Peak memory: the largest. "
-            "Failed edits are left out.",
+            "(medians). Stored: numbers that the edited model has beside the unedited one after the last edit of a stream "
+            f"({_edits_of(setting)}), those that are 0 not counted, a character of text as one; carried: those kept besides "
+            "only to go on editing (medians over streams). Seconds: wall time of a batch over its edits, mean with "
+            "interval. Peak memory: the largest. Failed edits are left out.",
             f"Measured on: {devices}.",
             *record_notes(cells.one(model, protocol)),
         ]
         made.append(Table(f"{model}, {protocol} editing: cost of an edit", heads, blocks, notes))
     return made
+
+
+def _edits_of(setting: pd.DataFrame) -> str:
+    counts = sorted({int(count) for count in setting["stream_edits"].dropna()})
+    if not counts:
+        return "of unknown length"
+    told = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"of {told} edit{'' if told == '1' else 's'}"
 
 
 def _cost(row: Any, columns: int) -> list[str]:
@@ -306,6 +318,8 @@ def _cost(row: Any, columns: int) -> list[str]:
     return [
         quantity(given["parameters_trained"]),
         quantity(given["parameters_changed"]),
+        quantity(given["numbers_stored"]),
+        quantity(given["numbers_carried"]),
         number(given["optimiser_steps"], "{:.1f}"),
         seconds,
         quantity(given["peak_memory"], "B"),

@@ -26,10 +26,12 @@ def test_methods_scored_at_one_number_of_edits_stand_beside_each_other(tmp_path:
     records = [summary(tmp_path / method, method, *streams) for method in ("reft", "baft")]
     frame = sequences.sequence_frame(read_cells(records), SETTINGS)
     axis = Figure().subplots()
-    _panel(axis, frame, style.marks(["reft", "baft"]))
+    given = style.marks(["reft", "baft"])
+    _panel(axis, frame, given)
     points = {line.get_marker(): (line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines}
-    # Circle and square are BaFT and ReFT at the end, dashes what they had right after each edit.
-    assert points["o"][0] < points["s"][0] and points["o"][1] == points["s"][1] == pytest.approx(75)
+    # Dashes are what they had right after each edit.
+    ours, theirs = (points[given[method].marker] for method in ("baft", "reft"))
+    assert ours[0] < theirs[0] and ours[1] == theirs[1] == pytest.approx(75)
     assert points["_"][1] == 100
     bars = [segment[:, 1] for bar in axis.collections for segment in bar.get_segments()]
     final = frame[frame["scored"].eq("final")]

@@ -5,9 +5,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from baft.config import StatisticsConfig
+from baft.report import style
 from baft.report.figures.editing import plot_editing
 from baft.report.figures.tradeoff import plot_tradeoff
-from baft.report.tradeoff_panels import _scales
+from baft.report.tradeoff_panels import _panel, _scales
 from tests.report.conftest import METHODS, SWEPT, Study, make_study
 
 
@@ -45,6 +46,14 @@ def test_editing_is_drawn_with_what_it_shows(swept_study: Study, statistics: Sta
     paths = plot_editing(swept_study.records, tmp_path / "editing", statistics)
     frame = pd.read_csv(paths[2], keep_default_na=False)
     assert {"editing_mean", "editing_low", "locality_mean", "on_front", "parts"} <= set(frame.columns)
+
+
+def test_a_panel_of_which_nothing_was_measured_is_empty() -> None:
+    axis = Figure().subplots()
+    columns = ["method", "line", "place", "on_front", *(f"{side}_mean" for side in ("locality", "score"))]
+    nothing = pd.DataFrame([["reft", "reft", 0, False, float("nan"), float("nan")]], columns=columns)
+    _panel(axis, nothing, style.marks(["reft"]))
+    assert not axis.containers
 
 
 def test_of_marks_in_one_place_each_is_smaller_than_the_one_before() -> None:

@@ -34,7 +34,7 @@ def test_markdown_shows_the_tidy_numbers_and_holes_as_holes(folder: Path) -> Non
     lines = (folder / "main.md").read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if "**mini_zsre**" in line)
     block = {cells(line)[0]: cells(line)[1:] for line in lines[start + 1 : start + 7]}
-    assert list(block) == ["Unedited", "BaFT", "ReFT", "FT-L", "LoRA", "ROME"]
+    assert list(block) == ["Unedited", "BaFT", "ReFT", "FT-L", "ROME", "LoRA"]
     assert set(block["LoRA"]) == {HOLE}
     row = tidy.query("method == 'baft' and benchmark == 'mini_zsre' and metric == 'edit_success'").iloc[0]
     mean, low, high = (100 * float(row[name]) for name in ("mean", "low", "high"))
