@@ -144,3 +144,9 @@ def test_every_target_of_make_that_a_page_names_is_there_with_its_own_commands()
     phony = makefile.partition(".PHONY: ")[2].partition("\n")[0].split()
     ruled = [re.match(r"([a-z-]+):", line)[1] for line in makefile.splitlines() if re.match(r"[a-z-]+:(?!=)", line)]
     assert sorted(phony) == sorted(ruled)
+
+
+def test_the_manual_lists_every_config() -> None:
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    configs = {path.name for path in (ROOT / "config").glob("*.yaml")} - {"known_models.yaml"}
+    assert all(f"`config/{config}`" in text for config in configs)
