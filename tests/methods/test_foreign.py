@@ -546,6 +546,15 @@ def test_a_lora_of_peft_is_scored_wrapped_as_merged() -> None:
     assert theirs("lora", LORA).fit(tiny, TWO_STEPS[1], wrapped.state, Context()).trained == own.trained
 
 
+@pytest.mark.usefixtures("peft")
+def test_from_one_start_a_lora_of_peft_is_the_projects_own() -> None:
+    tiny = engine("llama", torch.float64)
+    requests = [[REQUESTS[0]], [REQUESTS[3]]]
+    foreign = theirs("lora_same_start", LORA).fit(tiny, requests, None, Context())
+    own = create("lora", LORA).fit(tiny, requests, None, Context())
+    alike(rows_of(tiny, foreign.state), rows_of(tiny, own.state), 1e-5)
+
+
 @pytest.mark.usefixtures("pyreft")
 def test_a_model_of_pyreft_is_scored_as_its_intervention_in_the_engine() -> None:
     tiny = engine("llama")

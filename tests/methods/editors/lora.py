@@ -7,8 +7,17 @@ from torch.nn import functional
 
 def edit(model, tokenizer, requests, rank, alpha, steps, lr, tolerance=0.0, merge=False):
     if not hasattr(model, "peft_config"):
-        config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-        model = get_peft_model(model, config)
+        model = adapted(model, rank, alpha)
+    train(model, tokenizer, requests, steps, lr, tolerance)
+    return model.merge_and_unload() if merge else model
+
+
+def adapted(model, rank, alpha):
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    return get_peft_model(model, config)
+
+
+def train(model, tokenizer, requests, steps, lr, tolerance):
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     for step in range(steps + 1):
         loss = sum(target_loss(model, tokenizer, request) for request in requests) / len(requests)
@@ -17,7 +26,6 @@ def edit(model, tokenizer, requests, rank, alpha, steps, lr, tolerance=0.0, merg
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return model.merge_and_unload() if merge else model
 
 
 def target_loss(model, tokenizer, request):
