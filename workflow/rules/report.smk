@@ -84,7 +84,7 @@ rule write_report:
         expand(f"{study.results}/tables/{{name}}.json", name=plan.table_labels),
         # What its sentences are made of.
         expand(f"{study.results}/tables/{{name}}.csv", name=["main", "paired"]),
-        f"{study.results}/figures/tradeoff.csv",
+        expand(f"{study.results}/figures/{{name}}.csv", name=["editing", "tradeoff"]),
         [f"{study.results}/figures/{figure.name}.png" for figure in plan.figures],
     output:
         f"{study.results}/report.html",

@@ -74,8 +74,8 @@ def findings(tradeoff: pd.DataFrame, paired: pd.DataFrame, baft: Sequence[str]) 
     return found
 
 
-def standing(tradeoff: pd.DataFrame, baft: Sequence[str]) -> str:
-    """On how many fronts BaFT is, in a sentence; nothing if the study has no BaFT."""
+def standing(tradeoff: pd.DataFrame, baft: Sequence[str], score: str = "success") -> str:
+    """On how many fronts of ``score`` and locality BaFT is, in a sentence; nothing if the study has no BaFT."""
     own = tradeoff[tradeoff["line"].isin(list(baft))]
     if own.empty:
         return ""
@@ -84,7 +84,7 @@ def standing(tradeoff: pd.DataFrame, baft: Sequence[str]) -> str:
     for variant, said in (("forced", "with forced answers"), ("decoded", "with decoded ones")):
         there = own[own["variant"].eq(variant)].groupby(by)["on_front"].any()
         parts.append(f"{there.sum()} of {len(there)} comparisons {said}")
-    return f"BaFT is on the Pareto front of success and locality in {' and in '.join(parts)}."
+    return f"BaFT is on the Pareto front of {score} and locality in {' and in '.join(parts)}."
 
 
 def _of_front(points: pd.DataFrame, start: str, baft: Sequence[str]) -> list[str]:

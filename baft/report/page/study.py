@@ -19,8 +19,9 @@ from baft.report.page.sortable import sortable
 from baft.report.writing import read_tables
 
 ANSWERS = "answers.html"
-# Stands before the tables.
-_FIRST = "tradeoff"
+# They stand before the tables.
+_FIRST = ("editing", "tradeoff")
+_EDITING = "editing (the harmonic mean of success, generality and portability, as far as a benchmark has them)"
 
 
 def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] = ()) -> Path:
@@ -52,8 +53,8 @@ def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] =
         missing=missing,
         asked=_asked(spec),
         tables=shown,
-        first=[figure for figure in drawn if figure["name"] == _FIRST],
-        figures=[figure for figure in drawn if figure["name"] != _FIRST],
+        first=[figure for figure in drawn if figure["name"] in _FIRST],
+        figures=[figure for figure in drawn if figure["name"] not in _FIRST],
         methods=described(spec.methods),
         answers=ANSWERS,
         level=spec.grid.statistics.level,
@@ -65,13 +66,17 @@ def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] =
 def _came_out(spec: PageSpec, made: Path) -> dict[str, Any]:
     """What the sentences at the beginning of the page are made of."""
     main, paired = (_read(made / "tables" / f"{name}.csv") for name in ("main", "paired"))
-    tradeoff = _read(made / "figures" / "tradeoff.csv")
+    tradeoff, editing = (_read(made / "figures" / f"{name}.csv") for name in ("tradeoff", "editing"))
     baft = [
         label for label in spec.grid.methods if any(one.label == label and one.method == "baft" for one in spec.methods)
     ]
     return {
         "few": few_records(main) if len(main) else "",
-        "standing": standing(tradeoff, baft) if len(tradeoff) else "",
+        "standing": [
+            said
+            for points, score in ((tradeoff, "success"), (editing, _EDITING))
+            if len(points) and (said := standing(points, baft, score))
+        ],
         "findings": findings(tradeoff, paired, baft) if len(tradeoff) else [],
     }
 
