@@ -81,7 +81,7 @@ def _harmonic(
     chosen = cells.one(cell["model"], cell["protocol"])
     values = at_moment(chosen.of(parts), shown_moment(chosen))
     own = values[values["benchmark"].eq(cell["benchmark"]) & values["method"].eq(cell["method"])]
-    table = own.pivot(index="record_id", columns="metric", values="value").reindex(columns=parts)
+    table = own.pivot(index="record_id", columns="metric", values="value").reindex(columns=list(parts))
     units = estimates.units_of(own, "metric")
     found = harmonic_interval(table.to_numpy().T, units, level=statistics.level)
     return {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records, "units": found.units}

@@ -65,7 +65,7 @@ def _draw(panel: Panel, shown: pd.DataFrame, methods: Sequence[str]) -> None:
     for place, method in enumerate(methods):
         own = shown[shown["method"].eq(method)]
         below = float((own["displacement"] < own[name]).mean())
-        text = f"{method_name(method)} {100 * below:.0f} %"
+        text = f"{method_name(method)}: {100 * below:.0f} % below"
         where: dict[str, Any] = {"xycoords": "axes fraction", "ha": "center", "va": "top", "fontsize": 6.5}
         axis.annotate(text, ((place + 0.5) / len(methods), 1.0), color=given[method].colour, **where)
     axis.set_xlabel(_BOUNDS[name])

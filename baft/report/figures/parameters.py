@@ -105,7 +105,7 @@ def _bars(axis: Axes, shown: pd.DataFrame, methods: Sequence[str], given: dict[s
     axis.xaxis.set_minor_formatter(NullFormatter())
     for place, method in enumerate(methods):
         for shift, (name, look) in zip((-0.27, 0.0, 0.27), _BARS.items(), strict=True):
-            value, colour = float(counts.loc[method, name]), given[method].colour
+            value, colour = float(counts[name][method]), given[method].colour
             face = colour if look["filled"] else "white"
             axis.barh(place + shift, value, 0.24, facecolor=face, hatch=look["hatch"], edgecolor=colour, linewidth=0.8)
             text = HOLE if np.isnan(value) else quantity(value)

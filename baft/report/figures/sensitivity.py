@@ -74,12 +74,15 @@ def plot_sensitivity(records: Sequence[Path], out: Path, statistics: StatisticsC
 
 
 def _limits(values: pd.DataFrame) -> tuple[float, float]:
-    """Ends of the colours: tens that hold all values, at least 10 apart."""
+    """Ends of the colours: tens that hold all values, at least 50 apart, so that small differences look small."""
     low, high = 10 * np.floor(10 * values["mean"].min()), 10 * np.ceil(10 * values["mean"].max())
     if np.isnan(low):
         # Nothing of this metric could be measured.
         return 0.0, 100.0
-    return float(low if low < high else low - 10), float(high)
+    if high - low < 50:
+        low = max(0.0, high - 50)
+        high = low + 50
+    return float(low), float(high)
 
 
 def _map(axis: Axes, field: pd.DataFrame, limits: tuple[float, float]) -> AxesImage:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from baft.config import StatisticsConfig
-from baft.report.figures.sensitivity import plot_sensitivity
+from baft.report.figures.sensitivity import _limits, plot_sensitivity
 from tests.report.test_sensitivity import cell
 
 
@@ -26,3 +26,10 @@ def test_a_map_with_a_hole_is_drawn_and_depends_on_the_data_alone(
     frame = pd.read_csv(paths[2])
     assert len(frame) == 3 * 2
     assert frame.query("layer == 5 and rank == 12 and metric == 'edit_success'")["mean"].tolist() == [0.9]
+
+
+def test_colours_span_half_of_the_range_at_least() -> None:
+    ends = {
+        (1.0, 1.0): (50, 100), (0.97, 0.93): (50, 100), (0.0, 0.02): (0, 50), (0.42, 0.48): (0, 50), (0.15, 0.92): (10, 100),
+    }  # fmt: skip
+    assert {values: _limits(pd.DataFrame({"mean": values})) for values in ends} == ends
