@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from baft.benchmarks.embedded import build
 from baft.benchmarks.planned import check_files
 from baft.config import parse_study
 from baft.errors import UserError
@@ -39,3 +40,18 @@ def test_a_good_file_passes_and_other_sources_are_not_read(tmp_path: Path) -> No
     (tmp_path / "facts.csv").write_text("prompt,target\na,b\n")
     check_files(study(tmp_path))
     check_files(parse_study({"benchmarks": {"mini_zsre": {}}}))
+
+
+def test_a_record_to_keep_that_no_benchmark_has_is_told(tmp_path: Path) -> None:
+    (tmp_path / "facts.csv").write_text("id,prompt,target\none,a,b\n")
+    mine = {"mine": {"source": "file", "path": "facts.csv"}, "mini_zsre": {"limit": 1}}
+    (zsre,) = build("mini_zsre", "tune", 1).records
+
+    def kept(*ids: str, **benchmarks: dict[str, str]) -> None:
+        both = {"data": str(tmp_path), "benchmarks": mine | benchmarks, "keep_edits": list(ids)}
+        check_files(parse_study(both))
+
+    kept("one", zsre.id)
+    with pytest.raises(UserError, match=r"keep_edits: no record has the id 'other'; there are 2 in the study, such as"):
+        kept("one", "other")
+    kept("other", far={"source": "hub", "hub_id": "someone/something", "revision": "0" * 40, "filename": "a.json"})
