@@ -91,7 +91,7 @@ def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
         for template in (*load_pool().templates, *load_pool().statements)
     ]
     rest = [covered(keys[~about], weights[~about], text) for text in others]
-    threshold = min(float(torch.tensor(rest).double().quantile(0.9)) + 0.05, 0.9)
+    threshold = min(float(torch.tensor(rest).double().quantile(0.9)) + 0.03, 0.9)
     assert float(delta.threshold[0, 0]) == pytest.approx(threshold, abs=1e-4)
     for prompt in (*PROMPTS, "Danielle Darrieux's mother tongue was", "The mother of Danielle Darrieux"):
         text = states_of(tiny, prompt) - mean

@@ -44,7 +44,7 @@ class Settings(SubspaceSettings):
     quantile: float = Field(
         0.9, ge=0, le=1, description="Share of the irrelevant prompts that an edit's threshold keeps out."
     )
-    margin: float = Field(0.05, description="What is added to that quantile.")
+    margin: float = Field(0.03, description="What is added to that quantile.")
     most: float = Field(0.9, gt=0, lt=1, description="Largest threshold, so that an edit's own prompt opens it.")
 
     @classmethod
