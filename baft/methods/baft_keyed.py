@@ -132,8 +132,12 @@ class _Edit:
     about: float
 
     def repeats(self, other: _Edit) -> bool:
-        """Whether both are about one subject, and each has the other's relation: the same fact, told again."""
-        return self.about == other.about and self._has(other) and other._has(self)
+        """Whether both are about one subject, and each has the other's relation: the same fact, told again.
+
+        A passage that goes on is another fact: the longer prompt is at most half as long again.
+        """
+        short, long = sorted(float(edit.parts["length"]) for edit in (self, other))
+        return self.about == other.about and long <= 1.5 * short and self._has(other) and other._has(self)
 
     def _has(self, other: _Edit) -> bool:
         own, wanted = self.parts, other.parts

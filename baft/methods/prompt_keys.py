@@ -155,8 +155,11 @@ def _keys(
 
 
 def _rarest(weight: Tensor, part: Tensor, most: int) -> Tensor:
-    """Which of the tokens of a ``part`` (K,) bool are kept: the ``most`` of largest weight, the earlier of equal ones."""
-    order = torch.argsort(torch.where(part, weight, -torch.inf), descending=True, stable=True)[:most]
+    """Which of the tokens of a ``part`` (K,) bool are kept: the ``most`` of largest weight, the later of equal ones.
+
+    Prompts of one passage begin alike, and differ in how they end.
+    """
+    order = torch.argsort(torch.where(part, weight, -torch.inf), stable=True).flip(0)[:most]
     return torch.zeros_like(part).index_fill(0, order, True) & part
 
 

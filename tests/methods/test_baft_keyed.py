@@ -164,6 +164,20 @@ def test_what_is_said_of_another_edits_subject_opens_no_edit() -> None:
     assert scores(0.4, 0.0) == [False, False]
 
 
+def test_prompts_that_continue_one_another_are_different_facts() -> None:
+    tiny = engine("llama", torch.float64)
+    first = "Marie Curie was born in Warsaw."
+    second = first + " The capital of the country is a city, said to be the greatest in Europe."
+    third = (
+        second
+        + " The author of the book, a living poet, is Roman, and German is the mother tongue of France and Romania."
+    )
+    batch = [Request(prompt[-9:], prompt, "Rome", "Marie Curie") for prompt in (first, second, third)]
+    state = fitted(tiny, [batch])
+    assert delta_of(state).rotation.shape[1] == 3
+    assert decided(tiny, state, [request.prompt for request in batch]) == [0, 1, 2]
+
+
 def test_of_two_prompts_that_a_text_has_the_one_as_long_is_opened() -> None:
     tiny = engine("llama", torch.float64)
     longer = "The capital of France is a city, and the seat of the country's president. The capital of France is"

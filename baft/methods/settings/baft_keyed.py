@@ -28,7 +28,7 @@ class Settings(SubspaceSettings):
     )
     key_layer: Layer = Field(0, description="Block at whose output prompts are compared; none above `layer`.")
     tokens: int = Field(
-        6, ge=1, description="Keys kept of the subject, of the prompt's other words and of the answer: the rarest."
+        11, ge=1, description="Keys kept of the subject, of the prompt's other words and of the answer: the rarest."
     )
     width: int = Field(
         128, ge=1, description="Numbers of a key: a random projection of the state, unless that is smaller."
