@@ -386,7 +386,8 @@ class Plan:
     def page(self) -> PageSpec:
         """What the pages of the study are told."""
         return PageSpec(
-            config=self.study.model_dump(mode="json"),
+            # Which edits are kept shows on no page.
+            config=self.study.model_dump(mode="json", exclude={"keep_edits"}),
             grid=self.grid,
             tables=self.table_labels,
             figures={figure.name: figure.label for figure in self.figures},

@@ -92,7 +92,7 @@ class Engine:
         What a state puts before the prompts (:meth:`openings`) must be part of the questions already.
         """
         # The last token of an answer is not read, but by what decides on prompt and answer together.
-        unread = 0 if state is not None and decides_anew(state.deltas) else 1
+        unread = 0 if state and decides_anew(state.deltas) else 1
         for question in questions:
             answer = max([decoding.max_new_tokens, question.least, *map(len, question.forced)]) - unread
             if not self.fits(tokens := len(question.prompt) + max(answer, 0)):

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,12 +116,21 @@ def test_files_of_dropped_cells_are_told(tmp_path: Path, capsys: pytest.CaptureF
     assert "1 result files belong to no cell" in capsys.readouterr().out
 
 
-def test_a_run_tells_how_long_it_still_takes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_tells_how_long_it_still_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from baft.config import Plan, parse_study
+    from baft.report.remaining import remaining_text
 
     plan = Plan(parse_study({"methods": ["none"], "results": str(tmp_path), "zero_edit": False}))
-    told = ""
+    looked = threading.Event()
+
+    def text(*arguments: Any) -> str:
+        found = remaining_text(*arguments)
+        looked.set()
+        return found
+
+    monkeypatch.setattr("baft.report.remaining.remaining_text", text)
     with telling(plan, "2", every=0.01):
-        while not told:
-            told = capsys.readouterr().out
-    assert told == "study: 0 of 1 jobs of edits done\n"
+        assert looked.wait(60)
+    assert capsys.readouterr().out == "study: 0 of 1 jobs of edits done\n"

@@ -99,7 +99,7 @@ def test_a_run_that_was_killed_and_interrupted_gives_what_an_undisturbed_one_giv
     calm = folder(tmp_path / "calm")
     assert start(calm).wait() == 0, (calm / "log").read_text()[-3000:]
     figures = {path.stem for path in (calm / "results/figures").glob("*.png")}
-    assert figures == {"tradeoff", "parameters", "batched_sequence_length"}
+    assert figures == {"tradeoff", "editing", "parameters", "batched_sequence_length"}
 
     assert len(kept(calm)) == 2 * 5
     # Which edits are kept makes no rows anew.

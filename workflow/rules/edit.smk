@@ -16,7 +16,6 @@ rule edit_shard:
     output:
         probes=layout.probes,
         edits=layout.edits,
-        # Of which records they are is no parameter, for no rows depend on it.
         kept=plan.kept or [],
     log:
         layout.log(
@@ -32,10 +31,12 @@ rule edit_shard:
             w.model, w.method, w.protocol, w.benchmark, w.seed
         ),
         source=lambda w: plan.edit_source(w.method),
+        # No rows depend on it: what is a function of the output is nothing for which Snakemake runs a job again.
+        keep=lambda w, output: plan.keep,
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft edit-shard {params.options} --folder {input.model:q} --base {input.base:q} --shard {wildcards.shard}"
-        " --probes {output.probes:q} --edits {output.edits:q} --keep {plan.keep:q} --kept={output.kept:q} {input.covariances:q}"
+        " --probes {output.probes:q} --edits {output.edits:q} --keep {params.keep:q} --kept={output.kept:q} {input.covariances:q}"
         " 2> >(tee {log:q} >&2)"
 
 
