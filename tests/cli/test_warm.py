@@ -152,8 +152,15 @@ def test_a_job_without_a_fitting_parent_runs_by_itself(
         monkeypatch.setenv(warm.ADDRESS, str(tmp_path / "nothing"))
     else:
         monkeypatch.setattr(warm, "place", lambda: ["elsewhere"])
-    assert warm.handed_over(["job"]) is None
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    def handle(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        assert warm.handed_over(["job"]) is None
+        assert signal.getsignal(signal.SIGTERM) is handle
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_job_runs_by_itself_where_the_parent_fails(starting: Callable, tmp_path: Path) -> None:
