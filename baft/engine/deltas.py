@@ -136,6 +136,26 @@ class Deciding(Delta):
 
 
 @dataclass(frozen=True)
+class Choosing(Deciding):
+    """One whose decision is the number of what acts on a row, of those that the row's stream has, or -1 for nothing."""
+
+    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        """(B,) int64."""
+        found = torch.full_like(batch.stream, -1)
+        for stream in torch.unique(batch.stream).tolist():
+            rows = torch.nonzero(batch.stream == stream)[:, 0]
+            found[rows] = self.choose(seen, batch, stream, rows)
+        return found
+
+    @abstractmethod
+    def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
+        """The decisions for the ``rows`` (n,) of one stream, int64; ``seen`` and ``batch`` are those of all rows."""
+
+    def acts(self, decision: Tensor) -> Tensor:
+        return decision >= 0
+
+
+@dataclass(frozen=True)
 class Subspace(Delta):
     """LoReFT: Rᵀ(W h + b − R h), R with orthonormal rows (Wu et al., 2024, eq. 2).
 

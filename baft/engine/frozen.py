@@ -67,6 +67,10 @@ class FrozenModel:
             raise UserError(f"layer is {setting}, but this model has blocks 0 to {depth - 1} (or a share below 1.0).")
         return index
 
+    def mlp_output(self, setting: int | float) -> Site:
+        """The linear layer that ends a block's MLP; ``setting`` and errors as of :meth:`layer`."""
+        return Site(self.layer(setting), self.architecture.mlp_down)
+
     def module(self, site: Site) -> nn.Module:
         """The module whose output a site is."""
         block = self.blocks[site.layer]

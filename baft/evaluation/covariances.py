@@ -144,7 +144,7 @@ def _text_of(covariances: CovariancesConfig) -> str:
 
 
 def _site(engine: Engine, layer: str) -> Site:
-    return Site(engine.model.layer(number(layer)), engine.model.architecture.mlp_down)
+    return engine.model.mlp_output(number(layer))
 
 
 def number(layer: str) -> int | float:

@@ -42,7 +42,7 @@ def covariances_for(engine: Engine, needs: Needs, folder: Path | None) -> dict[S
 def _remembered(engine: Engine, identity: str, block: int) -> Mapping[Site, Tensor]:
     if (identity, block) not in _REMEMBERED:
         _REMEMBERED[identity, block] = _collected(engine, block).float()
-    return {Site(block, engine.model.architecture.mlp_down): _REMEMBERED[identity, block]}
+    return {engine.model.mlp_output(block): _REMEMBERED[identity, block]}
 
 
 def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:

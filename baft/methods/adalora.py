@@ -17,8 +17,8 @@ from baft.engine.positions import Everywhere
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.adapters import adapted, check_adapters, drawn, outcome
-from baft.methods.base import Batches, Context, Method, Outcome, deltas_of
+from baft.methods.adapters import AdapterMethod, drawn, outcome
+from baft.methods.base import Batches, Context, Outcome, deltas_of
 from baft.methods.registry import register
 from baft.methods.rows import edit_rows
 from baft.methods.settings.adalora import Settings
@@ -124,7 +124,7 @@ def budget_after(step: int, settings: Settings, layers: int) -> int:
 
 
 @register
-class AdaLora(Method):
+class AdaLora(AdapterMethod):
     """P Λ Q x at the attention projections, with as many triplets in each as the layer earns."""
 
     name = "adalora"
@@ -135,11 +135,8 @@ class AdaLora(Method):
         """What P Λ Q is multiplied by."""
         return self.settings.alpha / (self.settings.rank + 1e-5)
 
-    def check(self, engine: Engine, context: Context) -> None:
-        check_adapters(engine, self.settings.first, self.settings.rank)
-
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        own, sites = self.settings, adapted(engine, self.settings.first)
+        own, sites = self.settings, self.sites(engine)
         fit = minimise(
             engine.model,
             edit_rows(engine, batches),

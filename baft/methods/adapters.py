@@ -7,31 +7,63 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from baft.engine.adam import Adam
 from baft.engine.deltas import Delta, LowRank
 from baft.engine.engine import Engine
-from baft.engine.fitting import Fit, Params
+from baft.engine.fitting import Fit, Params, Schedule, minimise
 from baft.engine.positions import Everywhere
+from baft.engine.sgd import Optimiser
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Outcome, deltas_of, per_stream, trainings_of
+from baft.methods.base import Batches, Context, Method, Outcome, deltas_of, per_stream, trainings_of
 from baft.methods.checks import check_linear, check_rank
-from baft.methods.settings import Layer
+from baft.methods.rows import edit_rows
+from baft.methods.settings._adapters import AdapterSettings
 
 
-def adapted(engine: Engine, first: Layer) -> list[Site]:
-    """The attention projections of every block from ``first`` on, in order of depth."""
-    start, names = engine.model.layer(first), engine.model.architecture.attention
-    return [Site(layer, name) for layer in range(start, len(engine.model.blocks)) for name in names]
+class AdapterMethod(Method):
+    """Base of methods with an adapter at each attention projection from one block on."""
+
+    settings: AdapterSettings
+
+    def check(self, engine: Engine, context: Context) -> None:
+        check_rank("rank", self.settings.rank, engine.model.hidden_size)
+        for site in self.sites(engine):
+            check_linear(engine, site)
+
+    def sites(self, engine: Engine) -> list[Site]:
+        """The adapted layers, in order of depth."""
+        start, names = engine.model.layer(self.settings.first), engine.model.architecture.attention
+        return [Site(layer, name) for layer in range(start, len(engine.model.blocks)) for name in names]
 
 
-def check_adapters(engine: Engine, first: Layer, rank: int) -> None:
-    """Raises UserError if the model has no such layers, or not as many dimensions."""
-    check_rank("rank", rank, engine.model.hidden_size)
-    for site in adapted(engine, first):
-        check_linear(engine, site)
+class LowRankMethod(AdapterMethod):
+    """(x Vᵀ) U at the attention projections, V drawn as PEFT draws it and U = 0 at the start."""
+
+    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
+        own, sites = self.settings, self.sites(engine)
+        scale = own.alpha / own.rank
+        fit = minimise(
+            engine.model,
+            edit_rows(engine, batches),
+            low_rank_start(engine, batches, sites, own.rank, scale, state, context),
+            lambda params: low_rank(params, sites, scale),
+            Schedule(own.steps, own.lr, own.tolerance, least=self.least_steps()),
+            engine.pad,
+            optimiser=self.optimiser,
+        )
+        return outcome(engine, low_rank(fit.params, sites, scale), fit)
+
+    def least_steps(self) -> int:
+        """Steps before which no stream ends."""
+        return 0
+
+    def optimiser(self, params: Params, lr: float | Mapping[str, float]) -> Optimiser:
+        """What takes the steps."""
+        return Adam(params, lr)
 
 
-def low_rank(params: Mapping[str, Tensor], sites: Sequence[Site], scale: float) -> dict[Site, Delta]:
+def low_rank(params: Mapping[str, Tensor], sites: Sequence[Site], scale: float) -> dict[Site, LowRank]:
     """The deltas of parameters ``down …`` A (S, r, d_in) and ``up …`` Bᵀ (S, r, d_out): ``scale`` B A x."""
     return {s: LowRank(Everywhere(), params[f"down {s}"], scale * params[f"up {s}"]) for s in sites}
 

@@ -27,7 +27,6 @@ class AlphaEdit(LayerwiseMethod):
     """Nothing of a change is outside the null space."""
 
     name = "alphaedit"
-    title = "AlphaEdit"
     settings: Settings
 
     @property

@@ -19,7 +19,7 @@ from baft.engine.fitting import Losses, Params, Reading
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of
 from baft.methods.checks import check_rank
 from baft.methods.irrelevant import (
     Activations,
@@ -69,8 +69,7 @@ class Baft(Method):
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        # Of the engine and the withheld prompts that this method was last used with: the same for every batch of edits.
-        self._general: tuple[Engine, frozenset[str], Tensor] | None = None
+        self._general = Remembered[Tensor]()
 
     def check(self, engine: Engine, context: Context) -> None:
         check_subspace(engine, self.settings)
@@ -157,12 +156,11 @@ class Baft(Method):
         return earlier_edits(state, site) if self.settings.retention else None
 
     def _shared(self, engine: Engine, context: Context) -> Tensor:
-        known = self._general
-        if known is None or known[0] is not engine or known[1] != context.withheld:
-            settings, site = self.settings, site_of(engine, self.settings)
-            states = general_activations(engine, site, where_of(settings), settings.general, context.withheld)
-            self._general = known = engine, context.withheld, states
-        return known[2]
+        settings, site, withheld = self.settings, site_of(engine, self.settings), context.withheld
+        return self._general.of(
+            (engine, withheld),
+            lambda: general_activations(engine, site, where_of(settings), settings.general, withheld),
+        )
 
     def lengths(self, engine: Engine, request: Request, context: Context) -> Sequence[int]:
         return row_lengths(engine, request, self.settings.contexts)

@@ -18,19 +18,18 @@ from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.deltas import Deciding, Seen, Subspace
 from baft.engine.engine import Engine
-from baft.engine.fitting import cross_entropy
 from baft.engine.positions import Onwards, Where
 from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, digest, seed_of
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, digest, number_of
 from baft.methods.late_interaction import best_matches, token_keys, weighed
 from baft.methods.prompt_keys import SAID, Background, PromptKeys, keys_of, read_background
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.baft_keyed import Settings
-from baft.methods.subspace import check_subspace, fit_subspace, initial, orthonormal, site_of, where_of
+from baft.methods.subspace import check_subspace, fit_alone, site_of, where_of
 from baft.methods.turns import Turns
 
 NEAR = 0.2
@@ -155,8 +154,7 @@ class BaftKeyed(Method):
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        # Of the engine and the withheld prompts that this method was last used with: the same for every batch of edits.
-        self._background: tuple[Engine, frozenset[str], Background] | None = None
+        self._background = Remembered[Background]()
 
     def check(self, engine: Engine, context: Context) -> None:
         check_subspace(engine, self.settings)
@@ -175,13 +173,8 @@ class BaftKeyed(Method):
         owners = [s for s, batch in enumerate(batches) for _ in batch]
         requests = [request for batch in batches for request in batch]
 
-        def bases(params: Mapping[str, Tensor]) -> Subspace:
-            return Subspace(where, orthonormal(params["basis"]), params["weight"], params["bias"])
-
         # Each request is trained as if it were alone.
-        alone = [[request] for request in requests]
-        params = initial(engine, alone, None, context, settings.rank, site)
-        trained, fit = fit_subspace(engine, alone, settings, params, bases, cross_entropy)
+        trained, fit = fit_alone(engine, requests, settings, context, where)
         turns = Turns(batches)
         turns.note(owners, requests, fit)
         read, known = Site(engine.model.layer(settings.key_layer)), self._known(engine, context)
@@ -189,7 +182,7 @@ class BaftKeyed(Method):
         streams = _edits(state, site, len(batches))
         for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
-                new = _edit(trained, n, keys[n], float(seed_of("subject", digest(request.subject)) >> 4))
+                new = _edit(trained, n, keys[n], number_of("subject", digest(request.subject)))
                 streams[s] = [earlier for earlier in streams[s] if not new.repeats(earlier)] + [new]
         if not any(streams):
             return Outcome(EditState(len(streams)), turns.trainings())
@@ -204,12 +197,10 @@ class BaftKeyed(Method):
         return Outcome(after, turns.trainings(), trained=numbers * max(map(len, batches)))
 
     def _known(self, engine: Engine, context: Context) -> Background:
-        known = self._background
-        if known is None or known[0] is not engine or known[1] != context.withheld:
-            read = Site(engine.model.layer(self.settings.key_layer))
-            background = read_background(engine, read, self.settings.width, context.withheld)
-            self._background = known = engine, context.withheld, background
-        return known[2]
+        read, withheld = Site(engine.model.layer(self.settings.key_layer)), context.withheld
+        return self._background.of(
+            (engine, withheld), lambda: read_background(engine, read, self.settings.width, withheld)
+        )
 
 
 def _where(settings: Settings) -> Where:

@@ -11,7 +11,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
@@ -32,6 +32,22 @@ class Request:
     target: str
     subject: str = ""
     irrelevant: tuple[str, ...] = ()
+
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """What was last made, and what for: the same for every batch of edits, it is made once."""
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[object, ...], T] | None = None
+
+    def of(self, what_for: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What was made for this last, or what ``make`` gives now."""
+        if self._known is None or self._known[0] != what_for:
+            self._known = what_for, make()
+        return self._known[1]
 
 
 def digest(prompt: str) -> str:
@@ -192,6 +208,11 @@ def _not_finite(state: EditState) -> set[int]:
 def seed_of(*parts: object) -> int:
     """A seed from what identifies a draw, so that no draw depends on the order of the run."""
     return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:7], "big")
+
+
+def number_of(*parts: object) -> float:
+    """A number that tells whether two of what it is made of are the same, exact in float64."""
+    return float(seed_of(*parts) >> 4)
 
 
 def generator(*parts: object) -> torch.Generator:

@@ -14,7 +14,7 @@ from baft.methods.base import Batches, Context, Method, Outcome, Request
 from baft.methods.checks import check_linear
 from baft.methods.registry import register
 from baft.methods.settings.ft_l import Settings
-from baft.methods.tuning import mlp_output, tune
+from baft.methods.tuning import tune
 
 
 def at_prompt_last(engine: Engine, stream: int, request: Request) -> Row:
@@ -32,10 +32,10 @@ class FtL(Method):
     settings: Settings
 
     def check(self, engine: Engine, context: Context) -> None:
-        check_linear(engine, mlp_output(engine, self.settings.layer))
+        check_linear(engine, engine.model.mlp_output(self.settings.layer))
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         own = self.settings
         rows = [at_prompt_last(engine, s, request) for s, batch in enumerate(batches) for request in batch]
         schedule = Schedule(own.steps, own.lr, own.tolerance)
-        return tune(engine, mlp_output(engine, own.layer), rows, len(batches), state, schedule, own.bound)
+        return tune(engine, engine.model.mlp_output(own.layer), rows, len(batches), state, schedule, own.bound)

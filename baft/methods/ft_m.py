@@ -14,7 +14,7 @@ from baft.methods.checks import check_linear
 from baft.methods.registry import register
 from baft.methods.rows import edit_rows
 from baft.methods.settings.ft_m import Settings
-from baft.methods.tuning import mlp_output, tune
+from baft.methods.tuning import tune
 
 
 @register
@@ -25,10 +25,10 @@ class FtM(Method):
     settings: Settings
 
     def check(self, engine: Engine, context: Context) -> None:
-        check_linear(engine, mlp_output(engine, self.settings.layer))
+        check_linear(engine, engine.model.mlp_output(self.settings.layer))
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         own = self.settings
         schedule = Schedule(own.steps, own.lr, own.tolerance)
         rows = edit_rows(engine, batches)
-        return tune(engine, mlp_output(engine, own.layer), rows, len(batches), state, schedule, own.bound)
+        return tune(engine, engine.model.mlp_output(own.layer), rows, len(batches), state, schedule, own.bound)

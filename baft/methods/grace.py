@@ -13,36 +13,30 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from baft.engine.deltas import Deciding, Delta, Seen
+from baft.engine.deltas import Choosing, Delta, Seen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Schedule, minimise
 from baft.engine.positions import BeforePromptEnd, Everywhere, PromptEnds, Where
 from baft.engine.rows import Batch, Grouping, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator, seed_of
+from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator
+from baft.methods.radii import LABELS, SAME, distances, nearest, padded_numbers, padded_vectors, target_label
 from baft.methods.registry import register
 from baft.methods.rows import forced_row
 from baft.methods.settings import Routing
 from baft.methods.settings.grace import Settings
 from baft.methods.turns import Turns
 
-LABELS = "labels"
-"""Memory of a stream: what each key's edit says (S, n), as a number that tells whether two edits say the same."""
-
 MARGIN = 1e-5
 """What keeps the radii of two keys that meet half-way from touching."""
-
-SAME = 1e-3
-"""Share of a key's norm within which another is the same prompt's: rounding moves a key by as much."""
 
 _WHERE: Mapping[str, Where] = {"last": PromptEnds(0, 1), "before": BeforePromptEnd(), "all": Everywhere()}
 
 
 @dataclass(frozen=True)
-class Codebook(Deciding):
+class Codebook(Choosing):
     """The value of the nearest key within its radius replaces the output.
 
     ``keys`` (S, n, d_in), ``values`` (S, n, d_out), ``radii`` (S, n); ``there`` (S, n) bool tells which entries a stream
@@ -67,16 +61,10 @@ class Codebook(Deciding):
             return columns == _asked_at(batch)[:, None]
         return super().places(batch)
 
-    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
-        """(B,) int64: the entry whose value a row gets, -1 for none."""
+    def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
+        """The entry whose value a row gets."""
         ((_, here),) = seen.items()
-        rows = torch.arange(len(batch.prompt), device=here.x.device)
-        queries = here.x[rows, _asked_at(batch)].to(self.keys.dtype)
-        chosen = torch.full_like(batch.stream, -1)
-        for stream in torch.unique(batch.stream).tolist():
-            own = torch.nonzero(batch.stream == stream)[:, 0]
-            chosen[own] = self._nearest(queries[own], stream)
-        return chosen
+        return self._nearest(here.x[rows, _asked_at(batch)[rows]].to(self.keys.dtype), stream)
 
     def _nearest(self, queries: Tensor, stream: int) -> Tensor:
         entries = torch.nonzero(self.there[stream])[:, 0].flip(0)
@@ -84,9 +72,6 @@ class Codebook(Deciding):
             return torch.full((len(queries),), -1, device=queries.device)
         distance, at = distances(queries, self.keys[stream, entries]).min(1)
         return torch.where(distance <= self.radii[stream, entries[at]], entries[at], -1)
-
-    def acts(self, decision: Tensor) -> Tensor:
-        return decision >= 0
 
     def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
         return self.values[batch.stream, decision][:, None].expand_as(y)
@@ -114,11 +99,6 @@ class Replacement(Delta):
         return value if mask is None else torch.where(mask[..., None], value, y)
 
 
-def distances(queries: Tensor, keys: Tensor) -> Tensor:
-    """Euclidean distances (q, n) of ``queries`` (q, d) from ``keys`` (n, d), exactly 0 for equal ones."""
-    return torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist")
-
-
 @dataclass
 class Book:
     """One stream's codebook while it is edited; ``radius`` is what new keys begin with."""
@@ -144,8 +124,7 @@ class Book:
         """
         if not self.keys:
             return self._added(query, label, value, self.radius)
-        distance, nearest = (float(v) for v in distances(query[None], torch.stack(self.keys))[0].flip(0).min(0))
-        n = len(self.keys) - 1 - int(nearest)
+        distance, n = nearest(query, self.keys)
         if distance > self.radius + self.radii[n]:
             return self._added(query, label, value, self.radius)
         if self.labels[n] == label:
@@ -178,7 +157,7 @@ class Grace(Method):
         engine.model.layer(self.settings.layer)
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        site = Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
+        site = engine.model.mlp_output(self.settings.layer)
         books = self._books(state, site, len(batches))
         turns = Turns(batches)
         for streams, requests in turns:
@@ -211,9 +190,9 @@ class Grace(Method):
         return fit
 
     def _label(self, engine: Engine, request: Request) -> float:
-        tokens = engine.text.answer(request.prompt, request.target)
         if self.settings.label_match == "tokens":
-            return float(seed_of(*tokens) >> 4)
+            return target_label(engine, request)
+        tokens = engine.text.answer(request.prompt, request.target)
         masked = len(engine.text.prompt(request.prompt))
         return (sum(tokens) - 100 * masked) / (len(tokens) + masked)
 
@@ -236,25 +215,18 @@ class Grace(Method):
         return books
 
     def _state(self, engine: Engine, books: Sequence[Book], site: Site) -> EditState:
-        precision, device = engine.model.precision, engine.model.device_at(site)
+        like = torch.empty(0, dtype=engine.model.precision, device=engine.model.device_at(site))
         width_in, width_out = engine.model.widths(site)
-
-        def stacked(rows: Sequence[Sequence[Tensor]], width: int) -> Tensor:
-            own = [torch.stack(list(row)) if row else torch.zeros(0, width, dtype=precision) for row in rows]
-            return pad_sequence([part.to(device, precision) for part in own], batch_first=True)
-
-        def numbers(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
-            return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
-
         delta = Codebook(
             _WHERE[self.settings.replace],
             self.settings.routing,
-            stacked([book.keys for book in books], width_in),
-            stacked([book.values for book in books], width_out),
-            numbers([book.radii for book in books], precision).to(device),
-            numbers([[True] * len(book.keys) for book in books], torch.bool).to(device),
+            padded_vectors([book.keys for book in books], (width_in,), like),
+            padded_vectors([book.values for book in books], (width_out,), like),
+            padded_numbers([book.radii for book in books], like.dtype, like.device),
+            padded_numbers([[True] * len(book.keys) for book in books], torch.bool, like.device),
         )
-        return EditState(len(books), {site: delta}, {LABELS: numbers([book.labels for book in books], torch.float64)})
+        labels = padded_numbers([book.labels for book in books], torch.float64)
+        return EditState(len(books), {site: delta}, {LABELS: labels})
 
 
 @torch.no_grad()

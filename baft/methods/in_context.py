@@ -23,7 +23,7 @@ from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Request, Training
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, Training
 from baft.methods.registry import register
 from baft.methods.settings.in_context import Settings
 
@@ -116,6 +116,10 @@ class InContext(Method):
     name = "in_context"
     settings: Settings
 
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self._centre = Remembered[Tensor]()
+
     def check(self, engine: Engine, context: Context) -> None:
         engine.model.layer(self.settings.layer)
 
@@ -128,7 +132,7 @@ class InContext(Method):
             preamble: Preamble = OraclePreamble(facts)
         else:
             layer = engine.model.layer(self.settings.layer)
-            centre = centre_of(engine, layer)
+            centre = self._centre.of((engine,), lambda: centre_of(engine, layer))
             keys = self._keys(engine, batches, earlier, layer, centre)
             preamble = NearestPreamble(
                 facts, keys, centre.expand(len(batches), -1).clone(), layer, self.settings.similarity

@@ -118,6 +118,10 @@ def general_activations(
     )
 
 
+WHOLE = PromptEnds(0, 1 << 30)
+"""Every token of a prompt."""
+
+
 def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: PromptEnds) -> list[Tensor]:
     """Per text the hidden states (n, d), in the model's precision, at the prompt positions that ``where`` picks."""
     rows = [Row(0, tuple(ids), len(ids)) for ids in map(engine.text.prompt, texts)]

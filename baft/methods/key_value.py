@@ -23,7 +23,7 @@ from baft.engine.positions import AtMark, Everywhere
 from baft.engine.rows import Batch, Grouping, Row, chosen, collate
 from baft.engine.sampling import top_k
 from baft.engine.sites import Site
-from baft.methods.base import Context, Method, Request, digest, generator
+from baft.methods.base import Context, Method, Remembered, Request, digest, generator
 from baft.methods.rows import row_lengths
 
 STARTS = ("The", "Therefore", "Because", "I", "You")
@@ -41,15 +41,11 @@ class Prefixes:
         self.count = count
         self.lengths = tuple(lengths)
         self.starts = starts
-        # Of the engine and the seed that were last asked for.
-        self._drawn: tuple[Engine, int, tuple[str, ...]] | None = None
+        self._drawn = Remembered[tuple[str, ...]]()
 
     def of(self, engine: Engine, seed: int) -> tuple[str, ...]:
         """The texts, every token among the 5 likeliest, each ended by a full stop and a space; drawn once."""
-        known = self._drawn
-        if known is None or known[0] is not engine or known[1] != seed:
-            self._drawn = known = engine, seed, self._draw(engine, seed)
-        return known[2]
+        return self._drawn.of((engine, seed), lambda: self._draw(engine, seed))
 
     def _draw(self, engine: Engine, seed: int) -> tuple[str, ...]:
         noise = torch.rand(self.count, max(self.lengths), 5, generator=generator("rome prefixes", seed))
@@ -251,12 +247,10 @@ def appended(previous: Delta | None, update: LowRank, streams: Tensor, count: in
 
 
 class FactMethod(Method):
-    """Base of methods that edit at the last token of a fact's subject; ``title`` is what a refusal calls the method.
+    """Base of methods that edit at the last token of a fact's subject.
 
     Its settings have ``prefixes``, ``prefix_tokens`` and what a :class:`Descent` takes.
     """
-
-    title: ClassVar[str]
 
     def __init__(self, settings: Any):
         super().__init__(settings)
@@ -273,4 +267,6 @@ class FactMethod(Method):
         return lengths_of(engine, request, self.prefixes.of(engine, context.seed))
 
     def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
-        return unusable(engine, request, context.withheld, self.title) or super().refusal(engine, request, context)
+        return unusable(engine, request, context.withheld, self.settings.title) or super().refusal(
+            engine, request, context
+        )

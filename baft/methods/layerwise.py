@@ -83,8 +83,7 @@ class LayerwiseMethod(FactMethod):
 
     def sites(self, engine: Engine) -> tuple[Site, ...]:
         """The edited linear layers, lowest first; settings that name the same block count once."""
-        layers = sorted({engine.model.layer(layer) for layer in self.settings.layers})
-        return tuple(Site(layer, engine.model.architecture.mlp_down) for layer in layers)
+        return tuple(sorted({engine.model.mlp_output(layer) for layer in self.settings.layers}))
 
     def check(self, engine: Engine, context: Context) -> None:
         for site in self.sites(engine):

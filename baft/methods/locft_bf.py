@@ -26,7 +26,7 @@ from baft.methods.base import Batches, Context, Method, Outcome, Request, Traini
 from baft.methods.checks import check_linear
 from baft.methods.registry import register
 from baft.methods.settings.locft_bf import Settings
-from baft.methods.tuning import changed, mlp_output, no_change, tune
+from baft.methods.tuning import changed, no_change, tune
 
 
 @register
@@ -37,7 +37,7 @@ class LocFtBf(Method):
     settings: Settings
 
     def check(self, engine: Engine, context: Context) -> None:
-        check_linear(engine, mlp_output(engine, self.settings.layer))
+        check_linear(engine, engine.model.mlp_output(self.settings.layer))
         if engine.text.tokenizer.eos_token_id is None:
             raise UserError("This model's tokenizer has no end token, which LocFT-BF trains on: use ft_m instead.")
 
@@ -55,13 +55,13 @@ class LocFtBf(Method):
             [ended_row(engine, s, request) for s, batch in enumerate(batches) for request in batch],
         )
         schedule = Schedule(own.epochs, own.lr, own.tolerance)
-        return tune(engine, mlp_output(engine, own.layer), rows, len(batches), state, schedule)
+        return tune(engine, engine.model.mlp_output(own.layer), rows, len(batches), state, schedule)
 
     def _in_mini_batches(
         self, engine: Engine, batch: Sequence[Request], state: EditState | None, context: Context
     ) -> Outcome:
         """One stream, with one Adam for all of its steps."""
-        own, site = self.settings, mlp_output(engine, self.settings.layer)
+        own, site = self.settings, engine.model.mlp_output(self.settings.layer)
         rows, standing = [ended_row(engine, 0, request) for request in batch], deltas_of(state)
         draws = generator(context.seed, *(request.id for request in batch))
         change = no_change(engine, site, 1).requires_grad_()

@@ -14,39 +14,35 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.adam import Adam
-from baft.engine.deltas import Deciding, Delta, LowRank, Seen
+from baft.engine.deltas import Choosing, Delta, LowRank, Seen
 from baft.engine.engine import Engine
-from baft.engine.fitting import Fit, Params, Schedule, minimise
-from baft.engine.positions import Everywhere
-from baft.engine.rows import Batch, Row, collate
+from baft.engine.fitting import Fit, Schedule, minimise
+from baft.engine.positions import Everywhere, PromptEnds
+from baft.engine.rows import Batch, Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of, per_stream, seed_of
+from baft.methods.adapters import low_rank, low_rank_start
+from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
 from baft.methods.checks import check_linear, check_rank
+from baft.methods.irrelevant import row_states
+from baft.methods.radii import LABELS, SAME, distances, nearest, padded_numbers, padded_vectors, target_label
 from baft.methods.registry import register
 from baft.methods.rows import edit_rows
 from baft.methods.settings import Routing
 from baft.methods.settings.melo import Settings
 
-LABELS = "labels"
-"""Memory of a stream: what each cluster's edits say (S, m), as a number that tells whether two edits say the same."""
-
 MARGIN = 1e-5
 """Half of what the radii of two clusters that meet half-way overlap in."""
-
-SAME = 1e-3
-"""Share of a key's norm within which another is the same prompt's: rounding moves a key by as much."""
 
 NO_BLOCK = -1
 """What a cluster whose keys have all been given up holds instead of a block."""
 
 
 @dataclass(frozen=True)
-class Blocks(Deciding):
+class Blocks(Choosing):
     """The LoRA block of the nearest key in the nearest cluster, if the prompt is within that cluster's radius.
 
     A block is ``down`` (S, b, r, d_in) and ``up`` (S, b, r, d_out), the published factor included. ``centres`` (S, m, k) and
@@ -83,34 +79,23 @@ class Blocks(Deciding):
     def anew(self) -> bool:
         return self.routing == "published"
 
-    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
-        """(B,) int64: the LoRA block of a row, counted from 0, or -1 for none."""
-        here = seen[self.reads].y
-        rows = torch.arange(len(batch.prompt), device=here.device)
+    def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
+        """The LoRA block of a row, counted from 0."""
         last = (batch.length if self.anew else batch.prompt) - 1 - batch.base
-        queries = here[rows, last].to(self.keys.dtype)
-        found = torch.full_like(batch.stream, -1)
-        for stream in torch.unique(batch.stream).tolist():
-            own = torch.nonzero(batch.stream == stream)[:, 0]
-            found[own] = self._found(queries[own], stream)
-        return found
+        return self._found(seen[self.reads].y[rows, last[rows]].to(self.keys.dtype), stream)
 
     def _found(self, queries: Tensor, stream: int) -> Tensor:
         # The newest first: of those at one distance it is the one that counts.
         clusters = torch.nonzero(self.radii[stream] > 0)[:, 0].flip(0)
-        none = torch.full((len(queries),), -1, device=queries.device)
         if not len(clusters):
-            return none
+            return torch.full((len(queries),), -1, device=queries.device)
         distance, at = distances(queries, self.centres[stream, clusters]).min(1)
-        nearest = clusters[at]
+        found = clusters[at]
         held = torch.nonzero(self.block[stream] != 0)[:, 0].flip(0)
         apart = distances(queries, self.keys[stream, held])
-        apart = apart.masked_fill(self.cluster[stream, held] != nearest[:, None], torch.inf)
+        apart = apart.masked_fill(self.cluster[stream, held] != found[:, None], torch.inf)
         block = self.block[stream, held[apart.argmin(1)]]
-        return torch.where((distance <= self.radii[stream, nearest]) & (block > 0), block - 1, none)
-
-    def acts(self, decision: Tensor) -> Tensor:
-        return decision >= 0
+        return torch.where((distance <= self.radii[stream, found]) & (block > 0), block - 1, -1)
 
     def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
         down, up = self.down[batch.stream, decision], self.up[batch.stream, decision]
@@ -120,11 +105,6 @@ class Blocks(Deciding):
         """Numbers stored for one stream; an index that is repeated here counts once, where it is first."""
         blocks = self.down[0].numel() + self.up[0].numel()
         return blocks if self.again else super().size()
-
-
-def distances(queries: Tensor, keys: Tensor) -> Tensor:
-    """Euclidean distances (q, n) of ``queries`` (q, k) from ``keys`` (n, k), exactly 0 for equal ones."""
-    return torch.cdist(queries, keys, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 @dataclass
@@ -156,9 +136,8 @@ class Index:
         if not self.clusters:
             self.clusters.append(fresh)
             return
-        centres = torch.stack([cluster.centre for cluster in self.clusters])
-        distance, nearest = (float(v) for v in distances(query[None], centres)[0].flip(0).min(0))
-        old = self.clusters[len(self.clusters) - 1 - int(nearest)]
+        distance, place = nearest(query, [cluster.centre for cluster in self.clusters])
+        old = self.clusters[place]
         if distance > old.radius + self.radius:
             self.clusters.append(fresh)
         elif old.label == label:
@@ -175,23 +154,18 @@ class Index:
             self.clusters.append(fresh)
 
 
-class Halving:
+class Halving(Adam):
     """Adam whose rate is halved every ``every`` steps (0: never)."""
 
-    def __init__(self, params: Params, lr: float | Mapping[str, float], every: int):
-        self.adam = Adam(params, lr)
+    def __init__(self, params: Mapping[str, Tensor], lr: float | Mapping[str, float], every: int):
+        super().__init__(params, lr)
         self.every = every
 
     def step(self, params: Mapping[str, Tensor], grads: Mapping[str, Tensor]) -> None:
         """One update of ``params`` (S, …), in place."""
-        taken = self.adam.step_count
-        if self.every and taken and taken % self.every == 0:
-            self.adam.lr = {name: rate / 2 for name, rate in self.adam.lr.items()}
-        self.adam.step(params, grads)
-
-    def keep(self, streams: Tensor) -> None:
-        """Drops all streams but ``streams``."""
-        self.adam.keep(streams)
+        if self.every and self.step_count and self.step_count % self.every == 0:
+            self.lr = {name: rate / 2 for name, rate in self.lr.items()}
+        super().step(params, grads)
 
 
 @register
@@ -203,12 +177,11 @@ class Melo(Method):
 
     def sites(self, engine: Engine) -> list[Site]:
         """The layers with LoRA blocks, lowest first; settings that name the same block count once."""
-        layers = sorted({engine.model.layer(layer) for layer in self.settings.layers})
-        return [Site(layer, engine.model.architecture.mlp_down) for layer in layers]
+        return sorted({engine.model.mlp_output(layer) for layer in self.settings.layers})
 
     def read(self, engine: Engine) -> Site:
         """The layer whose output is the key."""
-        return Site(engine.model.layer(self.settings.reads), engine.model.architecture.mlp_down)
+        return engine.model.mlp_output(self.settings.reads)
 
     def check(self, engine: Engine, context: Context) -> None:
         check_rank("rank", self.settings.rank, engine.model.hidden_size)
@@ -249,42 +222,22 @@ class Melo(Method):
     def _train(self, engine: Engine, parts: Batches, context: Context) -> tuple[Fit, dict[Site, LowRank]]:
         """A block for each of ``parts``, drawn as PEFT draws it and trained as the only one that acts."""
         settings, sites = self.settings, self.sites(engine)
-        widths = [engine.model.widths(site) for site in sites]
-
-        def draw(generator: torch.Generator) -> Tensor:
-            drawn = [
-                torch.empty(settings.rank, a).uniform_(-(a**-0.5), a**-0.5, generator=generator) for a, _ in widths
-            ]
-            return torch.cat(drawn, 1)
-
-        params: Params = {}
-        drawn = torch.split(per_stream(parts, context, draw), [a for a, _ in widths], dim=2)
-        for site, down, (_, width) in zip(sites, drawn, widths, strict=True):
-            params[f"down {site}"] = down.to(engine.model.device_at(site), engine.model.precision).contiguous()
-            params[f"up {site}"] = params[f"down {site}"].new_zeros(len(parts), settings.rank, width)
-
-        def build(params: Mapping[str, Tensor]) -> dict[Site, LowRank]:
-            return {
-                site: LowRank(Everywhere(), params[f"down {site}"], settings.scale * params[f"up {site}"])
-                for site in sites
-            }
-
         fit = minimise(
             engine.model,
             edit_rows(engine, parts),
-            params,
-            build,
+            low_rank_start(engine, parts, sites, settings.rank, settings.scale, None, context),
+            lambda params: low_rank(params, sites, settings.scale),
             Schedule(settings.steps, settings.lr, settings.tolerance),
             engine.pad,
             optimiser=partial(Halving, every=settings.halve),
         )
-        return fit, build(fit.params)
+        return fit, low_rank(fit.params, sites, settings.scale)
 
     def _label(self, engine: Engine, request: Request) -> float:
-        tokens = engine.text.answer(request.prompt, request.target)
-        return float(seed_of(*tokens) >> 4) if self.settings.label_match == "tokens" else float(sum(tokens))
+        if self.settings.label_match == "tokens":
+            return target_label(engine, request)
+        return float(sum(engine.text.answer(request.prompt, request.target)))
 
-    @torch.no_grad()
     def _keys(self, engine: Engine, requests: Sequence[Request]) -> Tensor:
         """The keys (n, k) of the requests' prompts in the unedited model; as published, of prompts with their targets."""
         prompts = [engine.text.prompt(request.prompt) for request in requests]
@@ -292,9 +245,7 @@ class Melo(Method):
             targets = [engine.text.answer(request.prompt, request.target) for request in requests]
             prompts = [[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)]
         rows = [Row(0, tuple(ids), len(ids)) for ids in prompts]
-        _, y = engine.model.activations(collate(rows, engine.model.device, engine.pad), self.read(engine))
-        at = torch.tensor([len(ids) - 1 for ids in prompts], device=y.device)
-        return y[torch.arange(len(rows), device=y.device), at].to(engine.model.precision)
+        return torch.cat(row_states(engine, rows, self.read(engine), PromptEnds(0, 1)))
 
     def _known(
         self, engine: Engine, state: EditState | None, count: int
@@ -321,35 +272,25 @@ class Melo(Method):
         indices: Sequence[Index],
         held: Mapping[Site, Sequence[Sequence[tuple[Tensor, Tensor]]]],
     ) -> EditState:
-        precision = engine.model.precision
         width = engine.model.widths(self.read(engine))[1]
         points = [[(*p, m) for m, c in enumerate(index.clusters) for p in c.points] for index in indices]
-
-        def vectors(rows: Sequence[Sequence[Tensor]], *sizes: int) -> Tensor:
-            own = [torch.stack(list(row)) if row else torch.zeros(0, *sizes, dtype=precision) for row in rows]
-            return pad_sequence([part.to(torch.device("cpu"), precision) for part in own], batch_first=True)
-
-        def numbers(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
-            return pad_sequence([torch.tensor(row, dtype=dtype) for row in rows], batch_first=True)
-
+        cpu = torch.empty(0, dtype=engine.model.precision)
         clusters = {
-            "centres": vectors([[c.centre for c in index.clusters] for index in indices], width),
-            "radii": numbers([[c.radius for c in index.clusters] for index in indices], precision),
-            "keys": vectors([[key for key, _, _ in own] for own in points], width),
-            "cluster": numbers([[m for _, _, m in own] for own in points], torch.int64),
-            "block": numbers([[block for _, block, _ in own] for own in points], torch.int64),
+            "centres": padded_vectors([[c.centre for c in index.clusters] for index in indices], (width,), cpu),
+            "radii": padded_numbers([[c.radius for c in index.clusters] for index in indices], cpu.dtype),
+            "keys": padded_vectors([[key for key, _, _ in own] for own in points], (width,), cpu),
+            "cluster": padded_numbers([[m for _, _, m in own] for own in points], torch.int64),
+            "block": padded_numbers([[block for _, block, _ in own] for own in points], torch.int64),
         }
         deltas: dict[Site, Delta] = {}
         for site, blocks in held.items():
-            width_in, width_out = engine.model.widths(site)
-            matrices = {
-                "down": vectors([[down for down, _ in own] for own in blocks], self.settings.rank, width_in),
-                "up": vectors([[up for _, up in own] for own in blocks], self.settings.rank, width_out),
-            }
-            place = engine.model.device_at(site)
-            tensors = {name: t.to(place) for name, t in {**matrices, **clusters}.items()}
-            deltas[site] = Blocks(Everywhere(), self.read(engine), bool(deltas), self.settings.routing, **tensors)
-        labels = numbers([[c.label for c in index.clusters] for index in indices], torch.float64)
+            sizes = [(self.settings.rank, width) for width in engine.model.widths(site)]
+            here = cpu.to(engine.model.device_at(site))
+            down, up = (padded_vectors([[pair[n] for pair in own] for own in blocks], sizes[n], here) for n in range(2))
+            index = {name: t.to(here.device) for name, t in clusters.items()}
+            again = bool(deltas)
+            deltas[site] = Blocks(Everywhere(), self.read(engine), again, self.settings.routing, down, up, **index)
+        labels = padded_numbers([[c.label for c in index.clusters] for index in indices], torch.float64)
         return EditState(len(indices), deltas, {LABELS: labels})
 
 

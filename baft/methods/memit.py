@@ -19,7 +19,6 @@ class Memit(LayerwiseMethod):
     """The keys of ordinary text weigh as λ keys of edits do."""
 
     name = "memit"
-    title = "MEMIT"
     settings: Settings
 
     @property

@@ -17,15 +17,12 @@ from torch import Tensor
 from baft.benchmarks.irrelevant import ANY, load_pool
 from baft.engine.deltas import unit_rms
 from baft.engine.engine import Engine
-from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.methods.base import Request, digest
-from baft.methods.irrelevant import hidden_states, row_states
+from baft.methods.irrelevant import WHOLE, hidden_states, row_states
 from baft.methods.late_interaction import best_matches, rarity, shares, token_keys, weighed
 from baft.methods.settings.baft_keyed import Settings
-
-_ALL = PromptEnds(0, 1 << 30)
 
 SAID = 0.9
 """Share of an answer from which on a text is taken to say it."""
@@ -76,7 +73,7 @@ def background_prompts() -> tuple[str, ...]:
 def read_background(engine: Engine, site: Site, width: int, withheld: Set[str]) -> Background:
     """The background as the model reads it at ``site``, without prompts whose digest is among ``withheld``."""
     texts = [text for text in background_prompts() if digest(text) not in withheld]
-    states = hidden_states(engine, texts, site, _ALL)
+    states = hidden_states(engine, texts, site, WHOLE)
     mean = unit_rms(torch.cat(states)).mean(0)
     return Background(mean, [token_keys(h, mean, width) for h in states])
 
@@ -91,8 +88,8 @@ def keys_of(
 ) -> list[PromptKeys]:
     """The keys of each request's prompt and answer at ``site``."""
     asked = [_other_relations(engine, request, withheld) for request in requests]
-    own = row_states(engine, [_answered(engine, request) for request in requests], site, _ALL)
-    others = iter(hidden_states(engine, [text for texts in asked for text in texts], site, _ALL))
+    own = row_states(engine, [_answered(engine, request) for request in requests], site, WHOLE)
+    others = iter(hidden_states(engine, [text for texts in asked for text in texts], site, WHOLE))
 
     def keys(h: Tensor) -> Tensor:
         return token_keys(h, background.mean, settings.width)

@@ -17,7 +17,6 @@ class RRome(RankOneMethod):
     """Ŵ k* = v* for the mean key k*."""
 
     name = "r_rome"
-    title = "R-ROME"
 
     def solved_for(self, seen: Tensor) -> Tensor:
         return seen.mean(1)

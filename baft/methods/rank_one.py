@@ -45,7 +45,7 @@ class RankOneMethod(FactMethod):
 
     def site(self, engine: Engine) -> Site:
         """The edited linear layer."""
-        return Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
+        return engine.model.mlp_output(self.settings.layer)
 
     def check(self, engine: Engine, context: Context) -> None:
         width, _ = check_linear(engine, self.site(engine))

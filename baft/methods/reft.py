@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
-from torch import Tensor
-
-from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.fitting import cross_entropy
 from baft.engine.state import EditState
@@ -14,15 +12,7 @@ from baft.methods.base import Batches, Context, Method, Outcome, Request
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.reft import Settings
-from baft.methods.subspace import (
-    check_subspace,
-    fit_subspace,
-    initial,
-    orthonormal,
-    outcome,
-    site_of,
-    where_of,
-)
+from baft.methods.subspace import check_subspace, fit_subspace, initial, outcome, plain, site_of, where_of
 
 
 @register
@@ -40,11 +30,7 @@ class Reft(Method):
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         settings, site = self.settings, site_of(engine, self.settings)
-        where = where_of(settings)
-
-        def delta(params: Mapping[str, Tensor]) -> Subspace:
-            return Subspace(where, orthonormal(params["basis"]), params["weight"], params["bias"])
-
+        delta = partial(plain, where_of(settings))
         params = initial(engine, batches, state, context, settings.rank, site)
         trained, fit = fit_subspace(engine, batches, settings, params, delta, cross_entropy)
         return outcome(site, trained, fit)

@@ -17,30 +17,27 @@ from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
 from baft.benchmarks.irrelevant import load_pool
-from baft.engine.deltas import Deciding, Seen, Subspace
+from baft.engine.deltas import Choosing, Seen
 from baft.engine.engine import Engine
-from baft.engine.fitting import cross_entropy
 from baft.engine.positions import PromptEnds
 from baft.engine.rows import Batch
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of
-from baft.methods.irrelevant import hidden_states
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of
+from baft.methods.irrelevant import WHOLE, hidden_states
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.rilke import Settings
-from baft.methods.subspace import check_subspace, fit_subspace, initial, orthonormal, site_of, where_of
+from baft.methods.subspace import check_subspace, fit_alone, site_of, where_of
 from baft.methods.turns import Turns
 
 SAME = 1e-5
 """Cosines above 1 less this are of one prompt: rounding moves them by as much."""
 
-_ALL = PromptEnds(0, 1 << 30)
-
 
 @dataclass(frozen=True)
-class Modules(Deciding):
+class Modules(Choosing):
     """h + Rᵀ(W h + b − R h) of the fact whose key is at the largest cosine, if that is at least ``similarity``.
 
     ``keys`` (S, n, d) are unit vectors, zeros where a stream has no such fact; ``rotation`` R and ``weight`` W are
@@ -68,21 +65,15 @@ class Modules(Deciding):
     def looks(self, site: Site) -> tuple[Site, ...]:
         return (self.reads,)
 
-    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
-        """(B,) int64: the fact whose module acts on a row, -1 for none."""
-        query = pooled(seen[self.reads].y.to(self.keys.dtype), batch, self.pooling)
-        query = normalize(query - self.centre[batch.stream], dim=-1)
-        found = torch.full_like(batch.stream, -1)
-        for stream in torch.unique(batch.stream).tolist():
-            own = torch.nonzero(batch.stream == stream)[:, 0]
-            there = torch.nonzero(self.keys[stream].any(-1))[:, 0]
-            if len(there):
-                cosine, at = (query[own] @ self.keys[stream, there].mT).max(1)
-                found[own] = torch.where(cosine >= self.similarity, there[at], -1)
-        return found
-
-    def acts(self, decision: Tensor) -> Tensor:
-        return decision >= 0
+    def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
+        """The fact whose module acts on a row."""
+        there = torch.nonzero(self.keys[stream].any(-1))[:, 0]
+        if not len(there):
+            return torch.full_like(rows, -1)
+        states = seen[self.reads].y[rows].to(self.keys.dtype)
+        query = normalize(pooled(states, batch.select(rows), self.pooling) - self.centre[stream], dim=-1)
+        cosine, at = (query @ self.keys[stream, there].mT).max(1)
+        return torch.where(cosine >= self.similarity, there[at], -1)
 
     def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
         rotation, weight, bias = (t[batch.stream, decision] for t in (self.rotation, self.weight, self.bias))
@@ -107,8 +98,7 @@ class Rilke(Method):
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        # Of the engine that was last used.
-        self._centre: tuple[Engine, Tensor] | None = None
+        self._centre = Remembered[Tensor]()
 
     def check(self, engine: Engine, context: Context) -> None:
         check_subspace(engine, self.settings)
@@ -125,14 +115,7 @@ class Rilke(Method):
         site = site_of(engine, self.settings)
         owners = [s for s, batch in enumerate(batches) for _ in batch]
         requests = [request for batch in batches for request in batch]
-        alone = [[request] for request in requests]
-        where = where_of(self.settings)
-
-        def delta(params: Mapping[str, Tensor]) -> Subspace:
-            return Subspace(where, orthonormal(params["basis"]), params["weight"], params["bias"])
-
-        params = initial(engine, alone, None, context, self.settings.rank, site)
-        trained, fit = fit_subspace(engine, alone, self.settings, params, delta, cross_entropy)
+        trained, fit = fit_alone(engine, requests, self.settings, context, where_of(self.settings))
         turns = Turns(batches)
         turns.note(owners, requests, fit)
         keys = self._keys(engine, [request.prompt for request in requests])
@@ -151,17 +134,19 @@ class Rilke(Method):
         return normalize(found, dim=-1).to(engine.model.device_at(site_of(engine, self.settings)))
 
     def _pooled(self, engine: Engine, prompts: Sequence[str]) -> Tensor:
-        where = PromptEnds(0, 1) if self.settings.pooling == "last" else _ALL
+        where = PromptEnds(0, 1) if self.settings.pooling == "last" else WHOLE
         states = hidden_states(engine, prompts, Site(engine.model.layer(self.settings.reads)), where)
         return torch.stack([own.mean(0) for own in states])
 
     def _centre_of(self, engine: Engine) -> Tensor:
         """The mean (d,) over the pool's prompts that have nothing to do with any edit; zeros if it is not taken off."""
-        if self._centre is None or self._centre[0] is not engine:
+
+        def make() -> Tensor:
             texts = [text for text in load_pool().general if engine.fits(len(engine.text.prompt(text)))]
             mean = self._pooled(engine, texts).mean(0)
-            self._centre = engine, mean if self.settings.centre else torch.zeros_like(mean)
-        return self._centre[1]
+            return mean if self.settings.centre else torch.zeros_like(mean)
+
+        return self._centre.of((engine,), make)
 
     def _facts(self, state: EditState | None, site: Site, count: int) -> list[list[dict[str, Tensor]]]:
         """Of each stream the key and the module of every fact so far."""

@@ -16,7 +16,6 @@ class Rome(RankOneMethod):
     """Ŵ k = v* for the key k of the bare prompt."""
 
     name = "rome"
-    title = "ROME"
 
     def solved_for(self, seen: Tensor) -> Tensor:
         return seen[:, 0]

@@ -8,14 +8,10 @@ import torch
 from torch import Tensor
 
 from baft.engine.adam import Adam
-from baft.engine.engine import Engine
-from baft.engine.fitting import Params, Schedule, minimise
+from baft.engine.fitting import Params
 from baft.engine.rows import chosen
-from baft.engine.state import EditState
-from baft.methods.adapters import adapted, check_adapters, low_rank, low_rank_start, outcome
-from baft.methods.base import Batches, Context, Method, Outcome
+from baft.methods.adapters import LowRankMethod
 from baft.methods.registry import register
-from baft.methods.rows import edit_rows
 from baft.methods.settings.roselora import Settings
 
 
@@ -66,25 +62,14 @@ def density_after(step: int, settings: Settings) -> float:
 
 
 @register
-class RoseLora(Method):
+class RoseLora(LowRankMethod):
     """(x Vᵀ) U at the attention projections, with few entries of U and V other than 0."""
 
     name = "roselora"
     settings: Settings
 
-    def check(self, engine: Engine, context: Context) -> None:
-        check_adapters(engine, self.settings.first, self.settings.rank)
+    def least_steps(self) -> int:
+        return self.settings.sparse_from + 1
 
-    def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        own, sites = self.settings, adapted(engine, self.settings.first)
-        scale = own.alpha / own.rank
-        fit = minimise(
-            engine.model,
-            edit_rows(engine, batches),
-            low_rank_start(engine, batches, sites, own.rank, scale, state, context),
-            lambda params: low_rank(params, sites, scale),
-            Schedule(own.steps, own.lr, own.tolerance, least=own.sparse_from + 1),
-            engine.pad,
-            optimiser=lambda params, lr: Pruned(params, lr, own),
-        )
-        return outcome(engine, low_rank(fit.params, sites, scale), fit)
+    def optimiser(self, params: Params, lr: float | Mapping[str, float]) -> Pruned:
+        return Pruned(params, lr, self.settings)

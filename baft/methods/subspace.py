@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
-from baft.engine.fitting import Fit, Objective, Params, Schedule, minimise
-from baft.engine.positions import PromptEnds
+from baft.engine.fitting import Fit, Objective, Params, Schedule, cross_entropy, minimise
+from baft.engine.positions import PromptEnds, Where
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Outcome, deltas_of, per_stream, trainings_of
+from baft.methods.base import Batches, Context, Outcome, Request, deltas_of, per_stream, trainings_of
 from baft.methods.checks import check_rank
 from baft.methods.rows import edit_rows
 from baft.methods.settings._subspace import SubspaceSettings
@@ -102,6 +102,20 @@ def fit_subspace(
     basis = fit.params["basis"]
     exact = {**fit.params, "basis": orthonormal(basis.double()).to(basis.dtype)}
     return delta({**(kept or {}), **exact}), fit
+
+
+def plain(where: Where, params: Mapping[str, Tensor]) -> Subspace:
+    """LoReFT's delta of the parameters of :func:`initial`."""
+    return Subspace(where, orthonormal(params["basis"]), params["weight"], params["bias"])
+
+
+def fit_alone(
+    engine: Engine, requests: Sequence[Request], settings: SubspaceSettings, context: Context, where: Where
+) -> tuple[Subspace, Fit]:
+    """A LoReFT edit for each of n ``requests``, as if it were the only one: the delta of n streams, and how it went."""
+    alone = [[request] for request in requests]
+    params = initial(engine, alone, None, context, settings.rank, site_of(engine, settings))
+    return fit_subspace(engine, alone, settings, params, lambda current: plain(where, current), cross_entropy)
 
 
 def outcome(site: Site, delta: Subspace, fit: Fit, memory: Mapping[str, Tensor] | None = None) -> Outcome:

@@ -15,12 +15,6 @@ from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Outcome, Training, deltas_of, trainings_of
-from baft.methods.settings import Layer
-
-
-def mlp_output(engine: Engine, layer: Layer) -> Site:
-    """The output layer of a block's MLP."""
-    return Site(engine.model.layer(layer), engine.model.architecture.mlp_down)
 
 
 def no_change(engine: Engine, site: Site, streams: int) -> Tensor:

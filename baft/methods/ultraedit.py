@@ -25,7 +25,7 @@ from baft.engine.positions import Everywhere
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, Training, deltas_of
 from baft.methods.checks import check_linear
 from baft.methods.key_value import appended
 from baft.methods.registry import register
@@ -47,8 +47,7 @@ class UltraEdit(Method):
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        # Of the engine that was last used.
-        self._begun: tuple[Engine, dict[str, Statistics]] | None = None
+        self._begun = Remembered[dict[str, Statistics]]()
 
     def sites(self, engine: Engine) -> tuple[Site, ...]:
         """The edited linear layers, each once, in the order of the blocks."""
@@ -101,9 +100,7 @@ class UltraEdit(Method):
         if state is not None and bool(state.edited[stream]):
             names = sorted(name.removeprefix("mean ") for name in state.memory if name.startswith("mean "))
             return {name: Statistics.remembered(state.memory, name, stream) for name in names}
-        if self._begun is None or self._begun[0] is not engine:
-            self._begun = engine, self._first(engine)
-        return dict(self._begun[1])
+        return dict(self._begun.of((engine,), lambda: self._first(engine)))
 
     def _first(self, engine: Engine) -> dict[str, Statistics]:
         sites = self.sites(engine)

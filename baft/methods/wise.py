@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.activations import ACT2FN
 
 from baft.benchmarks.irrelevant import load_pool
-from baft.engine.deltas import Deciding, Delta, Dense, Seen
+from baft.engine.deltas import Choosing, Delta, Dense, Seen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
 from baft.engine.frozen import is_transposed
@@ -28,7 +28,18 @@ from baft.engine.sgd import Sgd
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, digest, generator, seed_of
+from baft.methods.base import (
+    Batches,
+    Context,
+    Method,
+    Outcome,
+    Remembered,
+    Request,
+    deltas_of,
+    digest,
+    generator,
+    seed_of,
+)
 from baft.methods.checks import check_linear
 from baft.methods.key_value import Prefixes
 from baft.methods.registry import register
@@ -63,7 +74,7 @@ _ACTIVATIONS = ("hidden_activation", "hidden_act", "activation_function")
 
 
 @dataclass(frozen=True)
-class SideMemories(Deciding):
+class SideMemories(Choosing):
     """The side memory that a prompt is routed to, if to any, replaces the layer at all tokens.
 
     ``changes`` (S, n, d_out, d_in) are W' − W, the first of them the one in use, the others full ones. ``thresholds``
@@ -87,20 +98,16 @@ class SideMemories(Deciding):
     def anew(self) -> bool:
         return self.routing == "published"
 
-    def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
-        """(B,) int64: the side memory of a row, -1 for none."""
+    def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
+        """The side memory of a row."""
         ((_, here),) = seen.items()
+        there = torch.nonzero(self.thresholds[stream] > 0)[:, 0]
+        if not len(there):
+            return torch.full_like(rows, -1)
         tokens, limit = (batch.real, LONG) if self.anew else (batch.prompts, None)
-        found = torch.full_like(batch.stream, -1)
-        for stream in torch.unique(batch.stream).tolist():
-            own = torch.nonzero(batch.stream == stream)[:, 0]
-            there = torch.nonzero(self.thresholds[stream] > 0)[:, 0]
-            if len(there):
-                inputs, outputs = here.x[own][None], here.y[own][None]
-                changes = self.changes[stream, there]
-                measured = distances(inputs, outputs, changes, self.activation, tokens[own], limit)
-                found[own] = self._routed(measured, stream, there)
-        return found
+        inputs, outputs = here.x[rows][None], here.y[rows][None]
+        measured = distances(inputs, outputs, self.changes[stream, there], self.activation, tokens[rows], limit)
+        return self._routed(measured, stream, there)
 
     def _routed(self, measured: Tensor, stream: int, there: Tensor) -> Tensor:
         """The authors' rule on distances (n, b) from the memories ``there`` (n,): the farthest whose threshold is reached.
@@ -115,9 +122,6 @@ class SideMemories(Deciding):
             routed = torch.where(better, number, routed)
             farthest = torch.where(better | torch.tensor(number == 0), distance, farthest)
         return routed
-
-    def acts(self, decision: Tensor) -> Tensor:
-        return decision >= 0
 
     def edited(self, x: Tensor, y: Tensor, batch: Batch, decision: Tensor) -> Tensor:
         changed = torch.empty(y.shape, dtype=self.changes.dtype, device=y.device)
@@ -246,12 +250,11 @@ class Wise(Method):
         long = settings.prefixes // 2
         counts = (settings.prefixes - long, long)
         self._prefixes = [Prefixes(count, (length,), STARTS) for count, length in zip(counts, LENGTHS, strict=True)]
-        # Of the engine that was last used.
-        self._typical: tuple[Engine, float] | None = None
+        self._typical = Remembered[float]()
 
     def site(self, engine: Engine) -> Site:
         """The layer with side memories."""
-        return Site(engine.model.layer(self.settings.layer), engine.model.architecture.mlp_down)
+        return engine.model.mlp_output(self.settings.layer)
 
     def check(self, engine: Engine, context: Context) -> None:
         check_linear(engine, self.site(engine))
@@ -369,15 +372,10 @@ class Wise(Method):
         return (*row.ids, row.reads[-1][1]) if self.settings.routing == "published" else row.ids[: row.prompt]
 
     def _unit(self, engine: Engine, site: Site, activation: str) -> float:
-        """The unit of the margins: the mean of ‖act(W x)‖ over the tokens of unrelated prompts, or 1."""
+        """The unit of the margins: :func:`typical_norm`, or 1."""
         if self.settings.margins == "absolute":
             return 1.0
-        if self._typical is None or self._typical[0] is not engine:
-            prompts = [tuple(engine.text.prompt(text)) for text in load_pool().general]
-            rows = [Row(0, ids, len(ids)) for ids in prompts if engine.fits(len(ids))]
-            _, y, tokens = activations(engine, site, rows)
-            self._typical = engine, float(ACT2FN[activation](y).norm(dim=-1)[tokens].mean())
-        return self._typical[1]
+        return self._typical.of((engine,), lambda: typical_norm(engine, site, activation))
 
     def _shelves(self, engine: Engine, state: EditState | None, site: Site, count: int) -> list[Shelf]:
         fresh = torch.zeros_like(weight_at(engine, site))
@@ -430,6 +428,14 @@ def weight_at(engine: Engine, site: Site) -> Tensor:
     assert isinstance(weight, Tensor)
     weight = weight.to(engine.model.precision)
     return weight.mT if is_transposed(module) else weight
+
+
+def typical_norm(engine: Engine, site: Site, activation: str) -> float:
+    """The mean of ‖act(W x)‖ over the tokens of unrelated prompts."""
+    prompts = [tuple(engine.text.prompt(text)) for text in load_pool().general]
+    rows = [Row(0, ids, len(ids)) for ids in prompts if engine.fits(len(ids))]
+    _, y, tokens = activations(engine, site, rows)
+    return float(ACT2FN[activation](y).norm(dim=-1)[tokens].mean())
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ class Zero(Method):
 
     def site(self, engine: Engine) -> Site:
         """Where the zeros are added: any site would do, and the first has all of the model behind it."""
-        return Site(engine.model.layer(0), engine.model.architecture.mlp_down)
+        return engine.model.mlp_output(0)
 
     def check(self, engine: Engine, context: Context) -> None:
         check_linear(engine, self.site(engine))

@@ -14,7 +14,8 @@ from baft.engine.rows import Batch, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Context, Request
-from baft.methods.grace import Book, Codebook, Grace, distances
+from baft.methods.grace import Book, Codebook, Grace
+from baft.methods.radii import distances
 from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
