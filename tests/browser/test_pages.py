@@ -86,7 +86,9 @@ def opened(browser: webdriver.Chrome, page: Path, wanted: str = "", width: int =
 
 
 def shown(browser: webdriver.Chrome, selector: str) -> list[str]:
-    """The texts of what can be seen."""
+    """The texts of what can be seen, once the page has done what it was asked for."""
+    # DataTables sorts and searches not at once but in timers of at most 10 ms, which come before one that is set later.
+    browser.execute_async_script("const done = arguments[0]; setTimeout(() => setTimeout(done, 10), 10)")
     return [one.text for one in browser.find_elements(By.CSS_SELECTOR, selector) if one.is_displayed()]
 
 
