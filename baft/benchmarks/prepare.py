@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 from pathlib import Path
 
-from baft.benchmarks.embedded import build
+from baft.benchmarks.configured import built, loaded
 from baft.benchmarks.hub import download
-from baft.benchmarks.load import load
 from baft.benchmarks.records import Benchmark
 from baft.benchmarks.store import write_benchmark
 from baft.config import BenchmarkConfig
@@ -63,22 +61,14 @@ def load_report(benchmark: Benchmark) -> str:
     return text.getvalue()
 
 
-def _embedded(config: BenchmarkConfig, name: str) -> Benchmark:
-    return replace(build(config.name or name, config.split, config.limit, config.skip), name=name)
-
-
 def _from_file(config: BenchmarkConfig, name: str) -> Benchmark:
-    return _loaded(Path(config.path or ""), config, name)
+    return loaded(Path(config.path or ""), config, name)
 
 
 def _from_hub(config: BenchmarkConfig, name: str) -> Benchmark:
     # The config holds a revision that is no commit to a file's hash, so that either pins what is read.
     assert config.hub_id is not None and config.filename is not None
-    return _loaded(download(config.hub_id, config.filename, config.revision), config, name)
+    return loaded(download(config.hub_id, config.filename, config.revision), config, name)
 
 
-def _loaded(path: Path, config: BenchmarkConfig, name: str) -> Benchmark:
-    return load(path, name, config.format, config.split, config.limit, config.sha256, config.skip)
-
-
-_SOURCES = {"embedded": _embedded, "file": _from_file, "hub": _from_hub}
+_SOURCES = {"embedded": built, "file": _from_file, "hub": _from_hub}

@@ -13,19 +13,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from baft.benchmarks.embedded import build
-from baft.benchmarks.load import load
+from baft.benchmarks.configured import read_here
 from baft.config import ModelConfig, Plan, at
 from baft.errors import UserError
+from baft.report.status import LEVELS
 from baft.results.store import read_footer
-
-LEVELS = (
-    ("model", "method", "protocol", "benchmark"),
-    ("model", "method", "protocol"),
-    ("model", "method"),
-    ("model",),
-)
-"""By what a measured rate is looked up, the closest first."""
 
 _STEPS = (
     "prepare_model",
@@ -103,25 +95,12 @@ def records_of(plan: Plan) -> dict[str, int | None]:
         prepared = at(plan.layout.benchmark, benchmark=label)
         if prepared.is_file():
             found[label] = pq.read_metadata(prepared).num_rows
-        elif benchmark.source == "embedded":
-            found[label] = len(build(benchmark.name or label, benchmark.split, benchmark.limit, benchmark.skip).records)
-        elif benchmark.source == "file":
-            found[label] = _in_file(plan, label)
-        else:
+        elif benchmark.source == "file" and not Path(plan.study.located(benchmark.path or "")).is_file():
             found[label] = None
+        else:
+            here = read_here(plan.study, label)
+            found[label] = None if here is None else len(here.records)
     return found
-
-
-def _in_file(plan: Plan, label: str) -> int | None:
-    benchmark = plan.study.benchmarks[label]
-    path = Path(plan.study.located(benchmark.path or ""))
-    if not path.is_file():
-        return None
-    try:
-        keys = (benchmark.format, benchmark.split, benchmark.limit, benchmark.sha256, benchmark.skip)
-        return len(load(path, label, *keys).records)
-    except UserError as error:
-        raise UserError(f"benchmarks.{label}: {error}") from error
 
 
 def _works(plan: Plan, known: Mapping[str, int | None], given: int | None) -> Iterator[Work]:

@@ -22,6 +22,14 @@ State = Literal["done", "running", "silent", "failed", "waiting"]
 
 STATES: tuple[State, ...] = ("done", "running", "silent", "failed", "waiting")
 
+LEVELS = (
+    ("model", "method", "protocol", "benchmark"),
+    ("model", "method", "protocol"),
+    ("model", "method"),
+    ("model",),
+)
+"""By what the like of a job is looked up among finished ones, the closest first."""
+
 SILENCE = 900.0
 """Seconds without a word after which a job is no longer counted as running."""
 
@@ -199,21 +207,15 @@ def _sizes(plan: Plan, done: Sequence[Job], minutes: float) -> list[str]:
 
 def seconds_left(shards: Sequence[Job]) -> Iterator[tuple[str, float | None]]:
     """Of each job ahead, its model and the seconds left; None if nothing of that model has finished."""
-    levels = (
-        ("model", "method", "protocol", "benchmark"),
-        ("model", "method", "protocol"),
-        ("model", "method"),
-        ("model",),
-    )
     times: dict[tuple[Any, ...], list[float]] = defaultdict(list)
     for job in shards:
         if job.seconds:
-            for level in levels:
+            for level in LEVELS:
                 times[tuple(job.cell[name] for name in level)].append(job.seconds)
     means = {key: sum(found) / len(found) for key, found in times.items()}
     for job in shards:
         if job.state != "done":
-            keys = (tuple(job.cell[name] for name in level) for level in levels)
+            keys = (tuple(job.cell[name] for name in level) for level in LEVELS)
             mean = next((means[key] for key in keys if key in means), None)
             yield job.cell["model"], None if mean is None else mean * (1 - job.share)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -115,19 +115,25 @@ def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
     points that are means as in :func:`tradeoff_frame`; ``points`` and the ``setting`` and ``values`` they are at;
     ``records`` used, and the ``units`` that they are. The unedited model is left out.
     """
-    curves = _curves(cells).sort_values("place", kind="stable")
     rows = []
+    for panel, values in _panels(cells):
+        for line, group in values.groupby("line", sort=True):
+            for variant, ending in VARIANTS.items():
+                found = _area(group, (f"locality{ending}", f"edit_success{ending}"), statistics)
+                if found is not None:
+                    rows.append({**panel, "variant": variant, "line": line, **found})
+    return pd.DataFrame(rows, columns=[*PANEL, "line", *_AREA])
+
+
+def _panels(cells: Cells) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Of each model, protocol and benchmark the records' values, each with its place on a curve; edited models alone."""
+    curves = _curves(cells).sort_values("place", kind="stable")
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
         values = at_moment(chosen, shown_moment(chosen))
         values = values[values["group"].eq(ALL_GROUPS)].merge(curves[curves["model"].eq(model)], on=["model", "method"])
-        for (benchmark, line), group in values[~values["line"].isin(FLOORS)].groupby(["benchmark", "line"], sort=True):
-            for variant, ending in VARIANTS.items():
-                found = _area(group, (f"locality{ending}", f"edit_success{ending}"), statistics)
-                if found is not None:
-                    keys = {"model": model, "protocol": protocol, "variant": variant, "benchmark": benchmark}
-                    rows.append({**keys, "line": line, **found})
-    return pd.DataFrame(rows, columns=[*PANEL, "line", *_AREA])
+        for benchmark, group in values[~values["line"].isin(FLOORS)].groupby("benchmark", sort=True):
+            yield {"model": model, "protocol": protocol, "benchmark": str(benchmark)}, group
 
 
 _AREA = ["area", "low", "high", "points", "setting", "values", "records", "units"]
@@ -172,17 +178,10 @@ def volumes_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
     other line's, with the interval of the paired difference. ``points`` of the line, ``measures``, ``records`` and
     ``units``. A point that lacks a measure is left out, and a line without a point has NaN and is compared with none.
     """
-    curves = _curves(cells)[["model", "method", "line"]]
     rows: list[dict[str, Any]] = []
-    for model, protocol in cells.settings():
-        chosen = cells.one(model, protocol)
-        values = at_moment(chosen, shown_moment(chosen))
-        values = values[values["group"].eq(ALL_GROUPS)].merge(curves[curves["model"].eq(model)], on=["model", "method"])
-        values = values[~values["line"].isin(FLOORS)]
-        for benchmark, group in values.groupby("benchmark", sort=True):
-            for variant, ending in VARIANTS.items():
-                keys = {"model": model, "protocol": protocol, "variant": variant, "benchmark": str(benchmark)}
-                rows += [{**keys, **row} for row in _volumes(group, ending, statistics)]
+    for panel, group in _panels(cells):
+        for variant, ending in VARIANTS.items():
+            rows += [{**panel, "variant": variant, **row} for row in _volumes(group, ending, statistics)]
     return pd.DataFrame(rows, columns=[*PANEL, *_VOLUME])
 
 
