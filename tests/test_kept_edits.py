@@ -12,18 +12,17 @@ import torch
 from typer.testing import CliRunner
 
 import baft
-from baft.benchmarks.records import Benchmark, Probe, Record
-from baft.benchmarks.store import write_benchmark
+from baft.benchmarks.records import Probe, Record
 from baft.cli.main import commands
-from baft.config import Cell, CovariancesConfig, EvaluationConfig, ModelConfig, ProtocolConfig
+from baft.config import Cell, CovariancesConfig, EvaluationConfig, ProtocolConfig
 from baft.config.cells import MethodSpec
 from baft.errors import UserError
 from baft.evaluation.inputs import JobInputs
-from baft.evaluation.jobs import edit_shard, measure_base
+from baft.evaluation.jobs import edit_shard
 from baft.evaluation.streams import Runner
-from baft.models.prepare import prepare_model
 from baft.results import store
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+from tests.evaluation.place import model, prepared
 from tests.methods.test_foreign import EDITORS, FIT, STEER
 
 # More tokens than an answer has, so that all are decoded as far.
@@ -53,19 +52,7 @@ RECORDS = (*map(record, range(4)), Record("r9", "Nowhere", PROMPTS[5], "Asia", r
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model on disk, a benchmark, and the unedited model's answers to it."""
-    place = tmp_path_factory.mktemp("kept")
-    tiny = engine("llama")
-    tiny.model.model.save_pretrained(place / "tiny")
-    tiny.text.tokenizer.save_pretrained(place / "tiny")
-    prepare_model(model(place), place / "model")
-    write_benchmark(Benchmark("b", "plain", "sole", "tune", "0" * 64, RECORDS), place / "b.parquet")
-    measure_base(model(place), place / "model", place / "b.parquet", EVALUATION, place / "base.parquet")
-    return place
-
-
-def model(place: Path) -> ModelConfig:
-    return ModelConfig(source="folder", path=str(place / "tiny"), device="cpu", streams=2)
+    return prepared(tmp_path_factory.mktemp("kept"), RECORDS, EVALUATION)
 
 
 def run(

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from baft.benchmarks.records import Benchmark, Probe, Record
-from baft.benchmarks.store import write_benchmark
-from baft.config import Cell, EvaluationConfig, ModelConfig, Plan, ProtocolConfig, parse_study
+from baft.benchmarks.records import Probe, Record
+from baft.config import Cell, EvaluationConfig, Plan, ProtocolConfig, parse_study
 from baft.config.cells import MethodSpec
 from baft.engine.engine import Engine
 from baft.errors import UserError
@@ -20,12 +19,12 @@ from baft.evaluation.inputs import JobInputs
 from baft.evaluation.jobs import BASE, edit_shard, load_engine, measure_base
 from baft.methods.registry import methods
 from baft.models.files import fingerprint
-from baft.models.prepare import prepare_model
 from baft.results import store
 from baft.results.schema import EDITS, PROBES
 from baft.results.summaries import summarise_cell
 from tests.config.toy import write_toy
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
+from tests.evaluation.place import model, prepared
 from tests.methods.test_registry import SETTINGS, TOY
 
 EVALUATION = EvaluationConfig(max_new_tokens=3, fluency_tokens=4, drift_tokens=64)
@@ -49,19 +48,7 @@ RECORDS = (*map(record, range(4)), Record("r9", "Nowhere", PROMPTS[5], "Asia", r
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model on disk, a benchmark, and the unedited model's answers to it."""
-    place = tmp_path_factory.mktemp("jobs")
-    tiny = engine("llama")
-    tiny.model.model.save_pretrained(place / "tiny")
-    tiny.text.tokenizer.save_pretrained(place / "tiny")
-    prepare_model(model(place), place / "model")
-    write_benchmark(Benchmark("b", "plain", "sole", "tune", "0" * 64, RECORDS), place / "b.parquet")
-    measure_base(model(place), place / "model", place / "b.parquet", EVALUATION, place / "base.parquet")
-    return place
-
-
-def model(place: Path) -> ModelConfig:
-    return ModelConfig(source="folder", path=str(place / "tiny"), device="cpu", streams=2)
+    return prepared(tmp_path_factory.mktemp("jobs"), RECORDS, EVALUATION)
 
 
 def run(

@@ -23,7 +23,7 @@ from baft.methods.layerwise import least_change
 from baft.methods.registry import create
 from tests.engine.test_fitting import REQUESTS
 from tests.engine.tiny import engine
-from tests.methods.test_memit import DOUBLE, Plain, context_of, covariance, dense, draws, fit
+from tests.methods.test_memit import DOUBLE, Plain, context_of, covariance, dense, draws, fit, solved_along
 
 TINY: Mapping[str, Any] = {
     "layers": [0, 1],
@@ -42,13 +42,6 @@ def made(**more: Any) -> AlphaEdit:
     return method
 
 
-def solved(keys: Any, residual: Any, root: Any, l2: float, earlier: Any = None) -> np.ndarray:
-    """Δ of one stream, whose keys and residuals are given as rows."""
-    k, r, b = (torch.as_tensor(each, dtype=DOUBLE) for each in (keys, residual, root))
-    before = None if earlier is None else torch.as_tensor(earlier, dtype=DOUBLE)[None]
-    return dense(least_change(k[None], r[None], b, l2, before))
-
-
 def as_published(
     keys: np.ndarray, residual: np.ndarray, matrix: np.ndarray, share: float, l2: float, earlier: np.ndarray
 ) -> np.ndarray:
@@ -63,11 +56,11 @@ def as_published(
 
 def test_one_key_by_hand() -> None:
     # P = diag(0, 1, 1) and k = (1, 1, 2): kᵀPk = 5, so Δ = 6 (0, 1, 2) / (5 + 1).
-    change = solved([[1, 1, 2]], [[6]], [[0, 0], [1, 0], [0, 1]], 1.0)
+    change = solved_along([[1, 1, 2]], [[6]], [[0, 0], [1, 0], [0, 1]], 1.0)
     np.testing.assert_allclose(change, [[0, 1, 2]], atol=1e-14)
     np.testing.assert_allclose(change @ [1, 1, 2], [5])
     # The same key again, now known: (0, 1, 2) / (5 + 5 + 1).
-    again = solved([[1, 1, 2]], [[1]], [[0, 0], [1, 0], [0, 1]], 1.0, [[1, 1, 2]])
+    again = solved_along([[1, 1, 2]], [[1]], [[0, 0], [1, 0], [0, 1]], 1.0, [[1, 1, 2]])
     np.testing.assert_allclose(again, [[0, 1 / 11, 2 / 11]], atol=1e-14)
 
 
@@ -99,7 +92,7 @@ def test_with_the_cache_any_split_of_the_edits_is_all_of_them_at_once(sizes: Seq
         weights, bounds = start.copy(), np.cumsum([0, *split])
         for a, b in pairwise(bounds):
             missing = wanted[0, a:b] - keys[0, a:b] @ torch.from_numpy(weights).mT
-            weights += solved(keys[0, a:b], missing, root, 1.0, keys[0, :a] if cache and a else None)
+            weights += solved_along(keys[0, a:b], missing, root, 1.0, keys[0, :a] if cache and a else None)
         return weights
 
     whole = run((6,), cache=False)

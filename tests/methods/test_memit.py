@@ -75,10 +75,16 @@ def dense(update: Any, stream: int = 0) -> np.ndarray:
     return (update.up[stream].mT @ update.down[stream]).double().numpy()
 
 
-def solved(keys: Any, residual: Any, matrix: Any, weight: float, earlier: Tensor | None = None) -> np.ndarray:
+def solved_along(keys: Any, residual: Any, root: Any, weight: float, earlier: Any = None) -> np.ndarray:
     """Δ of one stream, whose keys and residuals are given as rows."""
-    k, r, c = (torch.as_tensor(each, dtype=DOUBLE) for each in (keys, residual, matrix))
-    return dense(least_change(k[None], r[None], root_of(c), weight, earlier))
+    k, r, b = (torch.as_tensor(each, dtype=DOUBLE) for each in (keys, residual, root))
+    before = None if earlier is None else torch.as_tensor(earlier, dtype=DOUBLE)[None]
+    return dense(least_change(k[None], r[None], b, weight, before))
+
+
+def solved(keys: Any, residual: Any, matrix: Any, weight: float, earlier: Any = None) -> np.ndarray:
+    """The same with the root of a covariance."""
+    return solved_along(keys, residual, root_of(torch.as_tensor(matrix, dtype=DOUBLE)), weight, earlier)
 
 
 def test_one_key_by_hand() -> None:
@@ -142,7 +148,7 @@ def test_with_the_cache_any_split_of_the_edits_is_all_of_them_at_once(sizes: Seq
         weights, bounds = start.copy(), np.cumsum([0, *split])
         for a, b in pairwise(bounds):
             missing = wanted[0, a:b] - keys[0, a:b] @ torch.from_numpy(weights).mT
-            earlier = keys[:, :a] if cache and a else None
+            earlier = keys[0, :a] if cache and a else None
             weights += solved(keys[0, a:b], missing, matrix, 1.0, earlier)
         return weights
 
