@@ -16,9 +16,11 @@ from baft.engine.frozen import FrozenModel
 from baft.engine.own_models import OwnModel
 from baft.engine.plain_asking import PlainAsking
 from baft.engine.preambles import Query
+from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.engine.text import PromptFormat, Text
+from baft.engine.untouched import untouched
 from baft.errors import UserError
 from baft.models.architectures import Architecture, architecture_of
 from baft.models.limits import positions_of
@@ -83,6 +85,21 @@ class Engine:
         edited = [bool(state.edited[query.stream]) for query in queries]
         found = iter(state.preamble.choose(self, [q for q, there in zip(queries, edited, strict=True) if there]))
         return [next(found) if there else "" for there in edited]
+
+    def untouched(self, state: EditState, queries: Sequence[Query]) -> list[bool]:
+        """Whether each query is known to be answered by the unedited model, to the bit, so that nobody needs to ask again.
+
+        Its stream is not edited, or nothing of the stream's edits acts on its prompt: see
+        :func:`baft.engine.untouched.untouched`. What can't be told cheaply counts as touched.
+        """
+        found = [not edited for edited in state.edited[[query.stream for query in queries]].tolist()]
+        if state.preamble is None and not any(state.models):
+            prompts = [tuple(self.text.prompt(query.prompt)) for query in queries]
+            places = [n for n, prompt in enumerate(prompts) if not found[n] and self.fits(len(prompt))]
+            rows = [Row(queries[n].stream, prompts[n], len(prompts[n])) for n in places]
+            for n, closed in zip(places, untouched(self.model, self.pad, self.budget, state.deltas, rows), strict=True):
+                found[n] = closed
+        return found
 
     def ask(
         self, state: EditState | None, questions: Sequence[Question], decoding: Decoding, choose: Choose = greedy

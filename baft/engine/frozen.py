@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -156,11 +156,18 @@ class FrozenModel:
 
         At a block's output both are the residual stream. The blocks above are not run. On the site's device.
         """
+        found = self.seen(batch, (site,), cache=cache, edits=edits)[site]
+        return found.x, found.y
+
+    def seen(
+        self, batch: Batch, sites: Collection[Site], *, cache: DynamicCache | None = None, edits: Edits = ()
+    ) -> Mapping[Site, Seen]:
+        """What is at several ``sites`` before any delta there, on each one's device; the blocks above them are not run."""
         with ExitStack() as stack:
-            seen = stack.enter_context(self.edited(edits, batch, {}, True, (site,)))
-            stack.enter_context(self._passing(range(site.layer + 1, len(self.blocks))))
+            seen = stack.enter_context(self.edited(edits, batch, {}, True, sites))
+            stack.enter_context(self._passing(range(max(site.layer for site in sites) + 1, len(self.blocks))))
             self._call(self.base, batch, cache, None)
-        return seen[site].x, seen[site].y
+        return seen
 
     def run(
         self,

@@ -48,49 +48,49 @@ def perplexity_ratios(
     count = min(POOL, max(1, round(tokens * POOL / _tokens(engine))))
     drawn = [random.Random(seed_of("drift", stream)).sample(range(POOL), count) for stream in streams]
     drawn = [[piece for piece in own if math.isfinite(unedited[piece])] for own in drawn]
-    edited = state.edited.tolist()
-    asked = [(s, piece) for s, own in enumerate(drawn) if edited[s] for piece in own]
-    found = iter(_read(engine, state, asked))
+    asked = [(s, piece) for s, own in enumerate(drawn) for piece in own]
+    closed = engine.untouched(state, [_query(stream, piece) for stream, piece in asked])
+    touched = [pair for pair, alone in zip(asked, closed, strict=True) if not alone]
+    change = {
+        (s, piece): -sum(now.logprob) - len(now.logprob) * unedited[piece]
+        for (s, piece), now in zip(touched, _read(engine, state, touched), strict=True)
+    }
     return [
-        _ratio([next(found) for _ in own], [unedited[piece] for piece in own]) if edited[s] else _same(own)
+        _ratio([change.get((s, piece), 0.0) for piece in own], sum(len(_scored(engine, piece)) for piece in own))
         for s, own in enumerate(drawn)
     ]
 
 
-def _same(pieces: Sequence[int]) -> float:
-    """The ratio of an unedited model, to which there is none if nothing could be read."""
-    return 1.0 if pieces else math.nan
-
-
-def _ratio(after: Sequence[Forced], before: Sequence[float]) -> float:
-    number = sum(len(one.logprob) for one in after)
-    if not number:
-        return math.nan
-    change = sum(-sum(one.logprob) - len(one.logprob) * nll for one, nll in zip(after, before, strict=True)) / number
+def _ratio(changes: Sequence[float], tokens: int) -> float:
+    """Of the ``changes`` of the pieces' negative log-probabilities (nats), which have so many ``tokens`` together."""
+    change = sum(changes) / tokens if tokens else math.nan
     # A bad model's perplexity has no end, and the mean over many must have one; one that is no number is not measured.
     return math.exp(min(change, _MOST)) if math.isfinite(change) else math.nan
 
 
 def _read(engine: Engine, state: EditState | None, asked: Sequence[tuple[int, int]]) -> list[Forced]:
     """Of the pairs (stream, piece): what the stream's model makes of the piece."""
-    pieces = pool()
-    openings = engine.openings(state, [Query(stream, pieces[piece][0], about="") for stream, piece in asked])
-    text = engine.text
+    openings = engine.openings(state, [_query(stream, piece) for stream, piece in asked])
     questions = [
-        Question(
-            stream,
-            tuple(text.prompt(opening + pieces[piece][0])),
-            (tuple(text.answer(pieces[piece][0], pieces[piece][1])),),
-        )
+        Question(stream, tuple(engine.text.prompt(opening + pool()[piece][0])), (_scored(engine, piece),))
         for (stream, piece), opening in zip(asked, openings, strict=True)
     ]
     return [reply.forced[0] for reply in engine.ask(state, questions, Decoding(0))]
 
 
+def _query(stream: int, piece: int) -> Query:
+    return Query(stream, pool()[piece][0], about="")
+
+
+def _scored(engine: Engine, piece: int) -> tuple[int, ...]:
+    """The tokens of a piece behind its opening."""
+    opening, rest = pool()[piece]
+    return tuple(engine.text.answer(opening, rest))
+
+
 def _tokens(engine: Engine) -> int:
     """Tokens of all pieces."""
-    text = engine.text
-    return sum(len(text.prompt(opening)) + len(text.answer(opening, rest)) for opening, rest in pool())
+    return sum(len(engine.text.prompt(opening)) + len(_scored(engine, n)) for n, (opening, _) in enumerate(pool()))
 
 
 @lru_cache

@@ -101,14 +101,14 @@ def measure(
 ) -> list[Columns]:
     """Asks the edited models every probe and compares the replies with the unedited model's, ``before``.
 
-    A probe that cannot be asked gets an ``error``. A stream that is not edited is not asked: its replies are the unedited
-    model's.
+    A probe that cannot be asked gets an ``error``. One that no edit touches is not asked: its reply is the unedited model's.
     """
-    edited = [one for one in asked if state.edited[one.stream]]
-    replies = iter(_measure(engine, state, edited, evaluation, before))
+    untouched = engine.untouched(state, [_query(one) for one in asked])
+    touched = [one for one, closed in zip(asked, untouched, strict=True) if not closed]
+    replies = iter(_measure(engine, state, touched, evaluation, before))
     return [
-        compared(one, next(replies), before[one.key]) if state.edited[one.stream] else _unchanged(one, before[one.key])
-        for one in asked
+        _unchanged(one, before[one.key]) if closed else compared(one, next(replies), before[one.key])
+        for one, closed in zip(asked, untouched, strict=True)
     ]
 
 

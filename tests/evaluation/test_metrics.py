@@ -23,6 +23,7 @@ from baft.evaluation.metrics import (
     sentiment,
 )
 from baft.results.schema import PROBES, RUINED
+from tests.engine.test_deciding import routed
 from tests.engine.tiny import PROMPTS
 
 EVALUATION = EvaluationConfig(max_new_tokens=4, fluency_tokens=5)
@@ -164,3 +165,19 @@ def test_a_failed_edit_keeps_what_the_unedited_model_gave(tiny_llama: Engine) ->
         "logprob_before": before.columns["logprob_after"],
         "contrast_logprob_before": before.columns["contrast_logprob_after"],
     }
+
+
+def test_a_probe_on_which_no_edit_acts_has_the_unedited_models_reply(
+    tiny_llama: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = {a.key: m for a, m in zip(ALL, measure_unedited(tiny_llama, ALL, EVALUATION), strict=True)}
+    state = routed(tiny_llama, PROMPTS[:1])
+    found = measure(tiny_llama, state, ALL, EVALUATION, stored)
+    monkeypatch.setattr(Engine, "untouched", lambda self, state, queries: [False] * len(queries))
+    everywhere = measure(tiny_llama, state, ALL, EVALUATION, stored)
+    assert found[0]["logprob_after"] != found[0]["logprob_before"]
+    for row, asked in zip(found, everywhere, strict=True):
+        assert set(row) == set(asked)
+        for name, value in row.items():
+            assert value == (pytest.approx(asked[name], abs=1e-5) if isinstance(value, float) else asked[name])
+    assert found[1]["kl"] == 0.0 and found[1]["agreement"] == 1.0
