@@ -116,7 +116,9 @@ def test_the_shipped_configs_are_right_but_for_methods_not_there_yet(name: str) 
     check_sources(study)
 
 
-@pytest.mark.parametrize("name", ["claim.yaml", "knowedit.yaml", "sequences.yaml"])
+@pytest.mark.parametrize(
+    "name", ["claim.yaml", "knowedit.yaml", "baselines.yaml", "sequences.yaml", "weights.yaml", "long_stream.yaml"]
+)
 def test_the_shipped_configs_of_real_files_are_right(name: str) -> None:
     Plan(parse_study(yaml.safe_load((ROOT / "config" / name).read_text()))).check()
 
