@@ -22,7 +22,7 @@ from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.jobs import load_engine
-from baft.methods.baft_keyed import KeyedSubspace
+from baft.methods.baft_keyed import OF_A_STREAM, KeyedSubspace
 from baft.methods.base import Context, Request
 from baft.methods.registry import create
 from baft.models.prepare import prepare_model
@@ -38,7 +38,7 @@ def with_edits(state: EditState, count: int) -> EditState:
     assert isinstance(delta, KeyedSubspace)
     drawn = torch.Generator().manual_seed(count)
     parts = {
-        name: tensor if name == "mean" else tensor.repeat_interleave(count, 1)
+        name: tensor if name in OF_A_STREAM else tensor.repeat_interleave(count, 1)
         for name, tensor in delta.tensors().items()
     }
     keys = torch.randn(parts["keys"].shape, generator=drawn)

@@ -1,9 +1,9 @@
 """BaFT with keys: each edit has bases of its own, and a prompt gets those of the edit whose prompt it says again, or none.
 
 The weights are decided by content, once at the prompt, and not trained: a basis of an edit weighs 1 on a prompt that has
-enough of the edit's subject and of the other words of its prompt, and 0 on any other. An edit is trained alone, as ReFT's
-is; what a stream's edits do does not depend on their order, and one can be taken out exactly. docs/baft.md says what of this
-is the paper's.
+enough of the edit's subject and of the other words of its prompt, and asks nothing else, and 0 on any other. An edit is
+trained alone, as ReFT's is; what a stream's edits do does not depend on their order, and one can be taken out exactly.
+docs/baft.md says what of this is the paper's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, digest, number_of
 from baft.methods.late_interaction import best_matches, token_keys, weighed
-from baft.methods.prompt_keys import SAID, Background, PromptKeys, keys_of, read_background
+from baft.methods.prompt_keys import NARROW, SAID, Background, PromptKeys, keys_of, read_background
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.baft_keyed import Settings
@@ -48,19 +48,23 @@ class KeyedSubspace(Deciding):
 
     Of edit n: ``keys`` (S, n, k, c) of its tokens, zeros where there are fewer, and their weights (S, n, k) for the
     ``subject``, the ``relation`` and the ``answer``, each 1 in sum or 0 where there is nothing; ``threshold`` (S, n) of the
-    relation and ``floor`` (S, n) of the subject; the prompt's ``length`` (S, n) in tokens; R, W and b as ``rotation``,
-    ``weight`` (S, n, r, d) and ``bias`` (S, n, r). Keys are read at the site ``read``, less its ``mean`` (S, d), in
-    ``width`` numbers.
+    relation and ``floor`` (S, n) of the subject; how far the relation may be ``behind`` (S, n) a statement; the prompt's
+    ``length`` (S, n) in tokens; R, W and b as ``rotation``, ``weight`` (S, n, r, d) and ``bias`` (S, n, r). Keys are read
+    at the site ``read``, less its ``mean`` (S, d), in ``width`` numbers. All edits of a stream share the keys of plain
+    ``statements`` (S, t, q, c') about something, and their weights ``stated`` (S, t, q).
     """
 
     shapes: ClassVar[Mapping[str, str]] = {
         "mean": "S o",
+        "statements": "S t q p",
+        "stated": "S t q",
         "keys": "S n k c",
         "subject": "S n k",
         "relation": "S n k",
         "answer": "S n k",
         "threshold": "S n",
         "floor": "S n",
+        "behind": "S n",
         "length": "S n",
         "rotation": "S n r o",
         "weight": "S n r o",
@@ -70,12 +74,15 @@ class KeyedSubspace(Deciding):
     read: Site
     width: int
     mean: Tensor
+    statements: Tensor
+    stated: Tensor
     keys: Tensor
     subject: Tensor
     relation: Tensor
     answer: Tensor
     threshold: Tensor
     floor: Tensor
+    behind: Tensor
     length: Tensor
     rotation: Tensor
     weight: Tensor
@@ -86,25 +93,43 @@ class KeyedSubspace(Deciding):
 
     def decide(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
         """(B,) int64: the edit whose bases a row gets, -1 for none."""
-        queries = token_keys(seen[self.read].y.to(self.keys.dtype), self.mean[batch.stream, None], self.width)
-        grouping = Grouping(batch.stream)
-        texts = grouping.gather(torch.where(batch.prompts[..., None], queries, 0.0))
-        texts = texts.reshape(len(texts), -1, *queries.shape[1:])
-        best, chosen = grouping.scatter(self.scores(texts, grouping.present), 1)[:, 0].max(-1)
+        states, grouping = seen[self.read].y.to(self.keys.dtype), Grouping(batch.stream)
+
+        def texts(width: int) -> Tensor:
+            queries = token_keys(states, self.mean[batch.stream, None], width)
+            own = grouping.gather(torch.where(batch.prompts[..., None], queries, 0.0))
+            return own.reshape(len(own), -1, *queries.shape[1:])
+
+        else_asked = self.most_stated(texts(NARROW), grouping.present)
+        scores = self.scores(texts(self.width), else_asked, grouping.present)
+        best, chosen = grouping.scatter(scores, 1)[:, 0].max(-1)
         return torch.where(best.isfinite(), chosen, -1)
 
-    def scores(self, texts: Tensor, present: Tensor) -> Tensor:
-        """How well each edit suits R texts (S', R, T, c) of each stream ``present``: (S', R, n), −∞ where it is closed."""
+    def most_stated(self, texts: Tensor, present: Tensor) -> Tensor:
+        """How much R texts (S', R, T, c') of each stream ``present`` have of the statement they have most of: (S', R)."""
+        statements, stated = self._of(self.statements, present), self._of(self.stated, present)
+        matches = best_matches(statements.flatten(1, 2), texts)
+        matches = matches.reshape(*matches.shape[:2], *statements.shape[1:3])
+        return weighed(matches, stated[:, None]).amax(-1)
+
+    def scores(self, texts: Tensor, else_asked: Tensor, present: Tensor) -> Tensor:
+        """How well each edit suits R texts (S', R, T, c) of each stream ``present``: (S', R, n), −∞ where it is closed.
+
+        ``else_asked`` (S', R) is what :meth:`most_stated` gives for them.
+        """
         keys = self._of(self.keys, present)
         matches = best_matches(keys.flatten(1, 2), texts)
         matches = matches.reshape(*matches.shape[:2], *keys.shape[1:3])
         subject = weighed(matches, self._of(self.subject, present)[:, None])
         relation = weighed(matches, self._of(self.relation, present)[:, None])
         answer = weighed(matches, self._of(self.answer, present)[:, None])
-        threshold, floor, length = (self._of(t, present)[:, None] for t in (self.threshold, self.floor, self.length))
+        threshold, floor, behind, length = (
+            self._of(t, present)[:, None] for t in (self.threshold, self.floor, self.behind, self.length)
+        )
         # Closed edits compete too: what is said of another edit's subject is not said of this one's.
         nearest = subject.amax(-1, keepdim=True)
         opened = (relation > threshold) & (subject > floor) & (subject > nearest - NEAR) & (answer < SAID)
+        opened &= relation > else_asked[..., None] - behind
         # Of two edits of whose prompts a text has all, the one whose prompt is as long as the text.
         said = (texts != 0).any(-1).sum(-1, keepdim=True)
         longer = torch.log(said / length.clamp(min=1)).abs()
@@ -120,7 +145,10 @@ class KeyedSubspace(Deciding):
         return y + torch.baddbmm(bias[:, None], h, (weight - rotation).mT) @ rotation
 
 
-_OF_AN_EDIT = tuple(name for name in KeyedSubspace.shapes if name != "mean")
+OF_A_STREAM = ("mean", "statements", "stated")
+"""What all edits of a stream share."""
+
+_OF_AN_EDIT = tuple(name for name in KeyedSubspace.shapes if name not in OF_A_STREAM)
 
 
 @dataclass(frozen=True)
@@ -187,8 +215,9 @@ class BaftKeyed(Method):
         if not any(streams):
             return Outcome(EditState(len(streams)), turns.trainings())
         parts = {name: _stacked(streams, name, trained.weight) for name in _OF_AN_EDIT}
-        mean = known.mean.to(trained.weight).expand(len(streams), -1).contiguous()
-        delta = KeyedSubspace(where, read, settings.width, mean, **parts)
+        shared = {name: getattr(known, name).to(trained.weight) for name in OF_A_STREAM}
+        parts |= {name: part.repeat(len(streams), *[1] * part.dim()) for name, part in shared.items()}
+        delta = KeyedSubspace(where, read, settings.width, **parts)
         about = pad_sequence(
             [torch.tensor([edit.about for edit in edits], dtype=torch.float64) for edits in streams], batch_first=True
         )
@@ -216,6 +245,7 @@ def _edit(bases: Subspace, n: int, key: PromptKeys, about: float) -> _Edit:
         "answer": key.answer,
         "threshold": torch.tensor(key.threshold),
         "floor": torch.tensor(key.floor),
+        "behind": torch.tensor(key.behind),
         "length": torch.tensor(float(key.length)),
         "rotation": bases.rotation[n],
         "weight": bases.weight[n],

@@ -1,20 +1,21 @@
 """Keys of an edit: the tokens of its prompt and answer, how rare each is, and how much of them a text has that opens it.
 
 A background of texts that have nothing to do with any edit says what is rare. The pool's templates, filled with the edit's
-own subject, say how much of the prompt's other words a text has that asks something else of it. A text that says the answer
-already does not ask for it.
+own subject, say how much of the prompt's other words a text has that asks something else of it; and a text that has far
+more of what one of the pool's plain statements says than of those words asks for that. A text that says the answer already
+does not ask for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from baft.benchmarks.irrelevant import ANY, load_pool
+from baft.benchmarks.irrelevant import ANY, Template, load_pool
 from baft.engine.deltas import unit_rms
 from baft.engine.engine import Engine
 from baft.engine.rows import Row
@@ -31,13 +32,26 @@ SUBJECTS = 3
 """Subjects of the pool with which each of its templates is filled for the background."""
 
 
+STATED = 2
+"""Words of a plain statement that are kept: its rarest."""
+
+NARROW = 32
+"""Numbers of a statement's key, of which there are many."""
+
+
 @dataclass(frozen=True)
 class Background:
     """What is known of texts that have nothing to do with an edit: ``mean`` (d,) of their tokens' states at a scale of 1,
-    and of each text the keys (n, c) of its tokens."""
+    and of each text the keys (n, c) of its tokens.
+
+    Of the pool's t plain statements it has the rarest words apart from the subject: their keys ``statements`` (t, 2, c') and
+    weights ``stated`` (t, 2), 1 in sum, or 0 for a statement that is not to be known.
+    """
 
     mean: Tensor
     texts: list[Tensor]
+    statements: Tensor
+    stated: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,9 @@ class PromptKeys:
     """Of one edit, by token: ``keys`` (k, c), and the weights (k,) of the ``subject``'s tokens, of the ``relation``'s, the
     prompt's others, and of the ``answer``'s; each 1 in sum, the last 0 where the prompt itself says the answer.
 
-    A text opens the edit if it has more than ``threshold`` of the relation and ``floor`` of the subject, and less than
-    :data:`SAID` of the answer. ``length`` is the prompt's in tokens.
+    A text opens the edit if it has more than ``threshold`` of the relation and ``floor`` of the subject, of no plain
+    statement ``behind`` more than of the relation, and less than :data:`SAID` of the answer. ``length`` is the prompt's in
+    tokens.
     """
 
     keys: Tensor
@@ -55,6 +70,7 @@ class PromptKeys:
     answer: Tensor
     threshold: float
     floor: float
+    behind: float
     length: int
 
 
@@ -62,12 +78,17 @@ class PromptKeys:
 def background_prompts() -> tuple[str, ...]:
     """The pool's general prompts, and its templates filled with some of the pool's subjects, in a fixed order."""
     pool = load_pool()
-    filled = []
-    for templates, most in ((pool.templates, SUBJECTS), (pool.statements, 1), (pool.questions, 1)):
-        for number, template in enumerate(templates):
-            fitting = [subject.name for subject in pool.subjects if template.kind in (ANY, subject.kind)]
-            filled += [template.fill(fitting[(number + n) % len(fitting)]) for n in range(min(most, len(fitting)))]
-    return (*pool.general, *filled)
+    kinds = ((pool.templates, SUBJECTS), (pool.statements, 1), (pool.questions, 1))
+    return (*pool.general, *(text for templates, most in kinds for text, _ in _filled(templates, most)))
+
+
+def _filled(templates: Sequence[Template], most: int) -> Iterator[tuple[str, str]]:
+    """Each template with up to ``most`` fitting subjects of the pool, and the subject."""
+    for number, template in enumerate(templates):
+        fitting = [subject.name for subject in load_pool().subjects if template.kind in (ANY, subject.kind)]
+        for n in range(min(most, len(fitting))):
+            subject = fitting[(number + n) % len(fitting)]
+            yield template.fill(subject), subject
 
 
 def read_background(engine: Engine, site: Site, width: int, withheld: Set[str]) -> Background:
@@ -75,7 +96,22 @@ def read_background(engine: Engine, site: Site, width: int, withheld: Set[str]) 
     texts = [text for text in background_prompts() if digest(text) not in withheld]
     states = hidden_states(engine, texts, site, WHOLE)
     mean = unit_rms(torch.cat(states)).mean(0)
-    return Background(mean, [token_keys(h, mean, width) for h in states])
+    keys = [token_keys(h, mean, width) for h in states]
+    statements = list(_filled(load_pool().statements, 1))
+    known = hidden_states(engine, [text for text, _ in statements], site, WHOLE)
+    parts = [_stated(engine, *pair, h, mean, keys, withheld) for pair, h in zip(statements, known, strict=True)]
+    return Background(mean, keys, *(torch.stack(part) for part in zip(*parts, strict=True)))
+
+
+def _stated(
+    engine: Engine, text: str, subject: str, h: Tensor, mean: Tensor, background: list[Tensor], withheld: Set[str]
+) -> tuple[Tensor, Tensor]:
+    """Keys (2, c') and weights (2,) of the rarest words of a statement about a ``subject``, with the states ``h`` (n, d)."""
+    weight = rarity(shares(token_keys(h, mean, background[0].shape[-1]), background), len(background))
+    weight[engine.text.tokens_of(text, subject)] = 0
+    rarest = torch.argsort(weight, stable=True).flip(0)[:STATED]
+    own = weight[rarest] if digest(text) not in withheld else torch.zeros_like(weight[rarest])
+    return token_keys(h[rarest], mean, NARROW), own / own.sum().clamp(min=torch.finfo(own.dtype).tiny)
 
 
 def keys_of(
@@ -146,9 +182,9 @@ def _keys(
         weights[2] = torch.zeros_like(weights[2])
     if settings.gate == "constant":
         # No share is below these.
-        return PromptKeys(keys, weights[0], weights[1], torch.zeros_like(weights[2]), -1.0, -1.0, length)
+        return PromptKeys(keys, weights[0], weights[1], torch.zeros_like(weights[2]), -1.0, -1.0, 2.0, length)
     threshold = _threshold(keys, weights[1], irrelevant or background.texts, settings)
-    return PromptKeys(keys, weights[0], weights[1], weights[2], threshold, settings.subject, length)
+    return PromptKeys(keys, weights[0], weights[1], weights[2], threshold, settings.subject, settings.behind, length)
 
 
 def _rarest(weight: Tensor, part: Tensor, most: int) -> Tensor:
@@ -168,9 +204,14 @@ def _shared(weight: Tensor, part: Tensor) -> Tensor:
 
 
 def _threshold(keys: Tensor, relation: Tensor, irrelevant: Sequence[Tensor], settings: Settings) -> float:
-    """The settings', or above the relation's share in most of the ``irrelevant`` texts, (n, c) each; below 1 in any case."""
+    """The settings', or what many of the ``irrelevant`` texts, (n, c) each, have of the relation; below 1 in any case.
+
+    Of a relation of many words every text has a little, and about as much: it takes up to ``least``, the more the more
+    evenly the words weigh.
+    """
     if settings.threshold is not None or not irrelevant:
         return settings.threshold or 0.0
     texts = torch.nn.utils.rnn.pad_sequence(list(irrelevant), batch_first=True)
     found = weighed(best_matches(keys[None], texts[None])[0], relation)
-    return min(float(found.quantile(settings.quantile)) + settings.margin, settings.most)
+    least = settings.least * (1 - float(relation.square().sum()))
+    return min(max(float(found.quantile(settings.quantile)) + settings.margin, least), settings.most)

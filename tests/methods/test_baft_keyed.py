@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from baft.benchmarks.irrelevant import load_pool
+from baft.benchmarks.irrelevant import Template, load_pool
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.baft_keyed import BaftKeyed, KeyedSubspace
+from baft.methods.baft_keyed import OF_A_STREAM, BaftKeyed, KeyedSubspace
 from baft.methods.base import Context, Request, digest
 from baft.methods.late_interaction import SAME
 from baft.methods.prompt_keys import background_prompts
@@ -67,10 +68,27 @@ def covered(keys: Tensor, weights: Tensor, text: Tensor) -> float:
     return total / float(weights.sum())
 
 
+def statement(tiny: Engine, template: Template, mean: Tensor, background: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """The keys of the two rarest words of a plain statement of the background, and how rare they are."""
+    number = load_pool().statements.index(template)
+    fitting = [s.name for s in load_pool().subjects if template.kind in ("any", s.kind)]
+    subject = fitting[number % len(fitting)]
+    text = template.fill(subject)
+    keys, n = states_of(tiny, text) - mean, len(background)
+    named = tiny.text.tokens_of(text, subject)
+    unit, others = (torch.nn.functional.normalize(h, dim=-1) for h in (keys, torch.cat(background) - mean))
+    rare = []
+    for place, found in enumerate(unit @ others.T > SAME):
+        count = sum(bool(part.any()) for part in found.split([len(h) for h in background]))
+        rare.append((0.0 if place in named else math.log((1 + 1 / n) / (count / n + 1 / n)), place))
+    most = sorted(rare)[-2:]
+    return keys[[place for _, place in most]], torch.tensor([weight for weight, _ in most], dtype=torch.float64)
+
+
 def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
     tiny = engine("llama", torch.float64)
     request = Request("r", "The mother tongue of Danielle Darrieux is", "German", "Danielle Darrieux")
-    state = fitted(tiny, [[request]], tokens=100, width=1000)
+    state = fitted(tiny, [[request]], tokens=100, width=1000, subject=0.4)
     delta = delta_of(state)
     background = [states_of(tiny, text) for text in background_prompts()]
     mean = torch.cat(background).mean(0)
@@ -91,14 +109,27 @@ def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
         for template in (*load_pool().templates, *load_pool().statements)
     ]
     rest = [covered(keys[~about], weights[~about], text) for text in others]
-    threshold = min(float(torch.tensor(rest).double().quantile(0.9)) + 0.03, 0.9)
+    shares = weights[~about] / weights[~about].sum()
+    threshold = max(float(torch.tensor(rest).double().quantile(0.5)), 0.35 * (1 - float(shares.square().sum())))
     assert float(delta.threshold[0, 0]) == pytest.approx(threshold, abs=1e-4)
-    for prompt in (*PROMPTS, "Danielle Darrieux's mother tongue was", "The mother of Danielle Darrieux"):
+    statements = [statement(tiny, template, mean, background) for template in load_pool().statements]
+    asked_else = set()
+    related = (
+        "Danielle Darrieux's mother tongue was",
+        "The mother of Danielle Darrieux",
+        "The salary of Danielle Darrieux is",
+    )
+    for prompt in (*PROMPTS, *related):
         text = states_of(tiny, prompt) - mean
         subject, relation = (covered(keys[part], weights[part], text) for part in (about, ~about))
-        assert min(abs(subject - 0.5), abs(relation - threshold)) > 1e-3, "nothing is learnt from a case on the edge"
-        opens = subject > 0.5 and relation > threshold
-        assert decided(tiny, state, [prompt]) == [0 if opens else -1], prompt
+        behind = max(covered(*parts, text) for parts in statements) - relation
+        edges = (subject - 0.4, relation - threshold, behind - 0.45)
+        assert min(map(abs, edges)) > 1e-3, "nothing is learnt from a case on the edge"
+        opens = subject > 0.4 and relation > threshold
+        if opens and behind >= 0.45:
+            asked_else.add(prompt)
+        assert decided(tiny, state, [prompt]) == [0 if opens and behind < 0.45 else -1], prompt
+    assert asked_else == {"The salary of Danielle Darrieux is"}
 
 
 def test_each_prompt_opens_its_own_edit_whatever_is_beside_it() -> None:
@@ -117,13 +148,13 @@ def test_an_edit_is_trained_as_if_it_were_alone_and_order_does_not_matter() -> N
     stream = delta_of(fitted(tiny, [[REQUESTS[0]]], fitted(tiny, [[REQUESTS[1]]], first)))
     for name, tensor in batch.tensors().items():
         other = stream.tensors()[name]
-        torch.testing.assert_close(tensor, other if name == "mean" else other[:, [2, 1, 0]], atol=1e-9, rtol=0)
+        torch.testing.assert_close(tensor, other if name in OF_A_STREAM else other[:, [2, 1, 0]], atol=1e-9, rtol=0)
 
 
 def test_a_closed_edit_leaves_the_model_bit_equal() -> None:
     tiny = engine("llama")
     state = fitted(tiny, [REQUESTS[:2]])
-    far = [request.prompt for request in REQUESTS[5:]]
+    far = [*(request.prompt for request in REQUESTS[6:]), "My grandmother's favourite hobby was"]
     assert decided(tiny, state, far) == [-1] * len(far)
     questions = [Question(0, tuple(tiny.text.prompt(prompt)), ((5, 6),)) for prompt in far]
     assert tiny.ask(state, questions, Decoding(6, ())) == tiny.ask(None, questions, Decoding(6, ()))
@@ -155,13 +186,35 @@ def test_what_is_said_of_another_edits_subject_opens_no_edit() -> None:
         ones, half = torch.ones(1, 2, dtype=torch.float64), torch.full((1, 2), 0.5, dtype=torch.float64)
         first = torch.tensor([[[1.0, 0.0]] * 2], dtype=torch.float64)
         parts = {"subject": first, "relation": 1 - first, "answer": 0 * first}
-        two = replace(delta, keys=keys, **parts, threshold=half, floor=half, length=ones)
-        return two.scores(text, torch.tensor([0]))[0, 0].isfinite().tolist()
+        two = replace(delta, keys=keys, **parts, threshold=half, floor=half, behind=half, length=ones)
+        return two.scores(text, torch.zeros(1, 1), torch.tensor([0]))[0, 0].isfinite().tolist()
 
     assert scores(0.7, 0.0) == [True, False]
     assert scores(0.7, 0.8) == [True, False]
     assert scores(0.7, 1.0) == [False, False]
     assert scores(0.4, 0.0) == [False, False]
+
+
+def test_a_prompt_that_asks_something_else_opens_no_edit_however_much_it_has_of_one() -> None:
+    tiny = engine("llama", torch.float64)
+    delta = delta_of(fitted(tiny, [REQUESTS[:1]]))
+    first = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
+    keys, one = torch.eye(5, dtype=torch.float64)[None, None, :2], torch.ones(1, 1, dtype=torch.float64)
+    parts = {"subject": first, "relation": 1 - first, "answer": 0 * first, "threshold": 0.2 * one, "floor": 0.5 * one}
+    text = torch.stack([keys[0, 0, 0], 0.4 * keys[0, 0, 1]])[None, None]
+    for behind, else_asked, opens in ((0.3, 0.6, True), (0.3, 0.8, False), (0.5, 0.8, True), (1.0, 1.0, True)):
+        own = replace(delta, keys=keys, **parts, behind=behind * one, length=one)
+        scores = own.scores(text, torch.tensor([[else_asked]]), torch.tensor([0]))
+        assert bool(scores.isfinite()) is opens
+
+
+def test_statements_that_judge_an_edit_say_nothing() -> None:
+    tiny = engine("llama", torch.float64)
+    filled = (template.fill(s.name) for template in load_pool().statements[:3] for s in load_pool().subjects)
+    withheld = frozenset(map(digest, filled))
+    outcome = create("baft_keyed", TINY).fit(tiny, [[REQUESTS[0]]], None, Context(withheld=withheld))
+    known = delta_of(outcome.state).stated[0].sum(-1)
+    assert known[:3].tolist() == [0, 0, 0] and torch.allclose(known[3:], torch.ones_like(known[3:]))
 
 
 def test_prompts_that_continue_one_another_are_different_facts() -> None:
@@ -196,7 +249,12 @@ def test_a_prompt_that_says_the_answer_already_opens_no_edit() -> None:
     given = dict(zip(("subject", "relation", "answer"), parts, strict=True))
     one = replace(delta, keys=keys[None, None], **given)
     texts = torch.stack([keys[[0, 1, 0, 0]], keys[[0, 1, 2, 2]], keys[[0, 1, 2, 3]], keys[[0, 3, 2, 1]]])[None]
-    assert one.scores(texts, torch.tensor([0]))[0, :, 0].isfinite().tolist() == [True, True, False, False]
+    assert one.scores(texts, torch.zeros(1, 4), torch.tensor([0]))[0, :, 0].isfinite().tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
     # Unless the edit's own prompt says it: then nothing of the answer weighs.
     named = Request("r", "Rome, Rome, Rome, Rome, Rome, Rome,", "Rome", "")
     own = fitted(tiny, [[named]])
@@ -261,5 +319,5 @@ def test_keys_are_read_below_the_bases() -> None:
 def test_an_edit_can_be_taken_out_exactly() -> None:
     tiny = engine("llama", torch.float64)
     delta = delta_of(fitted(tiny, [REQUESTS[:3]]))
-    left = replace(delta, **{n: t if n == "mean" else t[:, [0, 2]] for n, t in delta.tensors().items()})
+    left = replace(delta, **{n: t if n in OF_A_STREAM else t[:, [0, 2]] for n, t in delta.tensors().items()})
     assert decided(tiny, EditState(1, {Site(1): left}), [r.prompt for r in REQUESTS[:3]]) == [0, -1, 1]

@@ -42,9 +42,19 @@ class Settings(SubspaceSettings):
         description="Share of the prompt's other words; none: each edit's own, from irrelevant prompts.",
     )
     quantile: float = Field(
-        0.9, ge=0, le=1, description="Share of the irrelevant prompts that an edit's threshold keeps out."
+        0.5, ge=0, le=1, description="Share of the irrelevant prompts that an edit's threshold keeps out."
     )
-    margin: float = Field(0.03, description="What is added to that quantile.")
+    margin: float = Field(0.0, description="What is added to that quantile.")
+    behind: float = Field(
+        0.45,
+        ge=0,
+        le=1,
+        description="A prompt that has this much more of a plain statement about something than of the prompt's other "
+        "words asks for that; 1: none does.",
+    )
+    least: float = Field(
+        0.35, ge=0, le=1, description="Least threshold of a prompt of many words; the fewer, the less."
+    )
     most: float = Field(0.9, gt=0, lt=1, description="Largest threshold, so that an edit's own prompt opens it.")
 
     @classmethod
