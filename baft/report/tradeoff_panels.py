@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Transform, offset_copy
+from scipy.sparse.csgraph import connected_components
 
 from baft.config import StatisticsConfig
 from baft.report import style
@@ -22,6 +24,8 @@ from baft.report.tradeoff import VARIANTS, areas_frame, tradeoff_frame
 
 _COLUMNS = 5
 _AREA = "area"
+# Points between the marks of a ring.
+_PITCH = 4.4
 _FRONT: dict[str, Any] = {"color": "#9A9A9A", "linewidth": 0.9, "linestyle": "-", "zorder": 2}
 
 
@@ -32,10 +36,11 @@ def draw_tradeoff(
 
     A panel a benchmark; locality to the right, the ``score`` of :func:`~baft.report.tradeoff.tradeoff_frame` upwards, per
     cent, mean over records with intervals both ways; teacher-forced in the upper row, decoded in the lower, for each model
-    and protocol. Each panel is zoomed to its edited models. Of marks that would hide each other the first is the largest.
+    and protocol. Each panel is zoomed to its edited models. Marks that would hide each other stand in a ring around their
+    place, which is a dot.
     The step line is the Pareto front of the edited models: no method has both more locality and a higher score. The
-    unedited model and the edit of zeros are references and not on the front; where one lies off the axes, its place is
-    written above the panel. Where a setting of a method was swept, its further points are hollow and joined in the order of
+    unedited model and the edit of zeros are references and not on the front; one that lies outside the axes is written
+    above the panel. Where a setting of a method was swept, its further points are hollow and joined in the order of
     the setting; ``with_areas`` a row of panels below then has the area that each method's points dominate.
     """
     cells = read_cells(records)
@@ -48,7 +53,7 @@ def draw_tradeoff(
     columns = max(len(names) for row in rows for _, names in row)
     width = style.COLUMN if columns == 1 else style.PAGE
     lines = frame.loc[~frame["line"].isin(FLOORS), "line"].nunique()
-    ratios = [[0.35 + 0.14 * lines if variant == _AREA else 1.45 for variant, _ in row] for row in rows]
+    ratios = [[0.35 + 0.14 * lines if variant == _AREA else 1.3 + 0.03 * lines for variant, _ in row] for row in rows]
     heights = [sum(ratio) + 0.2 for ratio in ratios]
     handles = [*style.legend_handles(given), *_handles(swept)]
     fit = 3 if columns == 1 else 6
@@ -103,11 +108,12 @@ def _draw_rows(
             drawn = shown[shown["variant"].eq(variant) & shown["benchmark"].eq(name)]
             axis.set(xlim=_limits(drawn, "locality"), ylim=_limits(drawn, "score"))
             _panel(axis, drawn, given)
+            _write_outside(axis, drawn)
         for axis in line[len(names) :]:
             axis.set_axis_off()
         if variant == next(iter(VARIANTS)):
-            # Above what is written of points off the axes.
-            style.name_panels(line[: len(names)], names, pad=12)
+            # Above what is written of points outside the axes.
+            style.name_panels(line[: len(names)], names, pad=4 + 8 * shown.loc[_floors(shown), "method"].nunique())
         line[0].set_ylabel(f"{score} (%) →\n{variant}")
         line[(len(names) - 1) // 2].set_xlabel(f"locality, {variant} (%) →")
 
@@ -135,59 +141,90 @@ def _panel(axis: Axes, shown: pd.DataFrame, given: dict[str, style.Mark]) -> Non
         points = 100 * curve.sort_values("place")[["locality_mean", "score_mean"]].to_numpy()
         axis.plot(*points.T, color=given[str(name)].colour, linewidth=0.8, alpha=0.8, zorder=2.5)
     # What could not be measured has no place.
-    there = shown[shown[["locality_mean", "score_mean"]].notna().all(axis=1)]
-    # An array, since an empty list would choose no columns.
-    inside = np.array([row.method not in FLOORS or not _off_scale(axis, row) for row in rows_of(there)], dtype=bool)
+    there = shown[shown[["locality_mean", "score_mean"]].notna().all(axis=1) & ~_outside(axis, shown)]
     # What a method has as its own stands before what it was swept to.
-    there = there[inside].assign(own=there["method"].eq(there["line"])).sort_values("own", kind="stable")
-    for row, scale in zip(rows_of(there), _scales(axis, there), strict=True):
+    there = there.assign(own=there["method"].eq(there["line"])).sort_values("own", kind="stable")
+    # Of many intervals none may hide the marks.
+    faint = min(1.0, 6 / max(1, len(there)))
+    places = 100 * there[["locality_mean", "score_mean"]].to_numpy(float)
+    apart = _apart(axis, places)
+    for row, (x, y), shift in zip(rows_of(there), places, apart, strict=True):
         mark = given[row.line]
-        size = scale * style.marker_size(mark)
+        size = style.marker_size(mark) * (1.0 if row.own else 0.75)
         axis.errorbar(
-            100 * row.locality_mean,
-            100 * row.score_mean,
+            x,
+            y,
             xerr=_arms(row.locality_mean, row.locality_low, row.locality_high),
             yerr=_arms(row.score_mean, row.score_low, row.score_high),
-            color=mark.colour,
-            ecolor=(mark.colour, 0.65 if row.own else 0.3),
+            ecolor=(mark.colour, faint * (0.65 if row.own else 0.3)),
             elinewidth=0.8 if row.own else 0.6,
-            marker=mark.marker,
-            markersize=size if row.own else 0.75 * size,
-            markerfacecolor=mark.colour if row.own else "white",
-            markeredgecolor="white" if row.own else mark.colour,
-            markeredgewidth=0.4 if row.own else 0.7,
-            clip_on=False,
-            zorder=4 if row.own else 3,
+            linestyle="",
+            zorder=3,
         )
+        look: dict[str, Any] = {"markeredgecolor": "white" if row.own else mark.colour, "clip_on": False}
+        axis.plot(
+            x,
+            y,
+            marker=mark.marker,
+            markersize=0.8 * size if shift.any() else size,
+            markerfacecolor=mark.colour if row.own else "white",
+            markeredgewidth=0.4 if row.own else 0.7,
+            zorder=5 if row.own else 4,
+            transform=_shifted(axis, shift),
+            **look,
+        )
+    for x, y in places[apart.any(axis=1)]:
+        axis.plot(x, y, marker=".", markersize=1.6, color="#4D4D4D", markeredgewidth=0, clip_on=False, zorder=6)
 
 
-def _scales(axis: Axes, there: pd.DataFrame) -> list[float]:
-    """How large each mark is drawn: of those that would hide each other the first is the largest, so that all are seen."""
-    points = 100 * there[["locality_mean", "score_mean"]].to_numpy(float)
+def _apart(axis: Axes, places: np.ndarray) -> np.ndarray:
+    """How far from its place (n, 2) each mark is drawn, in points: (n, 2), 0 for one that hides no other.
+
+    Those that would hide each other stand in a ring that is as wide as they need.
+    """
     reach = 0.02 * np.abs([np.diff(axis.get_xlim())[0], np.diff(axis.get_ylim())[0]])
-    near = (np.abs(points[:, None] - points[None]) <= reach).all(axis=2)
-    return [0.8 ** int(np.tril(near, -1)[n].sum()) * 1.25 ** int(np.triu(near, 1)[n].sum()) for n in range(len(points))]
+    near = (np.abs(places[:, None] - places[None]) <= reach).all(axis=2)
+    count, piles = connected_components(near, directed=False)
+    shifts = np.zeros_like(places, dtype=float)
+    for pile in range(count):
+        own = np.flatnonzero(piles == pile)
+        # The leftmost goes to the left.
+        own = own[np.argsort(places[own, 0], kind="stable")]
+        if len(own) > 1:
+            radius = 0.5 * _PITCH / np.sin(np.pi / len(own))
+            angles = np.pi * (1 - 2 * np.arange(len(own)) / len(own))
+            shifts[own] = radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return shifts
 
 
-def _off_scale(axis: Axes, row: Any) -> bool:
-    """Write the place of the unedited model or the edit of zeros above a panel if it is off its axes; whether it is."""
+def _shifted(axis: Axes, shift: np.ndarray) -> Transform:
+    """Where data is drawn, so many points aside."""
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    return offset_copy(axis.transData, figure, *(shift / 72))
+
+
+def _floors(shown: pd.DataFrame) -> pd.Series:
+    found: pd.Series = shown["method"].isin(FLOORS)
+    return found
+
+
+def _outside(axis: Axes, shown: pd.DataFrame) -> pd.Series:
+    """Which rows are references whose places are outside the axes."""
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
-    x, y = 100 * row.locality_mean, 100 * row.score_mean
-    if left <= x <= right and bottom <= y <= top:
-        return False
-    sign, end = ("★", 1.0) if row.method == UNEDITED else ("zero", 0.0)
-    axis.annotate(
-        f"{sign} {x:.0f}, {y:.0f}",
-        (end, 1),
-        (0, 2),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha="right" if end else "left",
-        va="bottom",
-        fontsize=6.5,
-        color="#6A6A6A",
-    )
-    return True
+    inside = shown["locality_mean"].mul(100).between(left, right) & shown["score_mean"].mul(100).between(bottom, top)
+    found: pd.Series = _floors(shown) & ~inside & shown[["locality_mean", "score_mean"]].notna().all(axis=1)
+    return found
+
+
+def _write_outside(axis: Axes, shown: pd.DataFrame) -> None:
+    """Name the references that are outside the axes above them, with their places."""
+    lines = [
+        f"outside: {'★' if row.method == UNEDITED else 'zero'} {100 * row.locality_mean:.0f}, {100 * row.score_mean:.0f}"
+        for row in rows_of(shown[_outside(axis, shown)])
+    ]
+    where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "left", "va": "bottom"}
+    axis.annotate("\n".join(lines), (0, 1), (0, 2), fontsize=6, color="#6A6A6A", **where)
 
 
 def _arms(mean: float, low: float, high: float) -> np.ndarray | None:

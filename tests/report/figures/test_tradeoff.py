@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -8,7 +9,7 @@ from baft.config import StatisticsConfig
 from baft.report import style
 from baft.report.figures.editing import plot_editing
 from baft.report.figures.tradeoff import plot_tradeoff
-from baft.report.tradeoff_panels import _panel, _scales
+from baft.report.tradeoff_panels import _apart, _panel, _write_outside
 from tests.report.conftest import METHODS, SWEPT, Study, make_study
 
 
@@ -56,10 +57,32 @@ def test_a_panel_of_which_nothing_was_measured_is_empty() -> None:
     assert not axis.containers
 
 
-def test_of_marks_in_one_place_each_is_smaller_than_the_one_before() -> None:
+def test_marks_in_one_place_stand_in_a_ring_around_it() -> None:
     axis = Figure().subplots()
     axis.set(xlim=(0, 100), ylim=(0, 100))
-    there = pd.DataFrame({"locality_mean": [0.5, 0.505, 0.1, 0.51], "score_mean": [0.5, 0.5, 0.5, 0.505]})
-    scales = _scales(axis, there)
-    assert scales[0] > scales[1] > scales[3]
-    assert scales[2] == 1
+    shifts = _apart(axis, np.array([[50.0, 50.0], [50.5, 50.0], [10.0, 50.0], [51.0, 50.5]]))
+    assert (shifts[2] == 0).all()
+    ring = shifts[[0, 1, 3]]
+    assert np.allclose(ring.sum(axis=0), 0) and np.ptp(np.linalg.norm(ring, axis=1)) == pytest.approx(0)
+    gaps = np.linalg.norm(ring[:, None] - ring[None], axis=2)[np.triu_indices(3, 1)]
+    assert (gaps >= 4).all()
+    left, right = _apart(axis, np.array([[30.0, 20.0], [29.0, 20.0]]))[::-1]
+    assert left[0] < 0 < right[0] and left[1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_reference_outside_the_axes_is_written_above_them_and_not_drawn() -> None:
+    axis = Figure().subplots()
+    axis.set(xlim=(40, 104), ylim=(40, 104))
+    columns = ["method", "line", "place", "on_front", *(f"{s}_{p}" for s in ("locality", "score") for p in _PARTS)]
+    where = {"none": (1.0, 0.05), "zero": (0.9, 0.5), "reft": (0.5, 1.0)}
+    rows = [[name, name, 0, False, x, x, x, y, y, y] for name, (x, y) in where.items()]
+    shown = pd.DataFrame(rows, columns=columns)
+    given = style.marks(where)
+    _panel(axis, shown, given)
+    _write_outside(axis, shown)
+    assert [text.get_text() for text in axis.texts] == ["outside: ★ 100, 5"]
+    drawn = {line.get_marker() for line in axis.lines}
+    assert given["none"].marker not in drawn and {given["zero"].marker, given["reft"].marker} <= drawn
+
+
+_PARTS = ("mean", "low", "high")
