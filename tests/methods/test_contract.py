@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from baft.config.method_files import settings_class
+from baft.config.methods import method_settings, sections_of
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.frozen import Reads
@@ -25,9 +27,10 @@ from baft.engine.rows import Row, collate
 from baft.engine.saved import load_state, save_state
 from baft.engine.sites import Site
 from baft.engine.state import EditState
+from baft.evaluation.search import Search
 from baft.methods.base import Context, Method, Outcome, Request
 from baft.methods.registry import create, load_method, methods
-from baft.methods.settings import MethodSettings
+from baft.methods.settings import MethodSettings, OneOf
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 KINDS = ("llama", "gpt2", "gemma")
@@ -95,6 +98,46 @@ def test_every_method_of_the_package_has_a_title_and_a_family_of_its_own() -> No
     assert len({kind.title for kind in kinds.values()}) == len(kinds)
     assert [name for name, kind in kinds.items() if kind.family == "others"] == ["foreign"]
     assert {name for name, kind in kinds.items() if kind.family == "reference"} == {"none", "zero"}
+
+
+def starts(name: str) -> list[MethodSettings]:
+    """What a search of a method's settings may begin with: its defaults, and what it has for each known model."""
+    if name == "foreign":
+        return [settings_class(name).tiny()]
+    return [method_settings(name), *(method_settings(name, known) for known in sections_of(name))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_that_a_search_may_try_are_allowed_and_what_it_begins_with_is_among_them(name: str) -> None:
+    """One setting at each end of its range, and many at random; layers as those of a model of 32 blocks."""
+    for start in starts(name):
+        space = {
+            setting: one.around(
+                getattr(start, setting), lambda place: place if isinstance(place, int) else int(place * 32)
+            )
+            for setting, one in start.ranges.items()
+        }
+        for setting, one in space.items():
+            assert {setting, *one.also} <= set(type(start).model_fields)
+            ends = one.values if isinstance(one, OneOf) else (one.low, one.high)
+            assert len(set(ends)) > 1, f"{setting} has nothing to search"
+            for value in ends:
+                settings_class(name).model_validate(dict(start) | dict.fromkeys((setting, *one.also), value))
+        search = Search(space, dict(start), 0)
+        with warnings.catch_warnings():
+            # Of a start that is in no range.
+            warnings.simplefilter("error")
+            assert search.ask() == dict(start) | {setting: one.start for setting, one in space.items()}
+        search.tell(0.5)
+        for number in range(12):
+            settings_class(name).model_validate(search.ask())
+            search.tell(number % 3)
+
+
+def test_every_method_that_trains_something_can_be_tuned() -> None:
+    searchable = {name for name in methods() if settings_class(name).ranges}
+    assert set(methods()) - searchable == {"none", "zero", "foreign"}
+    assert all(2 <= len(settings_class(name).ranges) <= 5 for name in searchable)
 
 
 @pytest.mark.parametrize("name", NAMES)

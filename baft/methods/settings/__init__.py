@@ -8,10 +8,20 @@ imports torch, for a study is planned with it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from baft.methods.settings._ranges import AmongBlocks as AmongBlocks
+from baft.methods.settings._ranges import Between as Between
+from baft.methods.settings._ranges import Depth as Depth
+from baft.methods.settings._ranges import OneOf as OneOf
+from baft.methods.settings._ranges import Range as Range
+from baft.methods.settings._ranges import Times as Times
+from baft.methods.settings._ranges import given_values as given_values
 
 SCIENTIFIC = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """A number that YAML takes for a text, such as 1e-3."""
@@ -57,13 +67,14 @@ class MethodSettings(BaseModel):
     """Base of every method's settings: an unknown key is an error, and no type is taken for another.
 
     A method's ``title`` is how tables and figures write it, and ``family`` gives its colour there; without a title it is
-    written as its label in the study.
+    written as its label in the study. ``ranges`` has the settings that are searched when it is tuned, by name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     title: ClassVar[str] = ""
     family: ClassVar[Family] = "others"
+    ranges: ClassVar[Mapping[str, Range]] = MappingProxyType({})
 
     def needs(self) -> Needs:
         """What the method needs under these settings."""

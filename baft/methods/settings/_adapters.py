@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import Between, Depth, Layer, MethodSettings, Times
 
 
 class AdapterSettings(MethodSettings):
     """Settings of low-rank adapters at the attention projections of all blocks."""
 
     family = "adapters"
+    ranges: ClassVar = {
+        "rank": Between(1, 32, log=True),
+        "alpha": Times(4),
+        "first": Depth(0.0, 0.8),
+        "steps": Between(10, 100, log=True),
+        "lr": Times(10),
+    }
 
     rank: int = Field(8, ge=1, description="Rank of each adapter.")
     alpha: float = Field(32.0, gt=0, description="Adapters are scaled by alpha / rank.")

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import AmongBlocks, Layer, MethodSettings
+
+WINDOWS = AmongBlocks(
+    (
+        (0.063, 0.094, 0.125, 0.157, 0.188),
+        (0.125, 0.157, 0.188, 0.219, 0.25),
+        (0.188, 0.219, 0.25, 0.282, 0.313),
+        (0.25, 0.282, 0.313, 0.344, 0.375),
+    )
+)
+"""Five blocks in a row of 32, from the third, fifth, seventh or ninth on."""
 
 
 class LayerwiseSettings(MethodSettings):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings, Needs
+from baft.methods.settings import AmongBlocks, Between, Layer, MethodSettings, Needs, Times
 
 
 class RankOneSettings(MethodSettings):
     """EasyEdit's for LLaMA-2-7B (layer 5 of 32), with the authors' second moment."""
 
     family = "weights"
+    ranges: ClassVar = {
+        "layer": AmongBlocks((0.06, 0.1, 0.157, 0.22, 0.3, 0.4, 0.5)),
+        "steps": Between(10, 50, log=True),
+        "lr": Times(5),
+        "clamp": Between(0.5, 8.0, log=True),
+        "decay": Between(1e-4, 0.5, log=True),
+    }
 
     layer: Layer = Field(0.157, description="Block whose MLP output layer is edited; a float is a share.")
     steps: int = Field(25, ge=1, description="Optimiser steps for v* at most.")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import Between, Depth, Layer, MethodSettings, Times
 
 
 class SubspaceSettings(MethodSettings):
     """Settings of an edit in a low-rank subspace of one block's output."""
+
+    ranges: ClassVar = {
+        "layer": Depth(0.4, 0.95),
+        "rank": Between(1, 32, log=True),
+        "steps": Between(10, 100, log=True),
+        "lr": Times(10),
+    }
 
     layer: Layer = Field(0.75, description="Block whose output is edited; a float is a share of the depth.")
     rank: int = Field(12, ge=1, description="Dimension r of the subspace.")

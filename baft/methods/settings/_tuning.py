@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import Between, Depth, Layer, MethodSettings, Times
 
 
 class TuningSettings(MethodSettings):
     """Settings of fine-tuning one MLP output layer. Layer, steps, rate and tolerance are EasyEdit's for LLaMA-2-7B."""
 
     family = "weights"
+    ranges: ClassVar = {
+        "layer": Depth(0.1, 0.95),
+        "steps": Between(5, 50, log=True),
+        "lr": Times(10),
+    }
 
     layer: Layer = Field(0.66, description="Block whose MLP output layer is tuned; a float is a share of the depth.")
     steps: int = Field(25, ge=1, description="Optimiser steps at most.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from baft.methods.settings import Between, Times
 from baft.methods.settings._adapters import AdapterSettings
 
 
@@ -13,6 +14,13 @@ class Settings(AdapterSettings):
     """α, steps and rate are EasyEdit's for LLaMA-2-7B; ranks, smoothing and penalty PEFT's, which EasyEdit's are too."""
 
     title = "AdaLoRA"
+    ranges: ClassVar = {
+        "target_rank": Between(1, 12),
+        "alpha": Times(4),
+        "steps": Between(35, 120, log=True),
+        "lr": Times(10),
+        "orthogonality": Times(10),
+    }
 
     rank: int = Field(12, ge=1, description="Triplets of each adapter at the start.")
     target_rank: int = Field(

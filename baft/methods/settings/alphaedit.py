@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Needs
-from baft.methods.settings._layerwise import LayerwiseSettings
+from baft.methods.settings import Between, Needs, Times
+from baft.methods.settings._layerwise import WINDOWS, LayerwiseSettings
 
 
 class Settings(LayerwiseSettings):
     """The authors' for LLaMA-3-8B (layers 4 to 8 of 32)."""
 
     title = "AlphaEdit"
+    ranges: ClassVar = {
+        "layers": WINDOWS,
+        "lr": Times(5),
+        "clamp": Between(0.25, 4.0, log=True),
+        "l2": Times(10),
+        "null_threshold": Times(10),
+    }
 
     lr: float = Field(0.1, gt=0, description="Adam's learning rate for it.")
     l2: float = Field(10.0, gt=0, description="Weight of the size of a change; larger changes less.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
+from baft.methods.settings import Between, Depth, Times
 from baft.methods.settings._irrelevant import IrrelevantSettings
 from baft.methods.settings._subspace import SubspaceSettings
 
@@ -15,6 +16,13 @@ class Settings(SubspaceSettings, IrrelevantSettings):
 
     title = "BaFT"
     family = "representation"
+    ranges: ClassVar = {
+        "layer": Depth(0.4, 0.95),
+        "steps": Between(10, 100, log=True),
+        "lr": Times(10),
+        "locality": Between(0.1, 100.0, log=True),
+        "gate_bias": Between(-5.0, 0.0),
+    }
 
     gate: Literal["sigmoid", "softmax", "constant"] = Field(
         "sigmoid", description="Weight function of the bases; constant: all 1, as in ReFT."

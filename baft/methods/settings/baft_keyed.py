@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer
+from baft.methods.settings import Between, Depth, Layer, Times
 from baft.methods.settings._subspace import SubspaceSettings
 
 
@@ -15,6 +15,13 @@ class Settings(SubspaceSettings):
 
     title = "BaFT, keyed"
     family = "representation"
+    ranges: ClassVar = {
+        "layer": Depth(0.4, 0.95),
+        "steps": Between(10, 100, log=True),
+        "lr": Times(10),
+        "subject": Between(0.3, 0.9),
+        "quantile": Between(0.6, 1.0),
+    }
 
     rank: int = Field(4, ge=1, description="Bases of an edit.")
     lr: float = Field(4e-3, gt=0, description="Adam's learning rate.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import ROUTING, Layer, MethodSettings, Routing
+from baft.methods.settings import ROUTING, Between, Depth, Layer, MethodSettings, Routing, Times
 
 
 class Settings(MethodSettings):
@@ -14,6 +14,12 @@ class Settings(MethodSettings):
 
     title = "GRACE"
     family = "memory"
+    ranges: ClassVar = {
+        "layer": Depth(0.4, 0.95),
+        "radius": Times(10),
+        "steps": Between(20, 100, log=True),
+        "lr": Times(5),
+    }
 
     layer: Layer = Field(0.85, description="Block whose MLP output is replaced; a float is a share of the depth.")
     radius: float = Field(1.0, gt=0, description="Radius ε that a new key begins with, in the units of the keys.")

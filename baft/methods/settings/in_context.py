@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import Between, Depth, Layer, MethodSettings
 
 
 class Settings(MethodSettings):
@@ -14,6 +14,10 @@ class Settings(MethodSettings):
 
     title = "In context"
     family = "context"
+    ranges: ClassVar = {
+        "layer": Depth(0.0, 0.6),
+        "similarity": Between(0.3, 0.9),
+    }
 
     choose: Literal["oracle", "nearest"] = Field(
         "nearest",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import Between, Depth, Layer, MethodSettings, Times
 
 
 class Settings(MethodSettings):
@@ -14,6 +14,11 @@ class Settings(MethodSettings):
 
     title = "LocFT-BF"
     family = "weights"
+    ranges: ClassVar = {
+        "layer": Depth(0.1, 0.95),
+        "epochs": Between(5, 50, log=True),
+        "lr": Times(10),
+    }
 
     layer: Layer = Field(0.69, description="Block whose MLP output layer is tuned; a float is a share of the depth.")
     epochs: int = Field(25, ge=1, description="Passes over a step's records at most.")

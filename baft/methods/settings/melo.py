@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
-from baft.methods.settings import ROUTING, Layer, MethodSettings, Routing
+from baft.methods.settings import ROUTING, Between, Layer, MethodSettings, Routing, Times
 
 
 class Settings(MethodSettings):
@@ -14,6 +14,13 @@ class Settings(MethodSettings):
 
     title = "MELO"
     family = "memory"
+    ranges: ClassVar = {
+        "rank": Between(1, 8, log=True),
+        "scale": Times(4),
+        "radius": Times(4),
+        "steps": Between(20, 100, log=True),
+        "lr": Times(10),
+    }
 
     layers: tuple[Layer, ...] = Field(
         (0.75, 0.79), min_length=1, description="Blocks whose MLP output layers get LoRA blocks; shares of the depth."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer
+from baft.methods.settings import Between, Depth, Layer, Times
 from baft.methods.settings._subspace import SubspaceSettings
 
 
@@ -15,6 +15,13 @@ class Settings(SubspaceSettings):
 
     title = "RILKE"
     family = "representation"
+    ranges: ClassVar = {
+        "layer": Depth(0.4, 0.95, also=("reads",)),
+        "rank": Between(1, 32, log=True),
+        "steps": Between(10, 100, log=True),
+        "lr": Times(10),
+        "similarity": Between(0.3, 0.9),
+    }
 
     similarity: float = Field(
         0.6, ge=-1, le=1, description="Least cosine between a prompt and a fact's for the fact's module to act."

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from baft.methods.settings import Between, Times
 from baft.methods.settings._adapters import AdapterSettings
 
 
@@ -13,6 +14,13 @@ class Settings(AdapterSettings):
     """The defaults are the authors' for LLaMA-2-7B."""
 
     title = "RoseLoRA"
+    ranges: ClassVar = {
+        "rank": Between(1, 32, log=True),
+        "steps": Between(21, 60),
+        "lr": Times(10),
+        "density": Between(0.01, 0.3, log=True),
+        "clamp": Times(10),
+    }
 
     steps: int = Field(25, ge=1, description="Optimiser steps at most.")
     lr: float = Field(5e-4, gt=0, description="Adam's learning rate.")

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Layer, MethodSettings
+from baft.methods.settings import AmongBlocks, Layer, MethodSettings, Times
+
+# The authors' nine, nine earlier ones, and the later and the earlier half of theirs.
+_BLOCKS = AmongBlocks(
+    (
+        (0.643, 0.679, 0.715, 0.75, 0.786, 0.822, 0.858, 0.893, 0.929),
+        (0.393, 0.429, 0.465, 0.5, 0.536, 0.572, 0.608, 0.643, 0.679),
+        (0.786, 0.822, 0.858, 0.893, 0.929),
+        (0.643, 0.679, 0.715, 0.75, 0.786),
+    )
+)
 
 
 class Settings(MethodSettings):
@@ -14,6 +24,11 @@ class Settings(MethodSettings):
 
     title = "UltraEdit"
     family = "weights"
+    ranges: ClassVar = {
+        "down": _BLOCKS,
+        "lr": Times(30),
+        "ridge": Times(10),
+    }
 
     down: tuple[Layer, ...] = Field(
         (0.643, 0.679, 0.715, 0.75, 0.786, 0.822, 0.858, 0.893, 0.929),

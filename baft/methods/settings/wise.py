@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from baft.methods.settings import ROUTING, Layer, MethodSettings, Routing
+from baft.methods.settings import ROUTING, Between, Depth, Layer, MethodSettings, Routing, Times
 
 
 class Settings(MethodSettings):
@@ -14,6 +14,13 @@ class Settings(MethodSettings):
 
     title = "WISE"
     family = "memory"
+    ranges: ClassVar = {
+        "layer": Depth(0.4, 0.95),
+        "steps": Between(20, 100, log=True),
+        "lr": Times(5),
+        "mask": Between(0.05, 1.0, log=True),
+        "ratio": Between(0.3, 1.0),
+    }
 
     layer: Layer = Field(
         0.85, description="Block whose MLP output layer has side memories; a float is a share of the depth."
