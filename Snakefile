@@ -15,6 +15,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/study.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/edit.smk"
+include: "workflow/rules/tune.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 

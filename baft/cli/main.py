@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from baft import __version__
-from baft.cli import benchmarks, edit, pipeline, plan, reports, results, run, status
+from baft.cli import benchmarks, edit, pipeline, plan, reports, results, run, status, tuning
 from baft.errors import STOPPED, UserError
 from baft.files import is_full
 
@@ -29,6 +29,7 @@ for group in (pipeline.app, reports.app):
         commands.registered_commands.append(step)
 commands.add_typer(results.results, name="results")
 commands.add_typer(benchmarks.benchmarks, name="benchmarks")
+commands.add_typer(tuning.tuning, name="tuning")
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from baft.config import AnalysisSpec, BenchmarkConfig, Cell, CovariancesConfig, EvaluationConfig, ModelConfig, read_spec
+from baft.config import (
+    AnalysisSpec,
+    BenchmarkConfig,
+    Cell,
+    CovariancesConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TuningSpec,
+    read_spec,
+)
 
 app = typer.Typer()
 
@@ -93,6 +102,24 @@ def edit_shard(
         Cell.from_spec(spec), shard, shards, folder, benchmark, base, tuple(covariances or ()), _records(keep)
     )
     run(inputs, probes, edits, checkpoints / f"shard={shard}", Path(kept) if kept else None)
+
+
+@app.command()
+def tune_method(
+    spec: Annotated[str, typer.Option(help="Model, method, trials and what they are measured on as JSON.")],
+    folder: Folder,
+    benchmark: Annotated[list[Path], typer.Option(help="Records of a benchmark (repeatable).")],
+    base: Annotated[list[Path], typer.Option(help="Answers of the unedited model to each of them, in their order.")],
+    kept: Annotated[Path, typer.Option(help="Folder of the finished trials, which a stopped search goes on from.")],
+    out: Out,
+    covariances: Annotated[list[Path] | None, typer.Argument(help="Covariances that the method may need.")] = None,
+) -> None:
+    """Search for the best settings of a method."""
+    from baft.evaluation.inputs import TuningInputs
+    from baft.evaluation.tuning import tune_method as run
+
+    told = read_spec(TuningSpec, spec)
+    run(TuningInputs(told, folder, tuple(benchmark), tuple(base), tuple(covariances or ())), kept, out)
 
 
 def _records(keep: str) -> bool | tuple[str, ...]:

@@ -3,7 +3,7 @@
 Nothing here imports torch, transformers or pandas, for the Snakefile is parsed again by every job.
 """
 
-from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, model_spec, read_spec
+from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, TuningSpec, model_spec, read_spec
 from baft.config.known_models import known_at_planning, known_by_config
 from baft.config.layout import Layout, at
 from baft.config.method_files import shipped_methods, sources_of
@@ -22,6 +22,7 @@ from baft.config.sections import (
     ProtocolConfig,
     ResourcesConfig,
     StatisticsConfig,
+    TuningConfig,
 )
 from baft.config.sources import source_digest
 from baft.config.study import Study, check_sources, parse_study
@@ -47,6 +48,8 @@ __all__ = [
     "RunMethod",
     "StatisticsConfig",
     "Study",
+    "TuningConfig",
+    "TuningSpec",
     "at",
     "check_section",
     "check_sources",

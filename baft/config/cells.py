@@ -57,6 +57,26 @@ class RunMethod(MethodSpec):
     given: dict[str, Any] = Field({}, description="Settings that the study gives.")
 
 
+class TuningSpec(Section):
+    """The search for the best settings of one method on one model."""
+
+    model_label: str = Field(description="Label of the model in the config.")
+    model: ModelConfig = Field(description="The model.")
+    method: MethodSpec = Field(description="The method, with the settings that the search starts with.")
+    fixed: Listed[str] = Field((), description="Settings that the study gives, which are not searched.")
+    cells: Listed[tuple[str, str]] = Field(description="Labels of a protocol and a benchmark each.")
+    protocols: dict[str, ProtocolConfig] = Field(description="How records become streams, by label.")
+    trials: int = Field(description="Trials.")
+    records: int = Field(description="Records of each benchmark, from the first.")
+    seed: int = Field(description="Seed of the search and of the method's random numbers.")
+    evaluation: EvaluationConfig = Field(description="How the edited model is questioned.")
+    covariances: CovariancesConfig | None = Field(None, description="The text of the covariances, if any are needed.")
+
+    def spec(self) -> str:
+        """Compact JSON, without what changes no result."""
+        return self.model_dump_json(exclude={"model": {"resources"}, "protocols": {"__all__": {"benchmarks"}}})
+
+
 class AnalysisSpec(Section):
     """The edits of one model on one benchmark that are looked into."""
 
@@ -72,12 +92,12 @@ def model_spec(model: ModelConfig) -> str:
     return model.model_dump_json(exclude={"resources"})
 
 
-def checked(section: type[S], keys: Mapping[str, Any]) -> S:
-    """A section from its keys; :class:`~baft.errors.UserError` if one is wrong."""
+def checked(section: type[S], keys: Mapping[str, Any], place: str = "") -> S:
+    """A section from its keys; :class:`~baft.errors.UserError` if one is wrong, with the ``place`` where they are."""
     try:
         return section.model_validate(keys)
     except ValidationError as error:
-        raise UserError(sentence(error, section)) from None
+        raise UserError(sentence(error, section, place)) from None
 
 
 def read_spec(section: type[S], spec: str) -> S:

@@ -74,6 +74,16 @@ class Layout:
         """What edits of a model on a benchmark do, basis by basis."""
         return f"{self.results}/bases/model={{model}}/benchmark={{benchmark}}/part.parquet"
 
+    @property
+    def tuning(self) -> str:
+        """Trials of a method on a model."""
+        return f"{self.results}/tuning/model={{model}}/method={{method}}/part.parquet"
+
+    @property
+    def trials(self) -> str:
+        """The same one by one, which a search goes on from: a folder."""
+        return f"{self.results}/tuning_trials/model={{model}}/method={{method}}"
+
     def log(self, rule: str, *wildcards: str) -> str:
         """Log of one job of a rule."""
         return f"{self.results}/logs/{rule}/{_name(wildcards)}.log"

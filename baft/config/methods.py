@@ -10,15 +10,18 @@ import functools
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from baft.config.cells import checked
 from baft.config.known_models import FILE, known_by_config, known_models
 from baft.config.messages import sentence, unknown
 from baft.config.method_files import in_file, settings_class
 from baft.config.reading import read_config
+from baft.config.sections import Listed, Section
 from baft.errors import UserError
 from baft.methods.settings import SCIENTIFIC, MethodSettings
 from baft.shipped import shipped
@@ -26,6 +29,22 @@ from baft.shipped import shipped
 FOLDER = shipped("config/methods")
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
+
+TUNED = "tuned"
+"""The key of a section that says which search chose its settings."""
+
+BY_HAND, DEFAULTS = "set by hand", "defaults"
+
+
+class Tuned(Section):
+    """A search that chose a method's settings for a model."""
+
+    study: str = Field(description="Name of the study.")
+    trials: int = Field(gt=0, description="Trials of the search.")
+    benchmarks: Listed[str] = Field(description="What it searched on.")
+    records: int = Field(gt=0, description="Records of each.")
+    hash: str = Field(description="The first digits of the digest of all that its trials depend on.")
+    before: dict[str, Any] = Field({}, description="The settings for the model that it began with.")
 
 
 def method_settings(
@@ -59,18 +78,55 @@ def section_of(method: str, known: str | None) -> str | None:
     return known if known in sections_of(method) else None
 
 
-@functools.cache
 def sections_of(method: str) -> Mapping[str, Mapping[str, Any]]:
     """A method's settings for models, by the model's name in config/known_models.yaml; checked."""
+    return {name: section.settings for name, section in _sections_of(method).items()}
+
+
+def tuned_of(method: str, known: str | None) -> Tuned | None:
+    """The search that chose a method's settings for this model; None if it was a person, or nobody."""
+    section = _sections_of(method).get(known or "")
+    return None if section is None else section.tuned
+
+
+def untuned_settings(
+    method: str, known: str | None = None, given: Mapping[str, Any] = _NONE, *, place: str = "settings"
+) -> MethodSettings:
+    """:func:`method_settings` as they were before any search chose settings for this model: where searches start.
+
+    So the same search has the same trials before and after its choice is taken.
+    """
+    return checked_settings(method, {**untuned_section(method, known), **given}, place)
+
+
+def untuned_section(method: str, known: str | None) -> Mapping[str, Any]:
+    """A method's section for a model as it was before any search; empty if there was none."""
+    tuned = tuned_of(method, known)
+    return sections_of(method).get(known or "", _NONE) if tuned is None else tuned.before
+
+
+@dataclass(frozen=True, slots=True)
+class _MethodSection:
+    settings: Mapping[str, Any]
+    tuned: Tuned | None
+
+
+@functools.cache
+def _sections_of(method: str) -> Mapping[str, _MethodSection]:
     path = FOLDER / f"{method}.yaml"
     if in_file(method) or not path.is_file():
-        return _NONE
-    sections = read_config(path)
-    for name, section in sections.items():
+        return MappingProxyType({})
+    found = {}
+    for name, section in read_config(path).items():
         if name not in known_models():
             raise UserError(unknown("model", name, known_models(), place=f"{path} (see {FILE.name})"))
-        checked_settings(method, section, f"{path}: {name}")
-    return sections
+        settings = {key: value for key, value in section.items() if key != TUNED}
+        checked_settings(method, settings, f"{path}: {name}")
+        tuned = checked(Tuned, section[TUNED], f"{path}: {name}.{TUNED}") if TUNED in section else None
+        if tuned is not None:
+            checked_settings(method, tuned.before, f"{path}: {name}.{TUNED}.before")
+        found[name] = _MethodSection(settings, tuned)
+    return found
 
 
 def remarks_of(method: str) -> str:
@@ -88,7 +144,15 @@ def said_of_section(method: str, section: str | None) -> str:
     """Which settings a job takes, for its log."""
     if section is None:
         return f"no settings of {method} for this model: defaults"
-    return f"those of {method} for {section} (config/methods/{method}.yaml)"
+    return f"those of {method} for {section} (config/methods/{method}.yaml), {origin_of(method, section)}"
+
+
+def origin_of(method: str, section: str | None) -> str:
+    """In words, who chose a method's settings for a model: a search, a person, or nobody."""
+    if section is None:
+        return DEFAULTS
+    tuned = tuned_of(method, section)
+    return BY_HAND if tuned is None else f"{TUNED} by study {tuned.study}, {tuned.trials} trials"
 
 
 def check_section(method: str, section: str | None, config: object, source: str) -> None:

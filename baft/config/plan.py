@@ -17,18 +17,18 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, model_spec
+from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, TuningSpec, model_spec
 from baft.config.known_models import known_at_planning
 from baft.config.layout import Layout, at
 from baft.config.method_files import check_method, settings_class, sources_of
-from baft.config.methods import method_settings, section_of
+from baft.config.methods import method_settings, origin_of, section_of, untuned_settings
 from baft.config.products import Cells, FigureProduct, Product, TableProduct, all_products
 from baft.config.sections import Section, SensitivityConfig, StatisticsConfig
 from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
 from baft.config.sweeps import Point, lattice_of, line_of, points_of, variants_of
 from baft.errors import UserError
-from baft.methods.settings import MethodSettings
+from baft.methods.settings import MethodSettings, given_values
 
 _CELL = ("model", "method", "protocol", "benchmark", "seed")
 Key = tuple[str, str, str, str, str]
@@ -48,6 +48,9 @@ class Grid(Section):
     seeds: tuple[int, ...] = Field(description="Seeds.")
     statistics: StatisticsConfig = Field(description="Intervals.")
     settings: dict[str, JsonValue] = Field({}, description="Keys of the config that the table or figure shows.")
+    origins: dict[str, dict[str, str]] = Field(
+        {}, description="By model and method, who chose the settings, for the tables that say so."
+    )
 
     def files(self, cells: Cells) -> list[Path]:
         """The files that a table or figure of these cells is made of."""
@@ -58,6 +61,8 @@ class Grid(Section):
                 return self.bases()
             case "benchmarks":
                 return self.benchmark_files()
+            case "tuning":
+                return self.trials()
             case _:
                 return self.records()
 
@@ -103,6 +108,11 @@ class Grid(Section):
         pattern = Layout(self.results, "").bases
         return [at(pattern, model=m, benchmark=b) for m, b in product(self.models, self.analysed)]
 
+    def trials(self) -> list[Path]:
+        """Trials of tuning, a file a model and method."""
+        pattern = Layout(self.results, "").tuning
+        return [at(pattern, model=model, method=method) for model, method in product(self.models, self.methods)]
+
     def _all_cells(self) -> list[dict[str, object]]:
         swept = self.swept or tuple(self.benchmarks)
         return [*self._cells(self.methods), *(c for c in self._cells(self.points) if c["benchmark"] in swept)]
@@ -141,6 +151,7 @@ class Plan:
             self._check_lattice(self.study.sensitivity, self._lines[self.study.sensitivity.method])
         for name, label in zip(self.study.ablations.variants, self.variants, strict=True):
             self._check_variant(name, label)
+        self._check_tuning()
 
     def _check_point(self, point: Point, place: str) -> None:
         for model in self.study.models:
@@ -164,6 +175,42 @@ class Plan:
             raise UserError(f"{place} has the settings that '{chosen.method}' has anyway.")
         if (self.points | self.lattice).get(label, variant) != variant:
             raise UserError(f"{place} has the label of another point, '{label}': give it another.")
+
+    def _check_tuning(self) -> None:
+        for label in self.study.tuning.methods:
+            line = self._lines[label]
+            if not settings_class(line.method).ranges:
+                raise UserError(
+                    f"tuning.methods has '{label}', but '{line.method}' declares no ranges in which its settings could be "
+                    "searched: take it out, or give its settings `ranges` (docs/adding-a-method.md)."
+                )
+            if not self._searched(label):
+                raise UserError(
+                    f"tuning.methods has '{label}', but methods.{label}.settings gives all that could be searched: leave "
+                    f"some of {', '.join(settings_class(line.method).ranges)} out."
+                )
+        if self.study.tuning.trials and not self.tuned:
+            raise UserError(
+                "tuning.trials is given, but no method of the study declares ranges in which its settings could be searched."
+            )
+        for label in self.tuned:
+            for model, known in self._known.items():
+                untuned_settings(
+                    self._method(label), known, self._lines[label].settings, place=f"tuning, model {model}"
+                )
+
+    @functools.cached_property
+    def tuned(self) -> tuple[str, ...]:
+        """Labels of the methods that are tuned; none without tuning."""
+        tuning = self.study.tuning
+        if not tuning.trials:
+            return ()
+        return tuning.methods or tuple(label for label in self._lines if self._searched(label))
+
+    def _searched(self, label: str) -> list[str]:
+        """The settings of a method that are searched: those with a range that the study doesn't give."""
+        line = self._lines[label]
+        return [name for name in settings_class(line.method).ranges if name not in line.settings]
 
     @functools.cached_property
     def points(self) -> dict[str, Point]:
@@ -239,6 +286,94 @@ class Plan:
             return None
         return self._varied((chosen.method, *self.variants), chosen.protocols, chosen.benchmarks)
 
+    @functools.cached_property
+    def tuning(self) -> Grid | None:
+        """The cells of tuning, whose methods are those tuned; None if there are none."""
+        chosen = self.study.tuning
+        if not self.tuned:
+            return None
+        return self._varied(self.tuned, chosen.protocols or (next(iter(self.study.protocols)),), chosen.benchmarks)
+
+    @functools.cached_property
+    def tuning_cells(self) -> tuple[tuple[str, str], ...]:
+        """What every trial is measured on: a protocol and a benchmark each, by label."""
+        protocols = self.tuning.protocols if self.tuning else {}
+        return tuple((protocol, benchmark) for protocol, benchmarks in protocols.items() for benchmark in benchmarks)
+
+    def tuning_spec(self, model: str, method: str) -> str:
+        """What the search for a method's settings is told, as JSON."""
+        study, line = self.study, self._lines[method]
+        spec = TuningSpec(
+            model_label=model,
+            model=study.models[model],
+            method=MethodSpec(
+                label=method,
+                method=line.method,
+                settings=self._start(model, method).model_dump(mode="json"),
+                section=section_of(line.method, self._known[model]),
+            ),
+            fixed=tuple(line.settings),
+            cells=self.tuning_cells,
+            protocols={protocol: study.protocols[protocol] for protocol, _ in self.tuning_cells},
+            trials=study.tuning.trials,
+            records=study.tuning.records,
+            seed=study.tuning.seed,
+            evaluation=study.evaluation,
+            covariances=study.covariances if self.tuning_covariances(model, method) else None,
+        )
+        return spec.spec()
+
+    def tuning_options(self, model: str) -> str:
+        """The records and the unedited model's answers that every search on a model reads, as options of its command."""
+        labels = dict.fromkeys(benchmark for _, benchmark in self.tuning_cells)
+        files = [
+            (at(self.layout.benchmark, benchmark=b), at(self.layout.base, model=model, benchmark=b)) for b in labels
+        ]
+        return " ".join(
+            f"--benchmark {shlex.quote(str(records))} --base {shlex.quote(str(base))}" for records, base in files
+        )
+
+    def tuning_bases(self, model: str) -> list[str]:
+        """The unedited model's answers to what tuning asks."""
+        return [str(at(self.layout.base, model=model, benchmark=b)) for _, b in self.tuning_cells]
+
+    def tuning_covariances(self, model: str, method: str) -> list[str]:
+        """The covariances that a search may need: those of each value that a setting may have."""
+        start, searched = self._start(model, method), self._searched(method)
+        kept = {name: one for name, one in type(start).ranges.items() if name in searched}
+        tried = [start, *(start.model_copy(update={name: v}) for name, one in kept.items() for v in given_values(one))]
+        layers = dict.fromkeys(layer for settings in tried for layer in settings.needs().covariances)
+        return [str(at(self.layout.covariances, model=model, layer=layer)) for layer in layers]
+
+    def tuning_source(self, method: str) -> str:
+        """Digest of the code behind the search for a method's settings, of all methods only its own."""
+        starts = (self._start(model, method) for model in self.study.models)
+        return self.shipped_source("baft.evaluation.tuning", *sources_of(self._method(method), *starts))
+
+    def tuning_jobs(self) -> list[tuple[str, str]]:
+        """Model and method of every search."""
+        return list(product(self.study.models, self.tuned))
+
+    def _start(self, model: str, label: str) -> MethodSettings:
+        line = self._lines[label]
+        return untuned_settings(line.method, self._known[model], line.settings, place=f"methods.{label}.settings")
+
+    @functools.cached_property
+    def origins(self) -> dict[str, dict[str, str]]:
+        """By model and line, who chose its settings; not of methods without any."""
+        return {
+            model: {
+                label: self._origin(line, known)
+                for label, line in self._lines.items()
+                if settings_class(line.method).model_fields
+            }
+            for model, known in self._known.items()
+        }
+
+    def _origin(self, line: Point, known: str | None) -> str:
+        said = origin_of(line.method, section_of(line.method, known))
+        return f"{said}, but for settings of this study" if line.settings else said
+
     def _varied(self, methods: tuple[str, ...], protocols: Sequence[str], benchmarks: Sequence[str]) -> Grid:
         """The cells of these methods; of all protocols and benchmarks unless some are named."""
         chosen = self._chosen(benchmarks)
@@ -305,12 +440,13 @@ class Plan:
         study = self.study
         covariances = {
             file for model in study.models for method in self.methods for file in self.covariance_files(model, method)
-        }
+        } | {file for job in self.tuning_jobs() for file in self.tuning_covariances(*job)}
         counts = {
             "prepare_model": len(study.models),
             "prepare_benchmark": len(study.benchmarks),
             "measure_base": len(study.models) * len(study.benchmarks),
             "collect_covariances": len(covariances),
+            "tune_method": len(self.tuning_jobs()),
             "edit_shard": len(self.edit_jobs()),
             "summarise_cell": len(self.summaries()),
             "analyse_subspace": len(self.grid.bases()) if self._uses_bases else 0,
@@ -349,7 +485,8 @@ class Plan:
         shared = [at(layout.base, model=model, benchmark=label) for model in study.models for label in study.benchmarks]
         for label in study.benchmarks:
             shared += [at(layout.benchmark, benchmark=label), at(layout.loading, benchmark=label)]
-        return [*shared, *self.summaries(), *(self.grid.bases() if self._uses_bases else [])]
+        tuning = self.tuning.trials() if self.tuning else []
+        return [*shared, *self.summaries(), *tuning, *(self.grid.bases() if self._uses_bases else [])]
 
     @property
     def _uses_bases(self) -> bool:
@@ -358,13 +495,19 @@ class Plan:
     @functools.cached_property
     def products(self) -> dict[Product, Grid]:
         """The tables and figures that this study has, in the order of the report, with the cells of each."""
-        grids = {"sequences": self.sequences, "sensitivity": self.sensitivity, "ablations": self.ablations}
+        grids = {
+            "sequences": self.sequences,
+            "sensitivity": self.sensitivity,
+            "ablations": self.ablations,
+            "tuning": self.tuning,
+        }
         found = {}
         for one in all_products():
             grid = grids.get(one.cells, self.grid)
             if grid is not None and self._has_methods_of(one):
                 told = {key: self._setting(key) for key in one.settings}
-                found[one] = grid.model_copy(update={"settings": told})
+                says = isinstance(one, TableProduct) and one.of_cells
+                found[one] = grid.model_copy(update={"settings": told, "origins": self.origins if says else {}})
         return found
 
     @property
@@ -616,6 +759,10 @@ class Plan:
 
     def _merged(self, model: str, label: str, point: Point) -> MethodSettings:
         return method_settings(point.method, self._known[model], point.settings, place=f"methods.{label}.settings")
+
+    def known(self, model: str) -> str | None:
+        """The known model that a model is; None if it is none."""
+        return self._known[model]
 
     @functools.cached_property
     def _known(self) -> dict[str, str | None]:

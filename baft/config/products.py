@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Cells = Literal["records", "curves", "sequences", "sensitivity", "ablations", "bases", "benchmarks"]
+Cells = Literal["records", "curves", "sequences", "sensitivity", "ablations", "bases", "benchmarks", "tuning"]
 """What a product is made of: the summaries of all cells, without or with those of swept points; those of streams of several
-steps, of the map over layer and rank, of a method and its variants; the analysis of edits; the prepared benchmarks."""
+steps, of the map over layer and rank, of a method and its variants; the analysis of edits; the prepared
+benchmarks; the trials of tuning."""
 
 _REPORT = Path(__file__).resolve().parents[1] / "report"
 
@@ -42,7 +43,7 @@ class Product:
     @property
     def of_cells(self) -> bool:
         """Whether it is made of the summaries of cells."""
-        return self.cells not in ("bases", "benchmarks")
+        return self.cells not in ("bases", "benchmarks", "tuning")
 
     @property
     def module(self) -> str:

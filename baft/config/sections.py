@@ -338,6 +338,26 @@ class AblationsConfig(Section):
         return self
 
 
+class TuningConfig(Section):
+    """The search for the best settings of methods: as many trials for each, on the same records (docs/tuning.md)."""
+
+    trials: int = Field(0, ge=0, description="Trials of each method, the first with its settings as they are; 0: none.")
+    methods: Distinct[Label] = Field(
+        (), description="Labels of methods of the study; all that can be tuned unless given."
+    )
+    benchmarks: Distinct[Label] = Field((), description="Only these benchmarks; all of them unless given.")
+    records: int = Field(50, gt=0, description="Records of each benchmark, from the first.")
+    protocols: Distinct[Label] = Field((), description="Labels of protocols; the first unless given.")
+    seed: int = Field(0, ge=0, description="Seed of the search, and of the methods' random numbers in it.")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        own = type(self).model_fields.items()
+        if not self.trials and any(getattr(self, name) != field.default for name, field in own):
+            raise ValueError("tuning needs the key trials")
+        return self
+
+
 class StatisticsConfig(Section):
     """Intervals and tests of the tables and figures."""
 

@@ -28,6 +28,7 @@ from baft.config.sections import (
     Section,
     SensitivityConfig,
     StatisticsConfig,
+    TuningConfig,
     _empty_section,
     refuse_repeats,
 )
@@ -134,6 +135,9 @@ class Study(Section):
     ablations: Annotated[AblationsConfig, BeforeValidator(_empty_section)] = Field(
         AblationsConfig(), description="One method and variants of it."
     )
+    tuning: Annotated[TuningConfig, BeforeValidator(_empty_section)] = Field(
+        TuningConfig(), description="The search for the best settings of methods."
+    )
     statistics: Annotated[StatisticsConfig, BeforeValidator(_empty_section)] = Field(
         StatisticsConfig(), description="Intervals of the tables and figures."
     )
@@ -180,6 +184,21 @@ class Study(Section):
         self._refuse_not_run("ablations.benchmarks", ablations.benchmarks, ablations.protocols or tuple(self.protocols))
         return self
 
+    @model_validator(mode="after")
+    def _tuning_is_of_what_is_there(self) -> Self:
+        tuning = self.tuning
+        self._refuse_unknown("tuning.methods", tuning.methods, self.methods)
+        self._refuse_unknown("tuning.protocols", tuning.protocols, self.protocols)
+        self._refuse_unknown("tuning.benchmarks", tuning.benchmarks, self.benchmarks)
+        self._refuse_not_run("tuning.benchmarks", tuning.benchmarks, self._tuned_protocols)
+        for label in self.tuned_benchmarks:
+            if self.benchmarks[label].split != "tune":
+                raise ValueError(
+                    f"tuning.benchmarks has {label!r}, whose split is 'test': nothing is chosen on test data, so name "
+                    "benchmarks of the split 'tune'"
+                )
+        return self
+
     def _refuse_unknown(self, key: str, labels: Sequence[str | None], known: Iterable[str]) -> None:
         for label in labels:
             if label is not None and label not in known:
@@ -191,6 +210,17 @@ class Study(Section):
             if name not in run:
                 there = ", ".join(label for label in self.benchmarks if label in run)
                 raise ValueError(f"{key} has {name!r}, but {' and '.join(protocols)} editing is run on {there} only")
+
+    @property
+    def tuned_benchmarks(self) -> tuple[Label, ...]:
+        """What settings are chosen on, in the order of the config; nothing without tuning."""
+        run = {name for label in self._tuned_protocols for name in self.protocols[label].benchmarks or self.benchmarks}
+        chosen = self.tuning.benchmarks or self.benchmarks
+        return tuple(label for label in self.benchmarks if self.tuning.trials and label in run and label in chosen)
+
+    @property
+    def _tuned_protocols(self) -> tuple[Label, ...]:
+        return self.tuning.protocols or (next(iter(self.protocols)),)
 
     def located(self, path: str) -> str:
         """Where a benchmark's file lies: an absolute path is its own, another starts from the folder of the data."""

@@ -1,13 +1,15 @@
-"""What one editing job reads, and a digest of it."""
+"""What a job that edits reads, and a digest of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 
-from baft.config import Cell, source_digest, sources_of
+from baft.config import Cell, MethodSpec, TuningSpec, source_digest, sources_of
 from baft.config.methods import checked_settings
 from baft.config.sources import ROOT
 from baft.models.prepare import read_card
@@ -36,12 +38,38 @@ class JobInputs:
         What killed jobs left is used only under the same digest.
         """
         told = {field.name: _told(getattr(self, field.name)) for field in fields(self)}
-        shipped = tuple(sorted((ROOT / "resources").glob("**/*.*")))
-        method = self.cell.method
-        own = sources_of(method.method, checked_settings(method.method, method.settings))
-        source = source_digest("baft.evaluation.jobs", *own, files=shipped)
-        around = {"source": source, "versions": versions(), "device": device}
-        return hashlib.sha256(json.dumps([told, around], sort_keys=True).encode()).hexdigest()
+        return _digest(told, self.cell.method, "baft.evaluation.jobs", device)
+
+
+@dataclass(frozen=True)
+class TuningInputs:
+    """All that the search for a method's settings depends on: the job is given nothing else to read.
+
+    ``folder`` is that of the prepared model; ``benchmarks`` and ``bases`` are in the same order.
+    """
+
+    spec: TuningSpec
+    folder: Path
+    benchmarks: tuple[Path, ...]
+    bases: tuple[Path, ...]
+    covariances: tuple[Path, ...] = ()
+
+    def digest(self, *, device: str) -> str:
+        """SHA-256 of every field but the number of trials; of the code, the installed versions and the kind of device.
+
+        What an earlier search has tried is used only under the same digest, by one of more trials too.
+        """
+        told = {field.name: _told(getattr(self, field.name)) for field in fields(self) if field.name != "spec"}
+        told["spec"] = self.spec.model_copy(update={"trials": 0}).spec()
+        told["optuna"] = version("optuna")
+        return _digest(told, self.spec.method, "baft.evaluation.tuning", device)
+
+
+def _digest(told: Mapping[str, object], method: MethodSpec, module: str, device: str) -> str:
+    shipped = tuple(sorted((ROOT / "resources").glob("**/*.*")))
+    own = sources_of(method.method, checked_settings(method.method, method.settings))
+    around = {"source": source_digest(module, *own, files=shipped), "versions": versions(), "device": device}
+    return hashlib.sha256(json.dumps([told, around], sort_keys=True).encode()).hexdigest()
 
 
 def _told(value: object) -> object:

@@ -142,9 +142,9 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path, 
     settings = {"name": cell.method.method, **cell.method.settings, **_contents(method.settings.files())}
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
     conditions = conditions_of_run(engine, cell.model, data, cell.evaluation, settings, protocol, records)
-    _check_base(inputs.base, conditions)
-    before = _read_base(inputs.base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
-    _check_answered(inputs.base, before, streams)
+    check_base(inputs.base, conditions)
+    before = read_base(inputs.base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
+    check_answered(inputs.base, before, streams)
     nlls = read_provenance(inputs.base)["drift_nlls"]
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
     digest = inputs.digest(device=engine.model.device.type)
@@ -249,7 +249,7 @@ def score(
         )
 
 
-def _read_base(path: Path, records: Set[str], engine: Engine) -> dict[Key, Measured]:
+def read_base(path: Path, records: Set[str], engine: Engine) -> dict[Key, Measured]:
     """The unedited model's replies to the probes of ``records``, by their ids."""
     table = read_table([path], BASE.names)
     table = table.filter(pc.is_in(table["record_id"], value_set=pa.array(records, pa.string())))
@@ -261,7 +261,7 @@ def _read_base(path: Path, records: Set[str], engine: Engine) -> dict[Key, Measu
     return found
 
 
-def _check_base(base: Path, conditions: Conditions) -> None:
+def check_base(base: Path, conditions: Conditions) -> None:
     """Raises UserError unless the unedited model's answers were taken under the conditions of the edits."""
     found = conditions_of(read_provenance(base), base)
     for name in (
@@ -274,7 +274,7 @@ def _check_base(base: Path, conditions: Conditions) -> None:
             )
 
 
-def _check_answered(base: Path, before: Mapping[Key, Measured], streams: Sequence[Stream]) -> None:
+def check_answered(base: Path, before: Mapping[Key, Measured], streams: Sequence[Stream]) -> None:
     """Raises UserError if the unedited model was not asked a probe of these streams."""
     records = [record for stream in streams for batch in stream.batches for record in batch]
     for record in records:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,9 @@ _ALWAYS = ("model", "protocol", "prompt_format", "dtype", "split", "evaluation")
 _BENCHMARK = ("revision", "sha256")
 _METHOD = ("method",)
 
+Origins = Mapping[str, Mapping[str, str]]
+"""By model and method, who chose the settings, in words."""
+
 KEYS = ["model", "protocol", "method", "benchmark", "seed"]
 
 
@@ -31,20 +35,22 @@ class Cells:
     ``values`` has the columns of :data:`~baft.results.schema.RECORDS` after :data:`KEYS`; ``facts`` one row a cell: the
     keys, ``conditions``, ``edited`` and ``failed`` records, and ``rejected`` ones that the benchmark could not use.
     ``unmeasured`` has one row a cell, moment, number of edits, metric and group with ``unmeasured`` probes (of drift:
-    models): how many. All of ``values`` were measured.
+    models): how many. All of ``values`` were measured. ``origins`` is who chose the settings, by model and method, as far as
+    the study says.
     """
 
     values: pd.DataFrame
     facts: pd.DataFrame
     unmeasured: pd.DataFrame
+    origins: Origins = field(default_factory=dict)
 
     def one(self, model: str, protocol: str) -> Cells:
         """The cells of one model and protocol."""
-        chosen = (
+        values, facts, unmeasured = (
             frame[(frame["model"] == model) & (frame["protocol"] == protocol)]
             for frame in (self.values, self.facts, self.unmeasured)
         )
-        return Cells(*chosen)
+        return Cells(values, facts, unmeasured, self.origins)
 
     def of(self, metrics: Sequence[str]) -> Cells:
         """The same cells with only these metrics, over all groups of probes."""
@@ -53,7 +59,7 @@ class Cells:
             for frame in (self.values, self.unmeasured)
         )
         values, unmeasured = chosen
-        return Cells(values, self.facts, unmeasured)
+        return Cells(values, self.facts, unmeasured, self.origins)
 
     def methods(self) -> dict[str, str]:
         """The name of the method behind each label, and behind the line that a swept label belongs to."""
@@ -68,8 +74,8 @@ class Cells:
         return sorted(set(zip(self.facts["model"], self.facts["protocol"], strict=True)))
 
 
-def read_cells(records: Sequence[Path]) -> Cells:
-    """Read the files that ``summarise_cell`` wrote.
+def read_cells(records: Sequence[Path], origins: Origins = MappingProxyType({})) -> Cells:
+    """Read the files that ``summarise_cell`` wrote; ``origins`` are told by the study.
 
     Raises :class:`UserError` if there are none, one is damaged, or the cells of one model and protocol do not belong
     into one table: it says which files differ in what.
@@ -84,7 +90,7 @@ def read_cells(records: Sequence[Path]) -> Cells:
         facts.append({**cell, **_facts(origin, path)})
         values.append(store.read_table([path], RECORDS.names).to_pandas().assign(**cell))
     rows = pd.concat(values, ignore_index=True)[[*KEYS, *RECORDS.names]]
-    cells = Cells(rows[rows["value"].notna()].reset_index(drop=True), pd.DataFrame(facts), _unmeasured(rows))
+    cells = Cells(rows[rows["value"].notna()].reset_index(drop=True), pd.DataFrame(facts), _unmeasured(rows), origins)
     for model, protocol in cells.settings():
         refuse_mixing(cells.one(model, protocol).facts)
     return cells

@@ -24,6 +24,7 @@ _STEPS = (
     "prepare_benchmark",
     "measure_base",
     "collect_covariances",
+    "tune_method",
     "edit_shard",
     "summarise_cell",
     "analyse_subspace",
@@ -63,7 +64,7 @@ class Measured:
 def forecast_text(
     plan: Plan, rate: float | None = None, measured: Sequence[Path] = (), records: int | None = None
 ) -> str:
-    """What the study of ``plan`` will take, in at most twenty lines.
+    """What the study of ``plan`` will take, in some twenty lines.
 
     ``rate`` is in edits a second of one job, scoring included, for jobs of which no similar one is finished in the study's
     own results or in the results folders ``measured``; ``records`` is for benchmarks that are not here yet. What is neither
@@ -81,6 +82,7 @@ def forecast_text(
         f"jobs: {', '.join(kinds)}, tables and figures {products:,}",
         *_edits(works, known, records),
         *_hours(plan, works, found, rate),
+        *_tuning(plan, known, found, rate, records),
         *_memory(plan, found),
         _disk(plan, works, found),
         "Next: `baft run` here, or `snakemake --profile slurm` on a cluster; `baft status` tells how far it is.",
@@ -199,6 +201,41 @@ def _hours(plan: Plan, works: Sequence[Work], found: Measured, rate: float | Non
         lines.append(
             "  give --rate, edits a second in one job with scoring, or --measured, the results of a study of the same models"
         )
+    return lines
+
+
+def _tuning(
+    plan: Plan, known: Mapping[str, int | None], found: Measured, rate: float | None, given: int | None
+) -> list[str]:
+    """What the searches for settings take: their edits, and the hours of those whose rates are known."""
+    tuning = plan.study.tuning
+    counts = {}
+    for _, benchmark in plan.tuning_cells:
+        # At most so many, where it is not known how many there are.
+        most = (known[benchmark], plan.study.benchmarks[benchmark].limit, given if known[benchmark] is None else None)
+        counts[benchmark] = min([tuning.records, *(number for number in most if number is not None)])
+    jobs = plan.tuning_jobs()
+    if not jobs:
+        return []
+    edits = sum(counts[benchmark] for _, benchmark in plan.tuning_cells)
+    lines = [
+        f"tuning: {len(jobs)} searches of {tuning.trials} trials, {edits:,} edits each: "
+        f"{len(jobs) * tuning.trials * edits:,} edits"
+    ]
+    seconds, unknown = 0.0, 0
+    for model, method in jobs:
+        cells = [
+            {"model": model, "method": method, "protocol": protocol, "benchmark": benchmark}
+            for protocol, benchmark in plan.tuning_cells
+        ]
+        paces = [(found.rate(cell) or rate, counts[cell["benchmark"]]) for cell in cells]
+        if any(pace is None for pace, _ in paces):
+            unknown += 1
+        else:
+            seconds += tuning.trials * sum(count / pace for pace, count in paces if pace)
+    if unknown < len(jobs):
+        more = f", and an unknown number for {unknown}" if unknown else ""
+        lines.append(f"  about {_number(seconds / 3600)} job hours at the rates of jobs of edits{more}")
     return lines
 
 

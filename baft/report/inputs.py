@@ -10,6 +10,7 @@ from typing import Any
 
 from baft.config import Grid, StatisticsConfig
 from baft.config.products import Product
+from baft.report.cells import Origins
 from baft.results.store import read_partition_values
 
 
@@ -19,7 +20,7 @@ class Inputs:
 
     ``files`` are those of the cells that the product declares; ``edits`` and ``probes`` the edits and the answers behind
     them, a file a shard; ``methods`` the labels in the order of the config; ``settings`` the keys of the config that the
-    product asks for.
+    product asks for. ``origins`` is who chose the settings, by model and method.
     """
 
     files: Sequence[Path]
@@ -28,12 +29,13 @@ class Inputs:
     methods: Sequence[str] = ()
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    origins: Origins = field(default_factory=dict)
 
     @classmethod
     def of(cls, product: Product, grid: Grid) -> Inputs:
         """All that a finished study has for a product."""
         files = grid.files(product.cells)
-        return cls(files, grid.edits(), grid.probes(), grid.methods, grid.statistics, grid.settings)
+        return cls(files, grid.edits(), grid.probes(), grid.methods, grid.statistics, grid.settings, grid.origins)
 
     def there(self) -> Inputs:
         """Those that have been made so far. A cell of which only some shards are done is left out altogether."""

@@ -6,6 +6,8 @@ import math
 
 import pandas as pd
 
+from baft.config.methods import TUNED
+from baft.config.sweeps import line_of
 from baft.report.cells import Cells, shown_moment
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
@@ -15,7 +17,8 @@ from baft.results.summaries import METRICS, SCORES, STREAM
 
 
 def record_notes(cells: Cells) -> list[str]:
-    """In words: the split and how the model was asked; by benchmark the records edited, failed edits, unusable records.
+    """In words: the split and how the model was asked; by benchmark the records edited, failed edits, unusable records; who
+    chose the settings.
 
     ``cells`` are of one model and protocol; none give no notes.
     """
@@ -34,6 +37,32 @@ def record_notes(cells: Cells) -> list[str]:
         if (rejected := rows["rejected"].max()) > 0:
             parts.append(f"{rejected} more could not be used")
         notes.append(f"{benchmark}: {'; '.join(parts)}.")
+    return [*notes, *origin_notes(cells)]
+
+
+def origin_notes(cells: Cells) -> list[str]:
+    """In words: who chose the settings of each method, and that tuned ones stand beside others, if they do.
+
+    ``cells`` are of one model and protocol; nothing where the study does not say.
+    """
+    if cells.facts.empty:
+        return []
+    origins = cells.origins.get(str(cells.facts["model"].iloc[0]), {})
+    there = [name for name in ordered_methods(map(line_of, cells.facts["method"])) if name in origins]
+    said: dict[str, list[str]] = {}
+    for name in there:
+        said.setdefault(origins[name], []).append(method_name(name))
+    if not said:
+        return []
+    # Searches first.
+    parts = sorted(said, key=lambda origin: not origin.startswith(TUNED))
+    told = [f"{origin}: {', '.join(said[origin])}" for origin in parts]
+    notes = [f"Settings: {'; '.join(told)}."]
+    if len(parts) > 1 and parts[0].startswith(TUNED):
+        notes.append(
+            "These methods were not tuned alike: what is between a tuned method and another may be the tuning, and not the "
+            "method."
+        )
     return notes
 
 

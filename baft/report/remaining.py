@@ -62,6 +62,7 @@ def _made(plan: Plan) -> Iterator[tuple[str, Path]]:
     study, layout, results = plan.study, plan.layout, Path(plan.study.results)
     for model, benchmark in itertools.product(study.models, study.benchmarks):
         yield "measure_base", at(layout.base, model=model, benchmark=benchmark)
+    yield from (("tune_method", path) for path in (plan.tuning.trials() if plan.tuning else ()))
     yield from (("summarise_cell", path) for path in plan.summaries())
     # Several products are made of the same analyses.
     analyses = {path for product, grid in plan.products.items() if product.cells == "bases" for path in grid.bases()}

@@ -129,9 +129,11 @@ def _others(plan: Plan) -> Iterator[Job]:
     for model in study.models:
         methods = plan.methods
         layers = {Path(file).stem.removeprefix("layer-") for m in methods for file in plan.covariance_files(model, m)}
+        layers |= {Path(f).stem.removeprefix("layer-") for m in plan.tuned for f in plan.tuning_covariances(model, m)}
         asked = [
             *((rule, {"benchmark": b}) for rule in ("measure_base", "analyse_subspace") for b in study.benchmarks),
             *(("collect_covariances", {"layer": layer}) for layer in sorted(layers)),
+            *(("tune_method", {"method": method}) for method in plan.tuned),
         ]
         for rule, values in asked:
             seconds = timed(at(layout.timing(rule, "model", *values), model=model, **values))

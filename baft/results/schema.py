@@ -115,6 +115,48 @@ RECORDS = pa.schema(
     ]
 )
 
+# What tuning has tried, one row a trial of a method on a model (docs/tuning.md).
+TRIALS = pa.schema(
+    [
+        # From 0, which has the settings that the search begins with.
+        pa.field("trial", pa.int32(), nullable=False),
+        # All settings of the method, and those that are searched, as JSON.
+        pa.field("settings", pa.string(), nullable=False),
+        pa.field("searched", pa.string(), nullable=False),
+        # "done", or "failed": then the objective is 0 and `error` says why.
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("objective", pa.float64(), nullable=False),
+        # The two sides of the Pareto set; null where nothing was measured.
+        pa.field("editing", pa.float64()),
+        pa.field("locality", pa.float64()),
+        # Whether no other trial of the search is as good in both and better in one; null until all are there.
+        pa.field("pareto", pa.bool_()),
+        # Means over records, in the order of the study.
+        pa.field(
+            "scores",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("protocol", pa.string(), nullable=False),
+                        pa.field("benchmark", pa.string(), nullable=False),
+                        pa.field("metric", pa.string(), nullable=False),
+                        pa.field("value", pa.float64()),
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
+        pa.field("edits", pa.int32(), nullable=False),
+        pa.field("failed_edits", pa.int32(), nullable=False),
+        # The earlier trial with the same settings, whose scores these are; null for most.
+        pa.field("repeats", pa.int32()),
+        # Wall time.
+        pa.field("seconds", pa.float64(), nullable=False),
+        # Why the trial failed, or the first of its edits that did.
+        pa.field("error", pa.string()),
+    ]
+)
+
 # What a trained subspace edit does, one row a method, record, input, position and basis (docs/analysis.md). All but
 # `basis`, `move` and `weight` is of the position, and `slope` of the edit.
 BASES = pa.schema(

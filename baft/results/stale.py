@@ -8,7 +8,7 @@ from pathlib import Path
 from baft.results.kept import FOLDER, INDEX
 from baft.results.store import PART
 
-DATASETS = ("base", "probes", "edits", "records", "bases")
+DATASETS = ("base", "probes", "edits", "records", "bases", "tuning")
 
 
 def stale_files(results: Path, expected: Iterable[Path]) -> list[Path]:

@@ -55,3 +55,21 @@ def test_a_record_to_keep_that_no_benchmark_has_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"keep_edits: no record has the id 'other'; there are 2 in the study, such as"):
         kept("one", "other")
     kept("other", far={"source": "hub", "hub_id": "someone/something", "revision": "0" * 40, "filename": "a.json"})
+
+
+def test_nothing_is_tuned_on_records_without_rephrasings(tmp_path: Path) -> None:
+    (tmp_path / "bare.csv").write_text("prompt,target\nThe capital of France is,Rome\n")
+    (tmp_path / "full.csv").write_text("prompt,target,rephrase\nThe capital of France is,Rome,France's capital is\n")
+    config = {
+        "data": str(tmp_path),
+        "methods": ["reft"],
+        "benchmarks": {
+            "full": {"source": "file", "path": "full.csv"},
+            "bare": {"source": "file", "path": "bare.csv"},
+            "mini_zsre": None,
+        },
+    }
+    check_files(parse_study(config))
+    check_files(parse_study(config | {"tuning": {"trials": 1, "benchmarks": ["full", "mini_zsre"]}}))
+    with pytest.raises(UserError, match=r"tuning\.benchmarks has 'bare', whose records have no rephrasings"):
+        check_files(parse_study(config | {"tuning": {"trials": 1}}))

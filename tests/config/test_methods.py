@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from baft.config import (
     known_at_planning,
     known_by_config,
     method_settings,
+    methods,
     parse_study,
     said_of_section,
     section_of,
@@ -188,7 +190,8 @@ def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: P
 
 
 def test_which_settings_a_job_takes_is_said() -> None:
-    assert said_of_section("baft", section_of("baft", SMALL)) == f"those of baft for {SMALL} (config/methods/baft.yaml)"
+    said = f"those of baft for {SMALL} (config/methods/baft.yaml), set by hand"
+    assert said_of_section("baft", section_of("baft", SMALL)) == said
     assert said_of_section("lora", section_of("lora", SMALL)) == "no settings of lora for this model: defaults"
 
 
@@ -289,3 +292,54 @@ def test_planning_with_a_users_method_imports_no_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+TUNED = """
+# Chosen by eye.
+smollm2-135m:
+  layer: 20
+  lr: 0.004
+  tuned:
+    {study: s, trials: 12, benchmarks: [a, b], records: 50, hash: 0a1b2c, before: {layer: 25}}
+"""
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    methods._sections_of.cache_clear()
+    yield tmp_path
+    methods._sections_of.cache_clear()
+
+
+def test_a_section_that_a_search_chose_says_so_and_what_was_there_before(own_folder: Path) -> None:
+    (own_folder / "reft.yaml").write_text(TUNED)
+    assert methods.sections_of("reft") == {SMALL: {"layer": 20, "lr": 0.004}}
+    assert methods.tuned_of("reft", SMALL).trials == 12
+    assert methods.tuned_of("reft", None) is methods.tuned_of("lora", SMALL) is None
+    assert methods.method_settings("reft", SMALL).layer == 20
+    assert said_of_section("reft", SMALL).endswith("(config/methods/reft.yaml), tuned by study s, 12 trials")
+    # Where a search begins does not depend on whether its choice has been taken.
+    start = methods.untuned_settings("reft", SMALL, {"rank": 3})
+    assert (start.layer, start.lr, start.rank) == (25, methods.method_settings("reft").lr, 3)
+    assert methods.untuned_settings("lora", SMALL) == methods.method_settings("lora", SMALL)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("trials: 0", "smollm2-135m.tuned.trials is 0"),
+        ("trial: 3, trials: 3", "'trial' is not a known key"),
+        ("trials: many", "smollm2-135m.tuned.trials is 'many'"),
+    ],
+)
+def test_what_a_section_says_of_its_search_is_checked(own_folder: Path, changed: str, message: str) -> None:
+    (own_folder / "reft.yaml").write_text(TUNED.replace("trials: 12", changed))
+    with pytest.raises(UserError, match=message):
+        methods.sections_of("reft")
+
+
+def test_settings_from_before_a_search_are_checked_too(own_folder: Path) -> None:
+    (own_folder / "reft.yaml").write_text(TUNED.replace("before: {layer", "before: {layers"))
+    with pytest.raises(UserError, match=r"'layers' is not a known setting in .*before"):
+        methods.sections_of("reft")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from baft.config import AnalysisSpec, Cell, Grid, Plan, parse_study, read_spec
+from baft.config import AnalysisSpec, Cell, Grid, Plan, TuningSpec, parse_study, read_spec
 from baft.config.layout import Layout, at
 from baft.errors import UserError
 from baft.results.schema import PARTITIONS
@@ -414,3 +414,104 @@ def test_kept_edits_are_files_of_the_study(tmp_path: Path, monkeypatch: pytest.M
     assert kept not in whole.asked_files()
     assert at(str(one.kept), **job) in one.asked_files()
     assert not [path for path in plan(False).asked_files() if "kept_edits" in path.parts]
+
+
+TUNED = {
+    "models": {"smollm2-135m": {}},
+    "benchmarks": {"mini_zsre": None, "mini_wikibio": None},
+    "methods": {
+        "none": None,
+        "rome": {"settings": {"steps": 20}},
+        "narrow": {"method": "lora", "settings": {"rank": 2}},
+    },
+    "protocols": {"single": {}, "long": {"length": 4, "benchmarks": ["mini_zsre"]}},
+}
+
+
+def tuned(**tuning: object) -> Plan:
+    made = Plan(parse_study(TUNED | {"tuning": {"trials": 3, **tuning}}))
+    made.check()
+    return made
+
+
+def test_a_study_without_tuning_has_no_job_of_it() -> None:
+    made = Plan(parse_study(TUNED))
+    assert made.tuned == made.tuning_cells == ()
+    assert made.tuning is None
+    assert "tune_method" not in made.job_counts
+    assert not any("tuning" in str(path) for path in made.result_files())
+
+
+def test_every_method_is_tuned_on_the_same_and_what_the_study_gives_stays() -> None:
+    made = tuned(records=7, seed=4)
+    assert made.tuned == ("rome", "narrow")
+    assert made.job_counts["tune_method"] == 2
+    assert [str(path) for path in made.result_files() if "tuning" in str(path)] == [
+        f"results/tuning/model=smollm2-135m/method={label}/part.parquet" for label in made.tuned
+    ]
+    specs = [read_spec(TuningSpec, made.tuning_spec("smollm2-135m", label)) for label in made.tuned]
+    for spec in specs:
+        assert (spec.trials, spec.records, spec.seed) == (3, 7, 4)
+        assert spec.cells == (("single", "mini_zsre"), ("single", "mini_wikibio"))
+    assert [spec.fixed for spec in specs] == [("steps",), ("rank",)]
+    assert [spec.method.settings[name] for spec, name in zip(specs, ("steps", "rank"), strict=True)] == [20, 2]
+    long = tuned(protocols=["long"], methods=["narrow"])
+    assert long.tuned == ("narrow",)
+    assert long.tuning_cells == (("long", "mini_zsre"),)
+
+
+def test_a_search_reads_the_covariances_of_every_block_that_it_may_try() -> None:
+    made = tuned()
+    files = made.tuning_covariances("smollm2-135m", "rome")
+    assert files[0] == "cache/covariances/smollm2-135m/layer-5.safetensors"
+    assert len(files) == len(set(files)) > 3
+    assert made.tuning_covariances("smollm2-135m", "narrow") == []
+    assert made.job_counts["collect_covariances"] == len(files)
+    layers = {"methods": {"rome": {"settings": {"layer": 9}}}, "tuning": {"trials": 1}}
+    own = Plan(parse_study(TUNED | layers)).tuning_covariances("smollm2-135m", "rome")
+    assert own == ["cache/covariances/smollm2-135m/layer-9.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tuning": {"trials": 1, "methods": ["none"]}}, "'none' declares no ranges"),
+        (
+            {"tuning": {"trials": 1, "methods": ["reft"]}},
+            "tuning.methods is 'reft', but must be one of none, rome, narrow",
+        ),
+        ({"tuning": {"trials": 1, "benchmarks": ["mini"]}}, "tuning.benchmarks is 'mini', but must be one of"),
+        ({"tuning": {"trials": 1, "protocols": ["long"], "benchmarks": ["mini_wikibio"]}}, "run on mini_zsre only"),
+        ({"tuning": {"records": 3}}, "tuning needs the key trials"),
+        ({"tuning": {"trials": 1, "steps": 3}}, "'steps' is not a known key in tuning"),
+        ({"tuning": {"trials": 1}, "methods": ["none"]}, "no method of the study declares ranges"),
+        (
+            {
+                "tuning": {"trials": 1, "methods": ["in_context"]},
+                "methods": {"in_context": {"settings": {"layer": 3, "similarity": 0.5}}},
+            },
+            "gives all that could be searched",
+        ),
+        (
+            {"tuning": {"trials": 1}, "benchmarks": {"mini_zsre": {"split": "test"}}, "protocols": {"single": {}}},
+            "'mini_zsre', whose split is 'test': nothing is chosen on test data",
+        ),
+    ],
+)
+def test_tuning_that_cannot_be_is_refused_in_one_sentence(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Plan(parse_study(TUNED | changes)).check()
+
+
+def test_test_data_beside_tuning_are_allowed() -> None:
+    made = Plan(
+        parse_study(
+            TUNED
+            | {
+                "benchmarks": {"mini_zsre": {"split": "test"}, "mini_wikibio": {}},
+                "tuning": {"trials": 1, "benchmarks": ["mini_wikibio"]},
+            }
+        )
+    )
+    made.check()
+    assert made.tuning_cells == (("single", "mini_wikibio"),)

@@ -14,6 +14,7 @@ EVERYTHING = {
     "protocols": {"single": {}, "continual": {"length": 4}},
     "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
     "ablations": {"method": "reft", "variants": {"narrow": {"rank": 2}}},
+    "tuning": {"trials": 2},
 }
 
 
@@ -48,6 +49,9 @@ def test_each_is_made_of_its_own_cells() -> None:
     assert any("layer-1@rank-2" in path for path in by_cells["sensitivity"])
     assert any("reft@narrow" in path for path in by_cells["ablations"])
     assert not any("@" in path for path in by_cells["records"])
+    assert [path.split("/")[1:4] for path in by_cells["tuning"]] == [
+        ["tuning", "model=smollm2-135m", f"method={label}"] for label in ("reft", "baft")
+    ]
     assert all("/bases/" in path for path in by_cells["bases"])
     assert all("/benchmarks/" in path for path in by_cells["benchmarks"])
 

@@ -98,3 +98,22 @@ def test_it_fits_on_a_screen_however_many_models_there_are(tmp_path: Path) -> No
     study = plan(tmp_path, models={f"m{number}": {} for number in range(30)})
     lines = forecast_text(study, rate=1).splitlines()
     assert len(lines) <= 20 and "and 25 more models" in "\n".join(lines)
+
+
+def test_the_trials_of_tuning_are_counted_and_timed_by_jobs_of_edits(tmp_path: Path) -> None:
+    chosen = {"methods": ["none", "reft", "lora"], "tuning": {"trials": 5, "records": 6}}
+    protocols = {
+        "protocols": {"single": {}, "batched": {"size": 2}},
+        "tuning": {"trials": 5, "protocols": ["single", "batched"]},
+    }
+    text = forecast_text(plan(tmp_path, **chosen))
+    assert "tune_method 2" in text
+    # 6 records, 2 methods.
+    assert "tuning: 2 searches of 5 trials, 6 edits each: 60 edits" in text
+    assert "job hours at" not in text
+    # All 8 records of the benchmark, in 2 protocols.
+    assert "tuning: 1 searches of 5 trials, 16 edits each: 80 edits" in forecast_text(plan(tmp_path, **protocols))
+    # An hour an edit, whichever method.
+    finished(tmp_path / "results", 7200, CELL, "a", "b")
+    assert "about 60 job hours at the rates of jobs of edits" in forecast_text(plan(tmp_path, **chosen))
+    assert "searches" not in forecast_text(plan(tmp_path))

@@ -19,8 +19,8 @@ class Settings(SubspaceSettings):
         "layer": Depth(0.4, 0.95),
         "steps": Between(10, 100, log=True),
         "lr": Times(10),
-        "subject": Between(0.3, 0.9),
-        "quantile": Between(0.6, 1.0),
+        "quantile": Between(0.2, 0.95),
+        "behind": Between(0.2, 0.8),
     }
 
     rank: int = Field(4, ge=1, description="Bases of an edit.")

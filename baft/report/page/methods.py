@@ -9,7 +9,7 @@ from typing import Any
 
 from baft.config import RunMethod
 from baft.config.method_files import settings_class
-from baft.config.methods import remarks_of, sections_of
+from baft.config.methods import remarks_of, sections_of, tuned_of
 from baft.report.labels import method_name
 
 
@@ -53,10 +53,22 @@ def _origin(one: RunMethod) -> str:
     said = [" ".join((settings_class(one.method).__doc__ or "").split("\n\n")[0].split())]
     if one.section is not None:
         own = sections_of(one.method)[one.section]
-        remarks = f" ({remarks})" if (remarks := remarks_of(one.method)) else ""
-        said.append(f"For {one.section}, from config/methods/{one.method}.yaml: {_settings(own)}.{remarks}")
+        said.append(
+            f"For {one.section}, from config/methods/{one.method}.yaml: {_settings(own)}. {_chosen(one)}".rstrip()
+        )
     else:
         said.append("Nothing was tuned for this model: defaults.")
     if one.given:
         said.append(f"This study: {_settings(one.given)}.")
     return " ".join(said)
+
+
+def _chosen(one: RunMethod) -> str:
+    """How the settings for a model were chosen: by a search, or as the comments of their file say."""
+    tuned = tuned_of(one.method, one.section)
+    if tuned is None:
+        return f"({remarks})" if (remarks := remarks_of(one.method)) else ""
+    return (
+        f"Chosen by study {tuned.study}: the best of {tuned.trials} trials, each on the first {tuned.records} records of "
+        f"{', '.join(tuned.benchmarks)} ({tuned.hash})."
+    )

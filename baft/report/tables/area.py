@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from baft.config import StatisticsConfig
 from baft.config.products import TableProduct
-from baft.report.cells import Cells, read_cells, rows_of, settings_of
+from baft.report.cells import Cells, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import record_notes, unit_notes
@@ -23,12 +24,14 @@ PRODUCT = TableProduct(cells="curves", label="area under the trade-off", place=2
 
 def write(inputs: Inputs, stem: Path) -> list[Path]:
     """Write the table at ``stem`` with the suffixes of tables; return the paths."""
-    return tabulate_area(inputs.files, stem, inputs.statistics)
+    return tabulate_area(inputs.files, stem, inputs.statistics, inputs.origins)
 
 
-def tabulate_area(records: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:
+def tabulate_area(
+    records: Sequence[Path], out: Path, statistics: StatisticsConfig, origins: Origins = MappingProxyType({})
+) -> list[Path]:
     """Write the table of dominated areas to ``out`` as CSV, Markdown and LaTeX; return the paths."""
-    cells = read_cells(records)
+    cells = read_cells(records, origins)
     areas = areas_frame(cells, statistics)
     return write_table(out, areas, area_tables(areas, cells, statistics))
 

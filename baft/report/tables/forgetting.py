@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from baft.config import StatisticsConfig
 from baft.config.products import TableProduct
-from baft.report.cells import read_cells, rows_of, settings_of
+from baft.report.cells import Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import unmeasured_parts
+from baft.report.notes import origin_notes, unmeasured_parts
 from baft.report.rendering import HOLE, Behind, Table, percent
 from baft.report.sequences import forgetting_frame
 from baft.report.writing import write_table
@@ -24,12 +25,15 @@ PRODUCT = TableProduct(cells="sequences", label="what is forgotten", place=30)
 
 def write(inputs: Inputs, stem: Path) -> list[Path]:
     """Write the table at ``stem`` with the suffixes of tables; return the paths."""
-    return tabulate_forgetting(inputs.files, stem, inputs.statistics)
+    return tabulate_forgetting(inputs.files, stem, inputs.statistics, inputs.origins)
 
 
-def tabulate_forgetting(records: Sequence[Path], out: Path, settings: StatisticsConfig) -> list[Path]:
+def tabulate_forgetting(
+    records: Sequence[Path], out: Path, settings: StatisticsConfig, origins: Origins = MappingProxyType({})
+) -> list[Path]:
     """Write the table of what is forgotten to ``out`` with the suffixes of tables; return the paths."""
-    frame = forgetting_frame(read_cells(records), settings)
+    cells = read_cells(records, origins)
+    frame = forgetting_frame(cells, settings)
     tables = []
     for model, protocol, shown in settings_of(frame):
         found = {(row.benchmark, row.method, row.metric): row for row in rows_of(shown)}
@@ -55,6 +59,7 @@ def tabulate_forgetting(records: Sequence[Path], out: Path, settings: Statistics
             f"with Gaffke's {settings.level:.0%} interval for bounded values over streams. More than 0 is forgotten. "
             f"{streams}. Left out are records whose prompt a later edit of the stream gives another target.",
             *missing,
+            *origin_notes(cells.one(model, protocol)),
         ]
         if shown["low"].isna().any():
             notes.append(f"[{HOLE}]: no interval, from fewer than {statistics.LEAST_UNITS} streams.")

@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -17,13 +18,14 @@ from baft.config import StatisticsConfig
 from baft.config.products import TableProduct
 from baft.files import write_text
 from baft.report import estimates
-from baft.report.cells import Cells, read_cells, rows_of, settings_of
+from baft.report.cells import Cells, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import ZERO, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import (
     arithmetic,
     interval_note,
     kind_of,
+    origin_notes,
     record_notes,
     significance_mark,
     significance_notes,
@@ -69,17 +71,24 @@ _FURTHER = {
 
 def write(inputs: Inputs, stem: Path) -> list[Path]:
     """Write the three tables beside ``stem``; return the paths."""
-    return tabulate(inputs.files, inputs.edits, stem.parent, inputs.statistics)
+    return tabulate(inputs.files, inputs.edits, stem.parent, inputs.statistics, inputs.origins)
 
 
-def tabulate(records: Sequence[Path], edits: Sequence[Path], folder: Path, statistics: StatisticsConfig) -> list[Path]:
+def tabulate(
+    records: Sequence[Path],
+    edits: Sequence[Path],
+    folder: Path,
+    statistics: StatisticsConfig,
+    origins: Origins = MappingProxyType({}),
+) -> list[Path]:
     """Write the tables of means, paired differences and costs into ``folder`` in all forms; return the paths.
 
     ``main.csv``, ``paired.csv`` and ``cost.csv`` are tidy, one row an estimate; ``main_wide.csv`` has a row a method
     and benchmark and three columns a metric. Methods are compared with ``statistics.reference``. Cells that are not
-    there are holes. Raises :class:`UserError` if the cells do not belong into one table.
+    there are holes. ``origins`` is who chose the settings. Raises :class:`UserError` if the cells do not belong into one
+    table.
     """
-    cells = read_cells(records)
+    cells = read_cells(records, origins)
     main = estimates.means(cells, level=statistics.level)
     paired = estimates.differences(cells, statistics.reference, level=statistics.level)
     cost = estimates.costs(edits, level=statistics.level)
@@ -177,6 +186,7 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
         "whether the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced "
         "answer positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and "
         "is left out of the latter. What could not be measured is left out and counted below.",
+        *origin_notes(cells),
         *([ZERO_NOTE] if setting["method"].eq(ZERO).any() else []),
     ]
 

@@ -14,6 +14,7 @@ from baft.report.summary import summary_text
 from baft.report.tables.area import tabulate_area
 from baft.report.tables.main import PRODUCT, tabulate
 from baft.report.tradeoff import areas_frame, tradeoff_frame
+from baft.report.writing import read_tables
 from baft.results.summaries import summarise_cell
 from tests.report.conftest import METHODS, Study, make_study
 from tests.report.test_cells import score, write_cell
@@ -216,3 +217,24 @@ def test_tables_state_the_threads_and_allow_different_ones(tmp_path: Path, stati
     edits = [Path(str(path.parent).replace("/records/", "/edits/")) / "shard=0" / path.name for path in paths]
     tabulate(paths, edits, tmp_path, statistics)
     assert "float32, CPU threads: 1 and 2" in (tmp_path / "main.md").read_text()
+
+
+def test_a_note_says_who_chose_the_settings_and_whether_all_were_tuned_alike(
+    tmp_path: Path, study: Study, statistics: StatisticsConfig
+) -> None:
+    tuned = "tuned by study t, 9 trials"
+
+    def notes(origins: dict[str, str]) -> str:
+        tabulate(study.records, study.edits, tmp_path, statistics, {"tiny": origins})
+        found = [" ".join(read_tables(tmp_path / f"{name}.json")[0].notes) for name in ("main", "paired")]
+        assert all(("Settings: " in text) == bool(origins) for text in found)
+        assert ("not tuned alike" in found[0]) == ("not tuned alike" in found[1])
+        return found[0]
+
+    mixed = notes({"baft": "set by hand", "reft": tuned, "lora": tuned, "rome": "defaults", "gone": "defaults"})
+    assert f"Settings: {tuned}: ReFT, LoRA; set by hand: BaFT; defaults: ROME." in mixed
+    assert "not tuned alike" in mixed
+    assert "not tuned alike" in notes({"reft": tuned, "lora": "tuned by study t, 20 trials"})
+    assert "not tuned alike" not in notes({"reft": tuned, "lora": tuned})
+    assert "not tuned alike" not in notes({"reft": "defaults", "lora": "set by hand"})
+    notes({})
