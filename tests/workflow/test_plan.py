@@ -41,6 +41,7 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
         "seeds": [0, 1],
         "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
         "ablations": {"method": "reft", "variants": {"narrow": {"rank": 2}}},
+        "tuning": {"trials": 3},
     }
     jobs = planned(tmp_path, config)
     # The edit of zeros is in every study.
@@ -54,6 +55,8 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert jobs["tabulate"] == jobs["plot_tradeoff"] == jobs["plot_parameters"] == jobs["plot_sensitivity"] == 1
     assert jobs["tabulate_ablations"] == jobs["show_table_ablations"] == 1
     assert jobs["analyse_subspace"] == 2 * 2
+    assert jobs["tune_method"] == 2
+    assert jobs["plot_tuning"] == jobs["tabulate_tuned"] == jobs["show_table_tuned"] == 1
     assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
     assert not {"collect_covariances", "plot_basis_weights", "plot_method_picture"} & jobs.keys()
     # What `baft plan` says is what Snakemake plans.

@@ -22,6 +22,7 @@ CONFIG = {
     "analysis": {"records": 7, "rank": 9, "picture": None},
     "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
     "evaluation": {"max_new_tokens": 12},
+    "tuning": {"trials": 3, "records": 5},
 }
 
 
