@@ -22,7 +22,7 @@ CONFIG = {
     "analysis": {"records": 7, "rank": 9, "picture": None},
     "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
     "evaluation": {"max_new_tokens": 12},
-    "tuning": {"trials": 3, "records": 5},
+    "tuning": {"trials": 3, "records": 53},
 }
 
 
@@ -41,7 +41,7 @@ def test_there_is_a_caption_for_each_table_and_figure() -> None:
 @pytest.mark.parametrize("caption", CAPTIONS, ids=lambda caption: caption.stem)
 def test_captions_are_valid_and_read_the_config(caption: Path) -> None:
     text = render(caption)
-    assert any(value in text for value in ("90 %", "elsewhere/", "rank 9", "9 bases"))
+    assert any(value in text for value in ("90 %", "elsewhere/", "rank 9", "9 bases", "first\n53 records"))
     # Raises at the first warning: a caption that is not valid reStructuredText shows as an error box in the report.
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
 
