@@ -29,7 +29,9 @@ def sampler(engine: Engine, probes: Sequence[tuple[str, str, int]], tokens: int)
     """Sampling of ``tokens`` tokens for questions that are ``probes``: record id, group and index."""
     if not probes:
         return endless(engine, top_k(torch.zeros(0, tokens, CHOICES)))
-    noise = [torch.rand(tokens, CHOICES, generator=generator("fluency", *probe)) for probe in probes]
+    noise = [
+        torch.rand(tokens, CHOICES, dtype=torch.float32, generator=generator("fluency", *probe)) for probe in probes
+    ]
     return endless(engine, top_k(torch.stack(noise)))
 
 

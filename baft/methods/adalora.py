@@ -175,7 +175,7 @@ class AdaLora(AdapterMethod):
         widths = [engine.model.widths(site) for site in sites]
 
         def draw(width: int, generator: torch.Generator) -> Tensor:
-            return _DRAWN * torch.randn(rank, width, generator=generator)
+            return _DRAWN * torch.randn(rank, width, dtype=torch.float32, generator=generator)
 
         both = drawn(engine, batches, sites, [sum(pair) for pair in widths], context, draw)
         params: Params = {}

@@ -121,4 +121,4 @@ def outcome(engine: Engine, deltas: Mapping[Site, Delta], fit: Fit) -> Outcome:
 
 
 def _as_peft(rank: int, width: int, generator: torch.Generator) -> Tensor:
-    return torch.empty(rank, width).uniform_(-(width**-0.5), width**-0.5, generator=generator)
+    return torch.empty(rank, width, dtype=torch.float32).uniform_(-(width**-0.5), width**-0.5, generator=generator)

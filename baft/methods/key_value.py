@@ -48,7 +48,8 @@ class Prefixes:
         return self._drawn.of((engine, seed), lambda: self._draw(engine, seed))
 
     def _draw(self, engine: Engine, seed: int) -> tuple[str, ...]:
-        noise = torch.rand(self.count, max(self.lengths), 5, generator=generator("rome prefixes", seed))
+        size = (self.count, max(self.lengths), 5)
+        noise = torch.rand(size, dtype=torch.float32, generator=generator("rome prefixes", seed))
         texts = [self.starts[i % len(self.starts)] for i in range(self.count)]
         for tokens in sorted({*self.lengths}):
             own = [i for i in range(self.count) if self.lengths[i % len(self.lengths)] == tokens]

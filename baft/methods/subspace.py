@@ -54,10 +54,10 @@ def initial(
     width = engine.model.hidden_size
 
     def draw(generator: torch.Generator) -> Tensor:
-        rotation = torch.linalg.qr(torch.randn(width, rank, generator=generator))[0].mT
+        rotation = torch.linalg.qr(torch.randn(width, rank, dtype=torch.float32, generator=generator))[0].mT
         bound = width**-0.5
-        weight = torch.empty(rank, width).uniform_(-bound, bound, generator=generator)
-        bias = torch.empty(rank, 1).uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(rank, width, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+        bias = torch.empty(rank, 1, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
         return torch.cat([rotation, weight, bias], 1)
 
     drawn = per_stream(batches, context, draw).to(engine.model.device_at(site), engine.model.precision)

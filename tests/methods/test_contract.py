@@ -100,6 +100,19 @@ def test_every_method_of_the_package_has_a_title_and_a_family_of_its_own() -> No
     assert {name for name, kind in kinds.items() if kind.family == "reference"} == {"none", "zero"}
 
 
+@pytest.mark.parametrize("name", EDITING)
+def test_what_a_method_draws_does_not_depend_on_the_default_dtype_of_torch(name: str) -> None:
+    """A program that edits may have set it, and the same seed must give the same edit there."""
+    tiny = engine("llama", torch.float64)
+    expected = answers(tiny, fit(tiny, name, [REQUESTS[:1]]).state, [0])
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = answers(tiny, fit(tiny, name, [REQUESTS[:1]]).state, [0])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def starts(name: str) -> list[MethodSettings]:
     """What a search of a method's settings may begin with: its defaults, and what it has for each known model."""
     if name == "foreign":
