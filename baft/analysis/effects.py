@@ -14,7 +14,7 @@ from baft.engine.deltas import Subspace
 class Effects:
     """Of an edit Φ of rank r at N hidden states h (d numbers each), one of which is the origin h₀; all float64.
 
-    ``moves`` (N, r) are W h + b − R h and ``weights`` (N, r) g(h), 1 for LoReFT. ``slope`` is ‖W‖₂. All (N,):
+    ``moves`` (N, r) are W h + b − R h and ``weights`` (N, r) g, 1 for LoReFT. ``slope`` is ‖W‖₂. All (N,):
     ``size`` ‖h‖, ``displacement`` ‖Φ(h) − h‖, ``distance`` ‖h − h₀‖, ``spread`` ‖R(Φ(h) − t)‖ with t = Φ(h₀),
     ``gap`` ‖R(h − t)‖ and ``tilt`` ‖W(h − h₀)‖.
     """
@@ -31,13 +31,12 @@ class Effects:
 
 
 @torch.no_grad()
-def effects_of(delta: Subspace, hidden: Tensor, origin: int) -> Effects:
-    """The effects of ``delta``, an edit of a single stream, at ``hidden`` (N, d), of which row ``origin`` is h₀."""
-    exact = delta.with_tensors({name: tensor.double() for name, tensor in delta.tensors().items()})
-    h = hidden.double()
+def effects_of(bases: Subspace, weights: Tensor, hidden: Tensor, origin: int) -> Effects:
+    """The effects of ``bases`` of a single stream with ``weights`` (N, r) at ``hidden`` (N, d); row ``origin`` is h₀."""
+    exact = bases.with_tensors({name: tensor.double() for name, tensor in bases.tensors().items()})
+    h, weights = hidden.double(), weights.double()
     stream = torch.zeros(1, dtype=torch.int64, device=h.device)
     moves = exact.moves(h[None], stream)[0]
-    weights = exact.gates(h[None], stream)[0]
     rotation, weight = exact.rotation[0], exact.weight[0]
     update = (weights * moves) @ rotation
     away, after = h - h[origin], h + update

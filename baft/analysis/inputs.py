@@ -29,14 +29,14 @@ class Input:
     prompt: str
 
 
-def inputs_of(record: Record, seen: int) -> list[Input]:
-    """The editing prompt first, then the record's probes, then general prompts, ``seen`` of which were trained on.
+def general_prompts(seen: int) -> list[str]:
+    """General prompts of the pool, of which a method trains on the first ``seen``: the next ones, none if it takes all."""
+    return list(load_pool().general[seen : seen + _GENERAL])
 
-    General prompts are the first of the pool that were not: a method that trains on the pool takes it from the start.
-    There are none if it takes all.
-    """
+
+def inputs_of(record: Record, unseen: Sequence[str]) -> list[Input]:
+    """The editing prompt first, then the record's probes, then ``unseen`` general prompts, which no edit was trained on."""
     probes = [Input(_PROBES[p.kind], p.group, p.index, p.prompt) for p in record.probes if p.kind in _PROBES]
-    unseen = load_pool().general[seen : seen + _GENERAL]
     general = [Input(GENERAL, "", index, prompt) for index, prompt in enumerate(unseen)]
     return [Input(EDITING, "", 0, record.prompt), *probes, *general]
 

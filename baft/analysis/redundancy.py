@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,20 +44,21 @@ def expected_redundant(rank: int, factor: float) -> float:
 
 
 def redundancy_frame(bases: pd.DataFrame, factors: Sequence[float] = FACTORS) -> pd.DataFrame:
-    """Redundant dimensions of ReFT edits, one row a model, benchmark, ``inputs`` (editing, irrelevant) and ``factor``.
+    """Redundant dimensions, one row a model, benchmark, method, ``inputs`` (editing, irrelevant) and ``factor``.
 
-    ``bases`` are rows of :data:`~baft.results.schema.BASES` with ``model`` and ``benchmark``. Sizes of updates are averaged
-    over an input's edited positions. ``mean`` is over the inputs of a record, then over records; ``low`` and ``high`` are
-    the least and the most of any input; ``chance`` is :func:`expected_redundant`.
+    ``bases`` are rows of :data:`~baft.results.schema.BASES` with ``model`` and ``benchmark``. Updates are those of bases of
+    weight 1, their sizes averaged over an input's edited positions. ``mean`` is over the inputs of a record, then over
+    records; ``low`` and ``high`` are the least and the most of any input; ``chance`` is :func:`expected_redundant`.
     """
-    shown = bases[bases["edited"] & bases["method"].eq("reft") & bases["kind"].isin(_SHOWN)]
+    shown = bases[bases["edited"] & bases["kind"].isin(_SHOWN)]
     sizes = shown.assign(size=shown["move"].abs()).groupby([*INPUT, "basis"])["size"].mean().unstack("basis")
     counts = pd.DataFrame(redundant(sizes.to_numpy(), factors), index=sizes.index, columns=list(factors))
     long = counts.melt(ignore_index=False, var_name="factor", value_name="count").reset_index()
     long["inputs"] = long["kind"].map(_SHOWN)
     rows = []
-    for (model, benchmark, inputs, factor), group in long.groupby(["model", "benchmark", "inputs", "factor"]):
-        row = {"model": model, "benchmark": benchmark, "inputs": inputs, "factor": factor, "rank": sizes.shape[1]}
+    by = ["model", "benchmark", "method", "inputs", "factor"]
+    for keys, group in long.groupby(by):
+        row: dict[str, Any] = {**dict(zip(by, keys, strict=True)), "rank": sizes.shape[1]}
         row |= {"mean": group.groupby("record_id")["count"].mean().mean(), "chance": 0.0}
         row |= {"low": group["count"].min(), "high": group["count"].max()}
         rows.append(row | {"records": group["record_id"].nunique(), "tested": len(group)})

@@ -1,16 +1,21 @@
-"""Basis weights of BaFT: how open each basis is for each kind of input, and whether the mean tells them apart."""
+"""Weights of bases: how open each basis is for each kind of input, and how far the mean tells them apart."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from baft.analysis.inputs import EDITING, GENERAL, INPUT, IRRELEVANT, PORTABILITY, REPHRASING
 
 RELEVANT = (EDITING, REPHRASING, PORTABILITY)
 APART = (IRRELEVANT, GENERAL)
+
+ALIKE = 0.05
+"""Mean weights that differ by no more don't vary: their order says nothing."""
+
+_EDIT = ["model", "benchmark", "method", "record_id"]
 
 
 def auc(positive: ArrayLike, negative: ArrayLike) -> float:
@@ -26,36 +31,43 @@ def auc(positive: ArrayLike, negative: ArrayLike) -> float:
 
 
 def input_weights(bases: pd.DataFrame) -> pd.DataFrame:
-    """BaFT's weight of each basis at each input, averaged over its edited positions: inputs by bases."""
-    shown = bases[bases["edited"] & bases["method"].eq("baft")]
+    """The weight of each basis at each input, averaged over its edited positions: inputs by bases."""
+    shown = bases[bases["edited"]]
     return shown.groupby([*INPUT, "basis"])["weight"].mean().unstack("basis")
 
 
 def sorted_weights(bases: pd.DataFrame) -> pd.DataFrame:
     """Weights of each input sorted downwards, then averaged over a record's inputs of a kind.
 
-    One row a model, benchmark, record, kind and ``place`` (1: the largest weight of each input), with ``weight``.
+    One row a model, benchmark, method, record, kind and ``place`` (1: the largest weight of each input), with ``weight``.
     """
     weights = input_weights(bases)
     falling = pd.DataFrame(-np.sort(-weights.to_numpy(), axis=1), index=weights.index)
     falling.columns = pd.RangeIndex(1, falling.shape[1] + 1, name="place")
-    means = falling.groupby(["model", "benchmark", "record_id", "kind"]).mean()
+    means = falling.groupby([*_EDIT, "kind"]).mean()
     return means.melt(ignore_index=False, var_name="place", value_name="weight").reset_index()
 
 
 def separation(bases: pd.DataFrame) -> pd.DataFrame:
-    """How well the mean weight of an input tells what an edit is about from what it is not, within each record.
+    """How far the mean weight of an input tells what an edit is about from what it is not, within each record.
 
-    One row a model, benchmark, record, ``kind`` (editing, rephrasing, portability) and ``apart`` (irrelevant, general)
-    that the record has both of, with ``auc``. Scores are compared within a record only, for each has weights of its own.
+    One row a model, benchmark, method, record, ``kind`` (editing, rephrasing, portability) and ``apart`` (irrelevant,
+    general) that the record has both of, with the ``difference`` of the two kinds' mean weights and the ``auc``, NaN where
+    no two of these inputs differ by more than :data:`ALIKE`: a perfect order of weights that are all but the same would
+    mislead. Scores are compared within a record only, for each has weights of its own.
     """
     scores = input_weights(bases).mean(axis=1).reset_index(name="score")
     rows = []
-    for keys, group in scores.groupby(["model", "benchmark", "record_id"]):
+    for keys, group in scores.groupby(_EDIT):
         found = {kind: own["score"].to_numpy() for kind, own in group.groupby("kind")}
         for kind in RELEVANT:
             for apart in APART:
                 if kind in found and apart in found:
-                    names = dict(zip(("model", "benchmark", "record_id"), keys, strict=True))
-                    rows.append(names | {"kind": kind, "apart": apart, "auc": auc(found[kind], found[apart])})
-    return pd.DataFrame(rows, columns=["model", "benchmark", "record_id", "kind", "apart", "auc"])
+                    names = dict(zip(_EDIT, keys, strict=True)) | {"kind": kind, "apart": apart}
+                    rows.append(names | _told_apart(found[kind], found[apart]))
+    return pd.DataFrame(rows, columns=[*_EDIT, "kind", "apart", "difference", "auc"])
+
+
+def _told_apart(own: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, float]:
+    varies = float(np.ptp(np.concatenate([own, other]))) > ALIKE
+    return {"difference": float(own.mean() - other.mean()), "auc": auc(own, other) if varies else float("nan")}

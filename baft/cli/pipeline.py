@@ -134,7 +134,7 @@ def analyse_subspace(
     benchmark: Records,
     out: Out,
 ) -> None:
-    """Train ReFT and BaFT edits and write what each of their bases does."""
+    """Make edits of bases and write what each of their bases does."""
     from baft.analysis.subspaces import analyse_subspace as run
 
     run(read_spec(AnalysisSpec, spec), folder, benchmark, out)

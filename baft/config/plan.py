@@ -28,7 +28,7 @@ from baft.config.sources import ROOT, source_digest
 from baft.config.study import Study
 from baft.config.sweeps import Point, lattice_of, line_of, points_of, variants_of
 from baft.errors import UserError
-from baft.methods.settings import MethodSettings, given_values
+from baft.methods.settings import Bases, MethodSettings, given_values
 
 _CELL = ("model", "method", "protocol", "benchmark", "seed")
 Key = tuple[str, str, str, str, str]
@@ -555,7 +555,8 @@ class Plan:
     def _has_methods_of(self, one: Product) -> bool:
         if one.cells != "bases":
             return True
-        return self.study.analysis.records > 0 and any(method in self._analysed for method in one.methods)
+        found = [bases for label in self._analysed.values() if (bases := self._bases_of(label)) is not None]
+        return self.study.analysis.records > 0 and any(bases.varies or not one.weighed for bases in found)
 
     def _setting(self, key: str) -> JsonValue:
         value: Any = self.study
@@ -657,12 +658,16 @@ class Plan:
 
     @functools.cached_property
     def _analysed(self) -> dict[str, str]:
-        """ReFT and BaFT where the study has them, with the line of each: that of its name, or else the first."""
+        """The methods whose edits are made of bases, with the line of each: that of its name, or else the first."""
         found: dict[str, str] = {}
         for label, line in sorted(self._lines.items(), key=lambda item: item[0] != item[1].method):
-            if line.method in ("reft", "baft"):
+            if self._bases_of(label) is not None:
                 found.setdefault(line.method, label)
         return found
+
+    def _bases_of(self, label: str) -> Bases | None:
+        """What a line's edits are made of, which no model changes."""
+        return self._merged(next(iter(self.study.models)), label, self._lines[label]).bases()
 
     @functools.cached_property
     def _model_specs(self) -> dict[str, str]:

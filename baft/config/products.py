@@ -31,8 +31,8 @@ class Product:
     cells: Cells
     label: str
     place: int
-    # The study must analyse edits of one of these methods.
-    methods: tuple[str, ...] = ()
+    # Of the analysis: it shows weights, so that the study must have a method whose weights depend on the input.
+    weighed: bool = False
     # Keys of the config that it is told, such as "analysis.picture".
     settings: tuple[str, ...] = ()
     # Name of its rule, where that is not what the rule does and the product's name.

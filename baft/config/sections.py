@@ -279,7 +279,7 @@ class CovariancesConfig(Section):
 
 
 class AnalysisConfig(Section):
-    """The edits of ReFT and BaFT that are looked into, on the first records of each benchmark."""
+    """The edits of methods with bases that are looked into, on the first records of each benchmark."""
 
     records: int = Field(8, ge=0, description="Records of each benchmark; 0 leaves the analysis out.")
     benchmarks: Listed[Label] = Field((), description="Only these benchmarks; all of them unless given.")

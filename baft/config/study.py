@@ -124,7 +124,7 @@ class Study(Section):
         CovariancesConfig(), description="Text for the key covariance of methods that need it."
     )
     analysis: Annotated[AnalysisConfig, BeforeValidator(_empty_section)] = Field(
-        AnalysisConfig(), description="Edits of ReFT and BaFT that are looked into."
+        AnalysisConfig(), description="Edits of methods with bases that are looked into."
     )
     curves: Annotated[CurvesConfig, BeforeValidator(_empty_section)] = Field(
         CurvesConfig(), description="Swept points of methods."

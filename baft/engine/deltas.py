@@ -155,8 +155,31 @@ class Choosing(Deciding):
         return decision >= 0
 
 
+class Weighing(ABC):
+    """A delta that adds up bases, each with a weight: what an analysis can look into (docs/analysis.md).
+
+    It adds Rᵀ diag(g) (W h + b − R h) to a block's output h, with weights g that depend on the input in any way.
+    """
+
+    @abstractmethod
+    def looks(self, site: Site) -> tuple[Site, ...]:
+        """The sites that the weights are read from, given the delta's own: none that the model computes after it."""
+
+    @abstractmethod
+    def unweighted(self) -> Subspace:
+        """The bases of each stream, those of all its edits, as LoReFT adds them: with a weight of 1."""
+
+    @abstractmethod
+    def basis_weights(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        """The weight of each basis of its stream at each token of a row, (B, T, r), given what is at :meth:`looks`.
+
+        Whether the delta acts at a token at all is the business of its ``where``. r and its order are those of
+        :meth:`unweighted`.
+        """
+
+
 @dataclass(frozen=True)
-class Subspace(Delta):
+class Subspace(Delta, Weighing):
     """LoReFT: Rᵀ(W h + b − R h), R with orthonormal rows (Wu et al., 2024, eq. 2).
 
     ``rotation`` R (S, r, d), ``weight`` W (S, r, d), ``bias`` b (S, r). Rows that different steps of a stream added are
@@ -184,6 +207,17 @@ class Subspace(Delta):
         """Weight of each basis at h (S', N, d): (S', N, r), here 1 of each that is there."""
         there = self._of(self.bases(), present).to(self.weight.dtype)
         return there[:, None].expand(-1, h.shape[1], -1)
+
+    def looks(self, site: Site) -> tuple[Site, ...]:
+        return (site,)
+
+    def unweighted(self) -> Subspace:
+        return Subspace(self.where, self.rotation, self.weight, self.bias)
+
+    def basis_weights(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        (here,) = seen.values()
+        grouping = Grouping(batch.stream)
+        return grouping.scatter(self.gates(grouping.gather(here.x), grouping.present), here.x.shape[1])
 
     def update(self, x: Tensor, y: Tensor, present: Tensor) -> Tensor:
         return self.moves(x, present) @ self._of(self.rotation, present)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from baft.engine.deltas import Deciding, Seen, Subspace
+from baft.engine.deltas import Deciding, Seen, Subspace, Weighing
 from baft.engine.engine import Engine
 from baft.engine.positions import Onwards, Where
 from baft.engine.rows import Batch, Grouping
@@ -43,7 +43,7 @@ SUBJECTS = "subjects"
 
 
 @dataclass(frozen=True)
-class KeyedSubspace(Deciding):
+class KeyedSubspace(Deciding, Weighing):
     """LoReFT with the bases of the edit, of several, that a prompt opens.
 
     Of edit n: ``keys`` (S, n, k, c) of its tokens, zeros where there are fewer, and their weights (S, n, k) for the
@@ -143,6 +143,17 @@ class KeyedSubspace(Deciding):
         rotation, weight, bias = self.rotation[own], self.weight[own], self.bias[own]
         h = x.to(weight.dtype)
         return y + torch.baddbmm(bias[:, None], h, (weight - rotation).mT) @ rotation
+
+    def unweighted(self) -> Subspace:
+        bases = (self.rotation.flatten(1, 2), self.weight.flatten(1, 2), self.bias.flatten(1, 2))
+        return Subspace(self.where, *bases)
+
+    def basis_weights(self, seen: Mapping[Site, Seen], batch: Batch) -> Tensor:
+        """1 for the bases of the edit that a row's prompt opens, at every token, else 0."""
+        opened = self.decide(seen, batch)[:, None] == torch.arange(self.rotation.shape[1], device=batch.stream.device)
+        there = (self.rotation[batch.stream] != 0).any(-1)
+        weights = (opened[..., None] & there).to(self.rotation.dtype).flatten(1)
+        return weights[:, None].expand(-1, batch.ids.shape[1], -1)
 
 
 OF_A_STREAM = ("mean", "statements", "stated")

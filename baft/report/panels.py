@@ -1,9 +1,10 @@
-"""Panels of the analysis figures: a column a benchmark, one or more rows a model."""
+"""Panels of the analysis figures: a column a benchmark, one or more rows a model and method."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,45 +36,63 @@ NAMES = {
 }
 
 
+_TOGETHER: Mapping[str, str] = {"": ""}
+
+
 @dataclass(frozen=True)
 class Panel:
-    """Axes of one model and benchmark; ``row`` counts the rows of a model, ``first`` is the leftmost of its row."""
+    """Axes of one model, benchmark and method, or of all methods where that is empty.
+
+    ``row`` counts the rows of a block, ``first`` is the leftmost of its row."""
 
     axis: Axes
     model: str
     benchmark: str
+    method: str
     row: int
     first: bool
 
     def of(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of ``frame`` that belong here."""
-        return frame[frame["model"].eq(self.model) & frame["benchmark"].eq(self.benchmark)]
+        own = frame["model"].eq(self.model) & frame["benchmark"].eq(self.benchmark)
+        return frame[own & frame["method"].eq(self.method) if self.method else own]
 
 
 @contextmanager
 def panels(
-    frame: pd.DataFrame, heights: Sequence[float], handles: Sequence[Line2D], share: bool = True
+    frame: pd.DataFrame,
+    heights: Sequence[float],
+    handles: Sequence[Line2D],
+    share: bool = True,
+    methods: Mapping[str, str] = _TOGETHER,
 ) -> Iterator[tuple[Figure, list[Panel]]]:
     """A figure with a panel for each model and benchmark of ``frame`` and each of ``heights`` (inches).
 
-    At most five panels stand side by side, with a legend of ``handles`` below them all. Rows share their vertical axis
-    unless ``share`` is False.
+    ``methods`` have panels of their own, each below the title that it is given; unless they are named, all share one. At
+    most five panels stand side by side, with a legend of ``handles`` below them all. Rows share their vertical axis unless
+    ``share`` is False.
     """
     blocks = []
     for model in sorted(frame["model"].unique()):
         names = ordered_benchmarks(frame.loc[frame["model"].eq(model), "benchmark"])
-        blocks += [(model, names[start : start + _COLUMNS]) for start in range(0, len(names), _COLUMNS)]
-    columns = max(len(names) for _, names in blocks)
+        starts = range(0, len(names), _COLUMNS)
+        blocks += [(model, method, names[start : start + _COLUMNS]) for method in methods for start in starts]
+    columns = max(len(names) for _, _, names in blocks)
     several = frame["model"].nunique() > 1
     width = style.COLUMN if columns == 1 else style.PAGE
     entries = 2 if columns == 1 else 4
     legend = 0.15 + 0.16 * math.ceil(len(handles) / entries)
-    with style.drawing(width, len(blocks) * (sum(heights) + 0.3 + 0.2 * several) + legend) as figure:
+    titles = [
+        title_lines(", ".join(filter(None, (model if several else "", methods[method]))), width)
+        for model, method, _ in blocks
+    ]
+    room = [sum(heights) + 0.3 + 0.15 * len(title) for title in titles]
+    with style.drawing(width, sum(room) + legend) as figure:
         found = []
-        parts = figure.subfigures(len(blocks), 1, squeeze=False)[:, 0]
-        for part, (model, names) in zip(parts, blocks, strict=True):
-            if several:
-                part.suptitle(model, x=0.02, ha="left", fontsize=8, fontweight="bold")
+        parts = figure.subfigures(len(blocks), 1, squeeze=False, height_ratios=room)[:, 0]
+        for part, title, (model, method, names) in zip(parts, titles, blocks, strict=True):
+            if title:
+                part.suptitle("\n".join(title), x=0.02, ha="left", fontsize=7.5, fontweight="bold")
             grid = part.subplots(
                 len(heights), columns, squeeze=False, sharey="row" if share else "none", height_ratios=heights
             )
@@ -82,9 +101,15 @@ def panels(
                 for axis in line[len(names) :]:
                     axis.set_axis_off()
                 found += [
-                    Panel(axis, model, name, row, axis is line[0]) for axis, name in zip(line, names, strict=False)
+                    Panel(axis, model, name, method, row, axis is line[0])
+                    for axis, name in zip(line, names, strict=False)
                 ]
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(entries, len(handles)), frameon=False, fontsize=7
         )
         yield figure, found
+
+
+def title_lines(text: str, width: float) -> list[str]:
+    """The lines of a title above a block that is so many inches wide."""
+    return textwrap.wrap(text, int(15 * width))

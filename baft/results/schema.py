@@ -157,7 +157,7 @@ TRIALS = pa.schema(
     ]
 )
 
-# What a trained subspace edit does, one row a method, record, input, position and basis (docs/analysis.md). All but
+# What an edit made of bases does, one row a method, record, input, position and basis (docs/analysis.md). All but
 # `basis`, `move` and `weight` is of the position, and `slope` of the edit.
 BASES = pa.schema(
     [

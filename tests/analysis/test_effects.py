@@ -21,6 +21,13 @@ from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS
 LAST = PromptEnds(0, 1)
 
 
+def measured(delta: Subspace, hidden: torch.Tensor, origin: int) -> Effects:
+    """The effects of a delta of one stream with the weights that it gives itself."""
+    exact = delta.with_tensors({name: tensor.double() for name, tensor in delta.tensors().items()})
+    weights = exact.gates(hidden.double()[None], torch.zeros(1, dtype=torch.int64))[0]
+    return effects_of(delta.unweighted(), weights, hidden, origin)
+
+
 def tensor(rows: list[list[float]]) -> Tensor:
     return torch.tensor([rows], dtype=torch.float64)
 
@@ -50,7 +57,7 @@ def assert_bounded(found: Effects) -> None:
 def test_the_terms_in_two_dimensions_by_hand() -> None:
     # R reads the first coordinate, W the second: Φ(h) = (2 h₂ + 1, h₂).
     delta = Subspace(LAST, tensor([[1.0, 0.0]]), tensor([[0.0, 2.0]]), torch.tensor([[1.0]], dtype=torch.float64))
-    found = effects_of(delta, torch.tensor([[3.0, 4.0], [6.0, 0.0]]), 0)
+    found = measured(delta, torch.tensor([[3.0, 4.0], [6.0, 0.0]]), 0)
     assert found.moves.tolist() == [[6.0], [-5.0]]
     assert found.weights.tolist() == [[1.0], [1.0]]
     assert found.slope == pytest.approx(2.0, abs=1e-15)
@@ -67,7 +74,7 @@ def test_the_terms_in_two_dimensions_by_hand() -> None:
     st.integers(1, 5), st.integers(5, 12), st.floats(1e-3, 30), st.floats(1e-3, 1e3), st.integers(0, 2**31)
 )  # fmt: skip
 def test_the_bound_holds_for_random_edits(rank: int, width: int, scale: float, spread: float, seed: int) -> None:
-    assert_bounded(effects_of(edit(rank, width, scale, seed), states(20, width, spread, seed + 1), 0))
+    assert_bounded(measured(edit(rank, width, scale, seed), states(20, width, spread, seed + 1), 0))
 
 
 @settings(deadline=None, max_examples=30)
@@ -77,7 +84,7 @@ def test_generality_on_a_ball_bounds_the_norm_of_w(rank: int, scale: float, radi
     delta, h0 = edit(rank, 8, scale, seed), states(1, 8, 1.0, seed + 1)
     steepest = torch.linalg.svd(delta.weight[0])[2][:1]
     around = torch.nn.functional.normalize(states(50, 8, 1.0, seed + 2), dim=-1)
-    found = effects_of(delta, torch.cat([h0, h0 + radius * steepest, h0 + radius * around]), 0)
+    found = measured(delta, torch.cat([h0, h0 + radius * steepest, h0 + radius * around]), 0)
     most = found.slope * radius
     assert float(found.spread.max()) == pytest.approx(most, rel=1e-9)
     assert float(found.spread[1]) == pytest.approx(most, rel=1e-9)
@@ -90,7 +97,7 @@ def test_weights_that_close_break_the_bound() -> None:
     gates = {"gate_weight": tensor([[200.0, 0.0]]), "gate_bias": torch.zeros(1, 1, dtype=torch.float64)}
     gated = GatedSubspace(LAST, plain.rotation, plain.weight, plain.bias, **gates)
     hidden = torch.cat([open_at, -open_at])
-    found, same = effects_of(gated, hidden, 0), effects_of(plain, hidden, 0)
+    found, same = measured(gated, hidden, 0), measured(plain, hidden, 0)
     assert found.weights[0].item() == pytest.approx(1.0) and found.weights[1].item() < 1e-80
     assert found.displacement[1] < 1e-70 < 11 < found.gap[1] - found.tilt[1]
     assert_bounded(same)
@@ -110,7 +117,7 @@ def test_terms_of_trained_edits(tiny_llama: Engine, method: str) -> None:
     hidden = states(30, tiny_llama.model.hidden_size, 3.0, 5)
     for stream in range(3):
         one = delta.select(torch.tensor([stream]))
-        found = effects_of(one, hidden, 0)
+        found = measured(one, hidden, 0)
         update = one.update(hidden[None].float(), hidden[None].float(), torch.tensor([0]))[0]
         torch.testing.assert_close(found.displacement.float(), update.norm(dim=-1), rtol=1e-4, atol=1e-5)
         # R has orthonormal rows up to float32, so that lengths in the space and in the subspace agree to that.
@@ -120,4 +127,4 @@ def test_terms_of_trained_edits(tiny_llama: Engine, method: str) -> None:
         if method == "reft":
             exact = one.with_tensors({name: t.double() for name, t in one.tensors().items()})
             rotation = torch.linalg.qr(exact.rotation[0].mT)[0].mT[None]
-            assert_bounded(effects_of(exact.with_tensors({**exact.tensors(), "rotation": rotation}), hidden, 0))
+            assert_bounded(measured(exact.with_tensors({**exact.tensors(), "rotation": rotation}), hidden, 0))

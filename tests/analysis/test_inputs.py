@@ -1,4 +1,14 @@
-from baft.analysis.inputs import EDITING, GENERAL, IRRELEVANT, KINDS, PORTABILITY, REPHRASING, inputs_of, pictured
+from baft.analysis.inputs import (
+    EDITING,
+    GENERAL,
+    IRRELEVANT,
+    KINDS,
+    PORTABILITY,
+    REPHRASING,
+    general_prompts,
+    inputs_of,
+    pictured,
+)
 from baft.benchmarks.irrelevant import load_pool
 from baft.benchmarks.records import Probe, Record
 
@@ -11,23 +21,26 @@ def record(*kinds: str) -> Record:
 
 def test_the_editing_prompt_comes_first_and_probes_keep_their_names() -> None:
     given = ["reliability", "generality", "portability", "locality", "fluency"]
-    inputs = inputs_of(record(*given), seen=10**6)
+    inputs = inputs_of(record(*given), [])
     assert [(one.kind, one.prompt) for one in inputs] == [
         (EDITING, "the prompt"), (REPHRASING, "p1"), (PORTABILITY, "p2"), (IRRELEVANT, "p3"),
     ]  # fmt: skip
     assert (inputs[1].group, inputs[1].index) == ("g", 1)
-    assert {one.kind for one in inputs_of(record(*given), 0)} == set(KINDS)
+    assert {one.kind for one in inputs_of(record(*given), general_prompts(0))} == set(KINDS)
 
 
 def test_general_prompts_are_those_not_trained_on() -> None:
     pool = load_pool().general
     for seen in (0, 5, len(pool) - 3):
-        prompts = [one.prompt for one in inputs_of(record(), seen) if one.kind == GENERAL]
+        prompts = [one.prompt for one in inputs_of(record(), general_prompts(seen)) if one.kind == GENERAL]
         assert prompts == list(pool[seen : seen + 15])
         assert prompts and not set(prompts) & set(pool[:seen])
 
 
 def test_the_picture_shows_a_probe_or_else_a_general_prompt() -> None:
-    assert [one.kind for one in pictured(inputs_of(record("portability", "locality"), 0))] == [EDITING, IRRELEVANT]
-    assert [one.kind for one in pictured(inputs_of(record("portability"), 0))] == [EDITING, GENERAL]
-    assert [one.kind for one in pictured(inputs_of(record("portability"), 10**6))] == [EDITING]
+    assert [one.kind for one in pictured(inputs_of(record("portability", "locality"), general_prompts(0)))] == [
+        EDITING,
+        IRRELEVANT,
+    ]
+    assert [one.kind for one in pictured(inputs_of(record("portability"), general_prompts(0)))] == [EDITING, GENERAL]
+    assert [one.kind for one in pictured(inputs_of(record("portability"), []))] == [EDITING]

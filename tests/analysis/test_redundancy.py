@@ -52,7 +52,11 @@ def test_records_weigh_alike_and_bands_reach_over_inputs() -> None:
             position("irrelevant", [1.0, 0.0, 0.0], edited=False, position=5),
         ),
         (2, 5),
-    ).set_index(["inputs", "factor"])
+    )
+    # An edit with weights has rows of its own, and counts at a weight of 1.
+    gated = frame[frame["method"].eq("baft")].set_index(["inputs", "factor"])
+    assert gated.loc[("editing", 2), ["mean", "records"]].tolist() == [2, 1]
+    frame = frame[frame["method"].eq("reft")].set_index(["inputs", "factor"])
     columns = ["mean", "low", "high", "records", "tested", "rank"]
     assert frame.loc[("editing", 2), columns].tolist() == [1.0, 0, 2, 2, 2, 3]
     assert frame.loc[("editing", 5), columns].tolist() == [0.5, 0, 1, 2, 2, 3]

@@ -271,8 +271,10 @@ def analyses(**config: object) -> list[str]:
 def test_figures_of_the_analysis_are_those_that_the_methods_allow() -> None:
     assert analyses(methods=["none", "rome"]) == []
     assert analyses(methods=["reft"]) == ["redundant_dimensions", "generality_locality_bound"]
-    assert analyses(methods=["baft"]) == ["basis_weights", "method_picture", "generality_locality_bound"]
-    assert len(analyses(methods=["baft", "reft"])) == 4
+    everything = ["redundant_dimensions", "basis_weights", "method_picture", "generality_locality_bound"]
+    assert analyses(methods=["baft"]) == analyses(methods=["baft_keyed"]) == everything
+    still = {"baft": {"settings": {"gate": "constant"}}, "baft_keyed": {"settings": {"gate": "constant"}}}
+    assert analyses(methods=still) == analyses(methods=["reft"])
     assert analyses(methods=["baft", "reft"], analysis={"records": 0}) == []
 
 

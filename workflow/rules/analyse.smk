@@ -1,4 +1,4 @@
-# What edits of ReFT and BaFT do inside, for the studies that have these methods.
+# What edits do inside, for the studies that have methods whose edits are made of bases.
 
 
 rule analyse_subspace:

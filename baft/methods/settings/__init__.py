@@ -58,6 +58,18 @@ class Needs:
     covariances: tuple[int | float, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """That a method's edits are sums of bases, each with a weight, and can be looked into (docs/analysis.md).
+
+    Such a method has the settings ``rank`` and ``layer``, and its deltas are :class:`~baft.engine.deltas.Weighing`.
+    ``weight`` says in a few words what the weight of a basis is, and ``varies`` whether it depends on the input.
+    """
+
+    weight: str
+    varies: bool = True
+
+
 Family: TypeAlias = Literal["reference", "representation", "weights", "adapters", "memory", "context", "others"]
 """What a method is by where its edit is: in hidden states, in the model's weights, in low-rank matrices beside them, in a
 memory that decides by the prompt, or in the text before it. ``reference`` is what methods are compared with."""
@@ -79,6 +91,10 @@ class MethodSettings(BaseModel):
     def needs(self) -> Needs:
         """What the method needs under these settings."""
         return Needs()
+
+    def bases(self) -> Bases | None:
+        """What the bases of its edits are weighed by under these settings; None where edits are not made of bases."""
+        return None
 
     def files(self) -> tuple[str, ...]:
         """Files of Python that the method runs besides its own: what they hold is part of every digest of a job."""

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Between, Depth, Times
+from baft.methods.settings import Bases, Between, Depth, Times
 from baft.methods.settings._irrelevant import IrrelevantSettings
 from baft.methods.settings._subspace import SubspaceSettings
 
@@ -40,6 +40,13 @@ class Settings(SubspaceSettings, IrrelevantSettings):
         ge=0,
         description="Weight of the term that keeps the earlier edits of a stream; 0: they are not remembered.",
     )
+
+    def bases(self) -> Bases:
+        return {
+            "sigmoid": Bases("trained, a sigmoid of the state at the token, each basis its own"),
+            "softmax": Bases("trained, a softmax over the bases, of the state at the token"),
+            "constant": Bases("1 throughout", varies=False),
+        }[self.gate]
 
     @classmethod
     def tiny(cls) -> Self:

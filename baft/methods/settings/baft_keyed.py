@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Between, Depth, Layer, Times
+from baft.methods.settings import Bases, Between, Depth, Layer, Times
 from baft.methods.settings._subspace import SubspaceSettings
 
 
@@ -63,6 +63,11 @@ class Settings(SubspaceSettings):
         0.35, ge=0, le=1, description="Least threshold of a prompt of many words; the fewer, the less."
     )
     most: float = Field(0.9, gt=0, lt=1, description="Largest threshold, so that an edit's own prompt opens it.")
+
+    def bases(self) -> Bases:
+        if self.gate == "constant":
+            return Bases("1 for all bases of the nearest edit", varies=False)
+        return Bases("1 or 0 for all bases of an edit alike, decided by its keys once for a prompt")
 
     @classmethod
     def tiny(cls) -> Self:

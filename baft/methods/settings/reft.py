@@ -1,5 +1,6 @@
 """The settings of ReFT."""
 
+from baft.methods.settings import Bases
 from baft.methods.settings._subspace import SubspaceSettings
 
 
@@ -8,3 +9,6 @@ class Settings(SubspaceSettings):
 
     title = "ReFT"
     family = "representation"
+
+    def bases(self) -> Bases:
+        return Bases("1 throughout", varies=False)

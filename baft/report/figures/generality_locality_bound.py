@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -15,13 +16,13 @@ from baft.config.products import FigureProduct
 from baft.report import style
 from baft.report.bases import read_bases
 from baft.report.inputs import Inputs
-from baft.report.labels import method_name, ordered_methods
+from baft.report.labels import method_name
 from baft.report.panels import Panel, panels
 
-PRODUCT = FigureProduct(
-    cells="bases", methods=("reft", "baft"), category="Analysis", label="generality-locality bound", place=270
-)
+PRODUCT = FigureProduct(cells="bases", category="Analysis", label="generality-locality bound", place=270)
 
+# Inches that a line of text takes.
+_LINE = 0.11
 _BOUNDS = {"bound_along": "bound, along h − h₀", "bound": "bound, worst case"}
 
 
@@ -37,9 +38,9 @@ def plot_generality_locality_bound(bases: Sequence[Path], out: Path) -> list[Pat
     length. Above the bound along its own direction, below the worst case's. Written into a panel: the share of each
     method's points below the line, those with a negative bound counted too.
     """
-    frame = bound_frame(read_bases(bases, "reft", "baft"))
-    methods = ordered_methods(frame["method"])
-    with panels(frame, [1.3, 1.3], _handles(methods), share=False) as (figure, drawn):
+    found = read_bases(bases)
+    frame, methods = bound_frame(found.rows), found.methods
+    with panels(frame, [1.2 + _LINE * (1 + len(methods))] * 2, _handles(methods), share=False) as (figure, drawn):
         for panel in drawn:
             _draw(panel, panel.of(frame), methods)
         return style.save(figure, frame, out)
@@ -57,20 +58,25 @@ def _draw(panel: Panel, shown: pd.DataFrame, methods: Sequence[str]) -> None:
         for kind, filled in (("general", False), ("irrelevant", True)):
             chosen = shown["method"].eq(method) & shown["kind"].eq(kind)
             axis.plot(x[chosen], y[chosen], **_point(given[method], filled))
-    top = float(y.max())
-    # Room above the points for the shares.
-    axis.set(xlim=(left, reach), ylim=(-0.04 * top, 1.3 * top))
+    top = float(y.max()) or 1.0
+    # Room above the points for the shares, about an inch being the points'.
+    axis.set(xlim=(left, reach), ylim=(-0.04 * top, (1.08 + 1.3 * _LINE * (1 + len(methods))) * top))
     for locator in (axis.xaxis, axis.yaxis):
         locator.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
-    for place, method in enumerate(methods):
+    _write(axis, 0, "inputs below the line:", "#4D4D4D")
+    for place, method in enumerate((method for method in methods if shown["method"].eq(method).any()), start=1):
         own = shown[shown["method"].eq(method)]
         below = float((own["displacement"] < own[name]).mean())
-        text = f"{method_name(method)}: {100 * below:.0f} % below"
-        where: dict[str, Any] = {"xycoords": "axes fraction", "ha": "center", "va": "top", "fontsize": 6.5}
-        axis.annotate(text, ((place + 0.5) / len(methods), 1.0), color=given[method].colour, **where)
+        _write(axis, place, f"{method_name(method)} {100 * below:.0f} %", given[method].colour)
     axis.set_xlabel(_BOUNDS[name])
     if panel.first:
         axis.set_ylabel("displacement")
+
+
+def _write(axis: Axes, line: int, text: str, colour: str) -> None:
+    """Text in a line from the top of the axes, left."""
+    where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": 6}
+    axis.annotate(text, (0, 1), (2, -72 * _LINE * line), color=colour, **where)
 
 
 def _point(mark: style.Mark, filled: bool) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
@@ -19,23 +18,24 @@ from baft.errors import UserError
 from baft.report import style
 from baft.report.bases import read_bases
 from baft.report.inputs import Inputs
+from baft.report.panels import title_lines
 
 PRODUCT = FigureProduct(
     cells="bases",
-    methods=("baft",),
+    weighed=True,
     settings=("analysis.picture",),
     category="Analysis",
-    label="one edit of BaFT",
+    label="the weights of one edit",
     place=260,
 )
 
 # A closed basis is white; one hue, so that it is read alike with any kind of colour vision.
 _COLOURS = "Blues"
 _MOST = 24
-_EDITED = style.marks(["baft"])["baft"].colour
 _COLUMNS = [
     "model",
     "benchmark",
+    "method",
     "record_id",
     "kind",
     "prompt",
@@ -56,38 +56,49 @@ def write(inputs: Inputs, stem: Path) -> list[Path]:
 def plot_method_picture(bases: Sequence[Path], out: Path, record: str | None = None) -> list[Path]:
     """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths.
 
-    The BaFT edit of the record with the id ``record`` (the first if None), at its editing prompt and at an irrelevant one:
-    a row a token, coloured by the weight of each basis, beside the length of the update as a share of the hidden state's;
-    hollow where the edit does not act. The last 24 tokens of a longer prompt are shown.
+    The edit of the record with the id ``record`` (the first if None) by each method whose weights depend on the input, at
+    its editing prompt and at an irrelevant one: a row a token, coloured by the weight of each basis, beside the length of
+    the update as a share of the hidden state's; hollow where the edit does not act. The last 24 tokens of a longer prompt
+    are shown.
     """
-    frame = picture_frame(read_bases(bases, "baft"), record)
-    prompts = [rows for _, rows in frame.groupby("kind", sort=False)]
-    tokens = max(min(rows["position"].nunique(), _MOST) for rows in prompts)
-    with style.drawing(style.PAGE, 0.155 * tokens + 1.05) as figure:
-        grid = figure.subplots(1, 2 * len(prompts), width_ratios=[1.7, 1] * len(prompts))
-        reach = 1.08 * float(frame["update"].max())
-        images = [_draw(grid[2 * n], grid[2 * n + 1], rows, tokens, reach) for n, rows in enumerate(prompts)]
-        bar: dict[str, Any] = {
-            "location": "right",
-            "shrink": min(0.8, 7 / tokens),
-            "aspect": 12,
-            "ticks": [0, 0.5, 1],
-            "label": "weight",
-        }
-        figure.colorbar(images[-1], ax=grid, **bar)
+    found = read_bases(bases).varying()
+    frame = picture_frame(found.rows, record)
+    methods = [method for method in found.methods if frame["method"].eq(method).any()]
+    kinds = list(frame["kind"].unique())
+    tokens = int(frame.groupby(["method", "kind"])["position"].nunique().clip(upper=_MOST).max())
+    given = style.marks(methods)
+    with style.drawing(style.PAGE, len(methods) * (0.155 * tokens + 1.05)) as figure:
+        reach = 1.08 * (float(frame["update"].max()) or 1.0)
+        parts = figure.subfigures(len(methods), 1, squeeze=False)[:, 0]
+        for part, method in zip(parts, methods, strict=True):
+            title = "\n".join(title_lines(found.titles()[method], style.PAGE))
+            part.suptitle(title, x=0.02, ha="left", fontsize=7.5, fontweight="bold")
+            grid = part.subplots(1, 2 * len(kinds), width_ratios=[1.7, 1] * len(kinds))
+            own = frame[frame["method"].eq(method)]
+            images = [
+                _draw(grid[2 * n], grid[2 * n + 1], own[own["kind"].eq(kind)], tokens, reach, given[method].colour)
+                for n, kind in enumerate(kinds)
+            ]
+            bar: dict[str, Any] = {
+                "location": "right",
+                "shrink": min(0.8, 7 / tokens),
+                "aspect": 12,
+                "ticks": [0, 0.5, 1],
+                "label": "weight",
+            }
+            part.colorbar(images[-1], ax=list(grid), **bar)
         return style.save(figure, frame, out)
 
 
 def picture_frame(bases: pd.DataFrame, record: str | None) -> pd.DataFrame:
-    """One row a prompt, token and basis of a record's BaFT edit: ``weight``, and ``update`` = displacement / size.
+    """One row a method, prompt, token and basis of a record's edit: ``weight``, and ``update`` = displacement / size.
 
     Raises :class:`UserError` if no analysed record has that id.
     """
-    own = bases[bases["method"].eq("baft")]
-    wanted = own["record_id"].iloc[0] if record is None else record
-    own = own[own["record_id"].eq(wanted)]
+    wanted = bases["record_id"].iloc[0] if record is None else record
+    own = bases[bases["record_id"].eq(wanted)]
     if own.empty:
-        raise UserError(f"analysis.picture is {record!r}, but no analysed record of BaFT has that id.")
+        raise UserError(f"analysis.picture is {record!r}, but no analysed record has that id.")
     own = own[own["model"].eq(own["model"].iloc[0]) & own["benchmark"].eq(own["benchmark"].iloc[0])]
     kinds = [EDITING, IRRELEVANT if own["kind"].eq(IRRELEVANT).any() else GENERAL]
     shown = pd.concat([_first(own[own["kind"].eq(kind)]) for kind in kinds if own["kind"].eq(kind).any()])
@@ -95,31 +106,27 @@ def picture_frame(bases: pd.DataFrame, record: str | None) -> pd.DataFrame:
 
 
 def _first(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first input, as they were written."""
+    """The rows of the first input, of each method as they were written."""
     names = ["group", "index"]
     return rows[rows[names].eq(rows[names].iloc[0]).all(axis=1)]
 
 
-def _draw(left: Axes, right: Axes, rows: pd.DataFrame, lines: int, reach: float) -> AxesImage:
+def _draw(left: Axes, right: Axes, rows: pd.DataFrame, lines: int, reach: float, ink: str) -> AxesImage:
     weights = rows.pivot(index="position", columns="basis", values="weight").tail(_MOST)
     tokens = rows.drop_duplicates("position").set_index("position").loc[weights.index]
     image: AxesImage = left.imshow(
         weights.to_numpy(), cmap=_COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="none"
     )
     left.set_yticks(range(len(weights)), [_token(text) for text in tokens["token"]])
-    for label, weight in zip(left.get_yticklabels(), weights.mean(axis=1), strict=True):
-        red, green, blue, _ = colour = mpl.colormaps[_COLOURS](weight)
-        label.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 1.2})
-        label.set_color("white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black")
     left.set_xticks(range(3, weights.shape[1], 4), [str(k) for k in range(4, weights.shape[1] + 1, 4)])
     left.set_xlabel("basis")
     for place, edited in enumerate(tokens["edited"]):
-        _bar(right, place, float(tokens["update"].iloc[place]), edited)
+        _bar(right, place, float(tokens["update"].iloc[place]), edited, ink)
         if edited:
             frame: dict[str, Any] = {
                 "zorder": 5,
                 "fill": False,
-                "edgecolor": _EDITED,
+                "edgecolor": ink,
                 "linewidth": 1.2,
                 "clip_on": False,
             }
@@ -141,8 +148,8 @@ def _draw(left: Axes, right: Axes, rows: pd.DataFrame, lines: int, reach: float)
     return image
 
 
-def _bar(axis: Axes, place: int, update: float, edited: bool) -> None:
-    axis.barh(place, update, 0.7, facecolor=_EDITED if edited else "white", edgecolor=_EDITED, linewidth=0.7)
+def _bar(axis: Axes, place: int, update: float, edited: bool, ink: str) -> None:
+    axis.barh(place, update, 0.7, facecolor=ink if edited else "white", edgecolor=ink, linewidth=0.7)
 
 
 def _token(text: str) -> str:

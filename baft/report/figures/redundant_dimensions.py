@@ -16,11 +16,10 @@ from baft.report import style
 from baft.report.bases import read_bases
 from baft.report.cells import rows_of
 from baft.report.inputs import Inputs
+from baft.report.labels import method_name
 from baft.report.panels import LINES, NAMES, Panel, panels
 
-PRODUCT = FigureProduct(
-    cells="bases", methods=("reft",), category="Analysis", label="redundant dimensions of ReFT", place=240
-)
+PRODUCT = FigureProduct(cells="bases", category="Analysis", label="redundant dimensions", place=240)
 
 _INPUTS = ("editing", "irrelevant")
 _CHANCE: dict[str, Any] = {"color": "#6A6A6A", "linewidth": 0.9, "linestyle": (0, (1, 1))}
@@ -34,18 +33,24 @@ def write(inputs: Inputs, stem: Path) -> list[Path]:
 def plot_redundant_dimensions(bases: Sequence[Path], out: Path) -> list[Path]:
     """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths.
 
-    A panel a model and benchmark: redundant dimensions of ReFT edits against the factor M, for the editing prompts and for
-    irrelevant inputs, means over records with bands from the least to the most of any input, and what chance gives.
+    A panel a model, method and benchmark: redundant dimensions of edits against the factor M, for the editing prompts and
+    for irrelevant inputs, means over records with bands from the least to the most of any input, and what chance gives.
     """
-    frame = redundancy_frame(read_bases(bases, "reft"))
-    with panels(frame, [1.35], _handles()) as (figure, drawn):
+    found = read_bases(bases)
+    frame = redundancy_frame(found.rows)
+    names = {method: method_name(method) for method in found.methods}
+    with panels(frame, [1.35], _handles(), methods=names) as (figure, drawn):
         for panel in drawn:
             _draw(panel, panel.of(frame))
         return style.save(figure, frame, out)
 
 
 def _draw(panel: Panel, shown: pd.DataFrame) -> None:
-    axis, rank = panel.axis, int(shown["rank"].max())
+    axis = panel.axis
+    if shown.empty:
+        axis.set_axis_off()
+        return
+    rank = int(shown["rank"].max())
     for inputs in _INPUTS:
         rows = shown[shown["inputs"].eq(inputs)].sort_values("factor")
         look = LINES[inputs]

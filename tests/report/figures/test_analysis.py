@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from baft.config import StatisticsConfig
 from baft.errors import UserError
@@ -15,7 +16,10 @@ from baft.report.figures.basis_weights import plot_basis_weights
 from baft.report.figures.generality_locality_bound import plot_generality_locality_bound
 from baft.report.figures.method_picture import plot_method_picture
 from baft.report.figures.redundant_dimensions import plot_redundant_dimensions
+from baft.report.rendering import HOLE
 from tests.analysis.frames import position
+from tests.report.figures.layout import faults
+from tests.report.figures.layout import saved as saved
 from tests.report.test_bases import write
 
 KINDS = ("editing", "rephrasing", "portability", "irrelevant", "general")
@@ -30,7 +34,10 @@ DRAW: dict[str, Draw] = {
 
 
 def rows(
-    rank: int = 5, records: int = 3, kinds: Sequence[str] = KINDS, methods: Sequence[str] = ("reft", "baft")
+    rank: int = 5,
+    records: int = 3,
+    kinds: Sequence[str] = KINDS,
+    methods: Sequence[str] = ("reft", "baft", "baft_keyed"),
 ) -> list[dict]:
     rng = np.random.default_rng(rank)
     found = []
@@ -41,9 +48,12 @@ def rows(
                     shown = kind in ("editing", "irrelevant") and index == 0
                     for place in range(30 if shown else 1):
                         weights = None if method == "reft" else rng.uniform(size=rank).tolist()
+                        if method == "baft_keyed":
+                            weights = [float(kind not in ("irrelevant", "general"))] * rank
                         changes = {"distance": float(rng.uniform(0.1, 1)), "displacement": float(rng.uniform(0, 2))}
                         found += position(
                             kind, rng.normal(size=rank).tolist(), weights, record_id=f"r{record}", index=index,
+                            method=method,
                             position=place, edited=not shown or place == 29, token="\n" if place == 28 else " x", **changes,
                         )  # fmt: skip
     return found
@@ -67,7 +77,7 @@ def test_any_shape_of_study_can_be_drawn(name: str, tmp_path: Path) -> None:
 
 
 def test_one_method_is_enough_for_the_bound(tmp_path: Path) -> None:
-    for method in ("reft", "baft"):
+    for method in ("reft", "baft", "baft_keyed"):
         paths = DRAW["generality_locality_bound"]([write(tmp_path, method, rows(methods=[method]))], tmp_path / method)
         assert set(pd.read_csv(paths[2])["method"]) == {method}
 
@@ -77,16 +87,48 @@ def test_the_picture_is_of_the_record_asked_for(tmp_path: Path) -> None:
     paths = plot_method_picture(files, tmp_path / "p", "r2")
     frame = pd.read_csv(paths[2])
     assert set(frame["record_id"]) == {"r2"} and list(frame["kind"].unique()) == ["editing", "irrelevant"]
-    assert len(frame) == 2 * 30 * 5
+    assert frame.groupby("method").size().to_dict() == {"baft": 2 * 30 * 5, "baft_keyed": 2 * 30 * 5}
     first = pd.read_csv(plot_method_picture(files, tmp_path / "q")[2])
     assert set(first["record_id"]) == {"r0"}
     with pytest.raises(UserError, match=r"analysis.picture is 'r9'"):
         plot_method_picture(files, tmp_path / "r", "r9")
 
 
-def test_weights_and_areas_are_in_one_tidy_table(tmp_path: Path) -> None:
+def test_weights_differences_and_areas_are_in_one_tidy_table(tmp_path: Path) -> None:
     frame = pd.read_csv(DRAW["basis_weights"]([write(tmp_path, "b", rows(records=5))], tmp_path / "w")[2])
-    weights, areas = (frame[frame["quantity"].eq(name)] for name in ("weight", "auc"))
-    assert len(weights) == 5 * len(KINDS) and len(areas) == 3 * 2
-    assert (frame["low"] <= frame["mean"]).all() and (frame["mean"] <= frame["high"]).all()
-    assert set(frame["records"]) == {5}
+    assert set(frame["method"]) == {"baft", "baft_keyed"}
+    counts = frame.groupby("quantity").size().to_dict()
+    assert counts == {"weight": 2 * 5 * len(KINDS), "difference": 2 * 3 * 2, "auc": 2 * 3 * 2}
+    whole = frame[frame["quantity"].ne("auc")]
+    assert (whole["low"] <= whole["mean"]).all() and (whole["mean"] <= whole["high"]).all()
+    assert set(whole["records"]) == {5}
+    keyed = frame[frame["method"].eq("baft_keyed")].groupby("quantity")["mean"]
+    assert keyed.unique()["difference"].tolist() == keyed.unique()["auc"].tolist() == [1.0]
+
+
+def test_weights_that_are_alike_have_a_difference_and_no_area(tmp_path: Path, saved: list[Figure]) -> None:
+    found = [row | {"weight": 0.999 if row["kind"] == "editing" else 0.998} for row in rows(methods=["baft"])]
+    frame = pd.read_csv(DRAW["basis_weights"]([write(tmp_path, "b", found)], tmp_path / "w")[2])
+    shown = frame.set_index(["quantity", "kind", "apart"])
+    assert shown.loc[("difference", "editing", "irrelevant"), "mean"] == pytest.approx(0.001)
+    assert shown.loc["auc", "mean"].isna().all() and (shown.loc["auc", "records"] == 0).all()
+    axis = saved[0].axes[2]
+    assert axis.get_xlabel() == "AUC"
+    assert [text.get_text() for text in axis.texts] == [HOLE] * 6
+    assert not [line for line in axis.lines if line.get_marker() != "None"]
+
+
+@pytest.mark.parametrize("name", DRAW)
+@pytest.mark.parametrize("benchmarks", [["mini_zsre"], ["mini_zsre", "mini_wiki_counterfact", "c", "d", "e"]])
+def test_nothing_hides_anything(name: str, benchmarks: list[str], saved: list[Figure], tmp_path: Path) -> None:
+    DRAW[name]([write(tmp_path, benchmark, rows(12, 2)) for benchmark in benchmarks], tmp_path / name)
+    (figure,) = saved
+    assert faults(figure) == []
+
+
+def test_the_share_below_the_line_says_of_what(tmp_path: Path, saved: list[Figure]) -> None:
+    positions = [position("editing", [0.0])]
+    for index, moved in enumerate((0.5, 0.5, 0.5, 4.0)):
+        positions.append(position("irrelevant", [0.0], index=index, displacement=moved, gap=3.0, tilt=1.0))
+    DRAW["generality_locality_bound"]([write(tmp_path, "b", [row for p in positions for row in p])], tmp_path / "f")
+    assert [text.get_text() for text in saved[0].axes[0].texts] == ["inputs below the line:", "ReFT 75 %"]
