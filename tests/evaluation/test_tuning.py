@@ -197,3 +197,18 @@ def test_the_trials_name_what_made_them(place: Path, tmp_path: Path) -> None:
     about = store.read_provenance(tmp_path / "part.parquet")
     assert about["digest"] == told.digest(device="cpu")
     assert about["config"]["records"] == 1
+
+
+def test_a_search_of_more_trials_is_the_same_and_of_anything_else_another(place: Path, tmp_path: Path) -> None:
+    first = inputs(place)
+    assert inputs(place, trials=99).digest(device="cpu") == first.digest(device="cpu")
+    others = [
+        inputs(place, records=1),
+        inputs(place, seed=1),
+        inputs(place, fixed=("lr",)),
+        inputs(place, "ft_m", FT | {"bound": 0.0}),
+    ]
+    (tmp_path / "b.parquet").write_bytes((place / "b.parquet").read_bytes() + b"x")
+    others.append(replace(first, benchmarks=(tmp_path / "b.parquet",)))
+    digests = [one.digest(device="cpu") for one in (first, *others)] + [first.digest(device="cuda")]
+    assert len(set(digests)) == len(digests)
