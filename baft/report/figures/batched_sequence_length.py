@@ -99,7 +99,8 @@ def _draw(axis: Axes, block: _Block, shown: pd.DataFrame, given: dict[str, style
         return
     end = block.line(block.methods[-1], block.edits[-1])
     axis.set(xlim=(-6, 106), xticks=(0, 50, 100), ylim=(end + 0.7 * _LINE, -0.7 * _LINE))
-    axis.set_yticks([])
+    axis.grid(visible=False, axis="y")
+    axis.tick_params(axis="y", which="both", length=0)
     for later in block.methods[1:]:
         axis.axhline(block.line(later, block.edits[0]) - (_LINE + _GAP) / 2, color="#E5E5E5", linewidth=0.5, zorder=1)
     for (method, scored), rows in shown.groupby(["method", "scored"]):
@@ -120,15 +121,14 @@ def _draw(axis: Axes, block: _Block, shown: pd.DataFrame, given: dict[str, style
 def _name_lanes(axis: Axes, block: _Block) -> None:
     """The methods, and the number of edits of each line, left of a block's first axes."""
     lines = [(block.line(method, edits), f"{edits:g}") for method in block.methods for edits in block.edits]
-    axis.set_yticks([height for height, _ in lines], [text for _, text in lines], minor=True, fontsize=5)
+    axis.set_yticks([height for height, _ in lines], [text for _, text in lines], minor=True)
     middle = (len(block.edits) - 1) / 2 * _LINE
     axis.set_yticks(
         [block.line(method, block.edits[0]) + middle for method in block.methods], map(method_name, block.methods)
     )
-    axis.grid(visible=False, axis="y")
     digits = max(len(text) for _, text in lines)
-    axis.tick_params(axis="y", which="minor", length=0, pad=2)
-    axis.tick_params(axis="y", which="major", length=0, pad=5 + 3.2 * digits)
+    axis.tick_params(axis="y", which="minor", pad=2, labelsize=5)
+    axis.tick_params(axis="y", which="major", pad=5 + 3.2 * digits)
 
 
 def _handles() -> list[Line2D]:

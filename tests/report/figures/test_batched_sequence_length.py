@@ -36,7 +36,10 @@ def test_a_lane_a_method_and_in_it_a_line_a_number_of_edits(tmp_path: Path) -> N
     given = style.marks(["reft", "baft"])
     _draw(axis, block, frame, given)
     _name_lanes(axis, block)
-    assert [label.get_text() for label in axis.get_yticklabels(minor=True)] == ["2", "3", "2", "3"]
+    named = axis.get_yticklabels(minor=True)
+    assert [label.get_text() for label in named] == ["2", "3", "2", "3"]
+    assert {label.get_fontsize() for label in named} == {5}
+    assert all(tick.tick1line.get_markersize() == 0 for tick in axis.yaxis.get_major_ticks())
     points = {line.get_marker(): line.get_xydata() for line in axis.lines}
     ours = [[75.0, block.line("baft", 2)], [50.0, block.line("baft", 3)]]
     assert np.allclose(points[given["baft"].marker], ours)
