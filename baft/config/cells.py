@@ -92,6 +92,16 @@ def model_spec(model: ModelConfig) -> str:
     return model.model_dump_json(exclude={"resources"})
 
 
+def model_source(model: ModelConfig) -> str:
+    """Compact JSON of where a model comes from: nothing else decides what is prepared of it."""
+    return model.model_dump_json(include={"source", "name", "hub_id", "revision", "allow_unpinned", "path"})
+
+
+def model_numbers(model: ModelConfig) -> str:
+    """Compact JSON of what decides a model's numbers: without what only shares out its work."""
+    return model.model_dump_json(exclude={"resources", "streams", "token_budget"})
+
+
 def checked(section: type[S], keys: Mapping[str, Any], place: str = "") -> S:
     """A section from its keys; :class:`~baft.errors.UserError` if one is wrong, with the ``place`` where they are."""
     try:

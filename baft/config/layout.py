@@ -14,10 +14,14 @@ _CELL = "model={model}/method={method}/protocol={protocol}/benchmark={benchmark}
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Patterns of the files of a study under its folders ``results`` and ``cache``."""
+    """Patterns of the files of a study under its folders ``results`` and ``cache``.
+
+    ``text`` stands for the text of key covariances, so that studies with different ones can share a cache.
+    """
 
     results: str
     cache: str
+    text: str = ""
 
     @property
     def model(self) -> str:
@@ -27,7 +31,7 @@ class Layout:
     @property
     def covariances(self) -> str:
         """Second moment of the keys of one layer."""
-        return f"{self.cache}/covariances/{{model}}/layer-{{layer}}.safetensors"
+        return f"{self.cache}/covariances/{{model}}/text-{self.text}/layer-{{layer}}.safetensors"
 
     @property
     def benchmark(self) -> str:

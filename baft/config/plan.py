@@ -17,7 +17,16 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, TuningSpec, model_spec
+from baft.config.cells import (
+    AnalysisSpec,
+    Cell,
+    MethodSpec,
+    RunMethod,
+    TuningSpec,
+    model_numbers,
+    model_source,
+    model_spec,
+)
 from baft.config.known_models import known_at_planning
 from baft.config.layout import Layout, at
 from baft.config.method_files import check_method, settings_class, sources_of
@@ -243,7 +252,8 @@ class Plan:
     @functools.cached_property
     def layout(self) -> Layout:
         """Where the files lie."""
-        return Layout(self.study.results, self.study.cache)
+        text = hashlib.sha256(self.study.covariances.model_dump_json().encode()).hexdigest()[:12]
+        return Layout(self.study.results, self.study.cache, text)
 
     @functools.cached_property
     def grid(self) -> Grid:
@@ -598,6 +608,14 @@ class Plan:
     def model_spec(self, model: str) -> str:
         """A model as JSON."""
         return self._model_specs[model]
+
+    def model_source(self, model: str) -> str:
+        """Where a model comes from, as JSON: studies that share a cache prepare it once, whatever else they say of it."""
+        return model_source(self.study.models[model])
+
+    def model_numbers(self, model: str) -> str:
+        """What decides a model's numbers, as JSON."""
+        return model_numbers(self.study.models[model])
 
     def model_contents(self, model: str) -> str:
         """Fingerprint of a model that the user keeps in a folder, who may change it; empty for one that is pinned.

@@ -25,6 +25,7 @@ from baft.config import (
     shipped_methods,
 )
 from baft.config.known_models import known_models
+from baft.config.layout import at
 from baft.config.method_files import settings_class
 from baft.config.methods import FOLDER, sections_of
 from baft.config.sections import ModelConfig
@@ -232,7 +233,7 @@ def test_a_users_method_is_planned_from_its_file(tmp_path: Path, monkeypatch: py
     spec = Cell.from_spec(plan.edit_spec(SMALL, "mine", "single", "mini_wiki_recent", "0")).method
     assert (spec.label, spec.method, spec.section) == ("mine", "toy.py", None)
     assert spec.settings == {"lr": 0.1, "covariance": True, "layer": 3}
-    assert plan.covariance_files(SMALL, "mine") == [f"cache/covariances/{SMALL}/layer-3.safetensors"]
+    assert plan.covariance_files(SMALL, "mine") == [str(at(plan.layout.covariances, model=SMALL, layer=3))]
     assert plan.covariance_files(SMALL, "plain") == []
     assert any("method=mine" in str(path) for path in plan.grid.records())
 

@@ -62,8 +62,26 @@ def test_only_what_changes_a_result_changes_the_spec(tmp_path: Path) -> None:
 
 
 def test_covariances_only_for_the_line_that_needs_them(tmp_path: Path) -> None:
-    assert plan(tmp_path).covariance_files("m", "fast") == ["cache/covariances/m/layer-3.safetensors"]
+    assert plan(tmp_path).covariance_files("m", "fast") == [
+        str(at(plan(tmp_path).layout.covariances, model="m", layer=3))
+    ]
     assert plan(tmp_path).covariance_files("m", "toy") == []
+
+
+def test_studies_that_share_a_cache_agree_on_what_is_in_it(tmp_path: Path) -> None:
+    own = plan(tmp_path)
+    # How work is shared out changes neither the model that is prepared nor any number of its covariances.
+    other = plan(tmp_path, models={"m": {"streams": 3, "token_budget": 77, "resources": {"gpu": 1}}})
+    assert other.model_source("m") == own.model_source("m")
+    assert other.model_numbers("m") == own.model_numbers("m")
+    half = plan(tmp_path, models={"m": {"dtype": "bfloat16"}})
+    assert half.model_source("m") == own.model_source("m")
+    assert half.model_numbers("m") != own.model_numbers("m")
+    moved = plan(tmp_path, models={"m": {"source": "folder", "path": str(tmp_path)}})
+    assert moved.model_source("m") != own.model_source("m")
+    # Covariances of other texts lie elsewhere, and neither study's replace the other's.
+    assert own.covariance_files("m", "fast") == other.covariance_files("m", "fast")
+    assert plan(tmp_path, covariances={"tokens": 99}).covariance_files("m", "fast") != own.covariance_files("m", "fast")
 
 
 def test_the_grid_lists_every_cell_and_shard_and_survives_json(tmp_path: Path) -> None:
@@ -465,13 +483,13 @@ def test_every_method_is_tuned_on_the_same_and_what_the_study_gives_stays() -> N
 def test_a_search_reads_the_covariances_of_every_block_that_it_may_try() -> None:
     made = tuned()
     files = made.tuning_covariances("smollm2-135m", "rome")
-    assert files[0] == "cache/covariances/smollm2-135m/layer-5.safetensors"
+    assert files[0] == str(at(made.layout.covariances, model="smollm2-135m", layer=5))
     assert len(files) == len(set(files)) > 3
     assert made.tuning_covariances("smollm2-135m", "narrow") == []
     assert made.job_counts["collect_covariances"] == len(files)
     layers = {"methods": {"rome": {"settings": {"layer": 9}}}, "tuning": {"trials": 1}}
     own = Plan(parse_study(TUNED | layers)).tuning_covariances("smollm2-135m", "rome")
-    assert own == ["cache/covariances/smollm2-135m/layer-9.safetensors"]
+    assert own == [str(at(made.layout.covariances, model="smollm2-135m", layer=9))]
 
 
 @pytest.mark.parametrize(

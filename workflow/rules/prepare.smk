@@ -21,7 +21,7 @@ rule prepare_model:
         mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
         runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
     params:
-        spec=lambda w: plan.model_spec(w.model),
+        spec=lambda w: plan.model_source(w.model),
         contents=lambda w: plan.model_contents(w.model),
         source=plan.source("baft.models.prepare"),
     shell:
@@ -89,7 +89,9 @@ rule collect_covariances:
         runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
         gpu=lambda w: plan.resources(w.model)["gpu"],
     params:
-        model=lambda w: plan.model_spec(w.model),
+        numbers=lambda w: plan.model_numbers(w.model),
+        # A function of the output is nothing for which Snakemake runs a job again: other studies may share its work out otherwise.
+        model=lambda w, output: plan.model_spec(w.model),
         covariances=study.covariances.model_dump_json(),
         source=plan.shipped_source("baft.evaluation.jobs"),
     shell:
