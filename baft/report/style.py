@@ -28,6 +28,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 # Widths of one and of two columns of a paper, inches.
 COLUMN = 3.3
 PAGE = 6.9
+DPI = 300
 
 # A colour a family of methods: Okabe and Ito's, told apart with any kind of colour vision; without their yellow, which
 # fades on white.
@@ -154,7 +155,7 @@ def save(figure: Figure, frame: pd.DataFrame, out: Path) -> list[Path]:
     for kind, metadata in nothing.items():
         paths.append(base.with_name(f"{base.name}.{kind}"))
         with replacing(paths[-1]) as file:
-            figure.savefig(file, format=kind, dpi=300, metadata=metadata)
+            figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
     paths.append(base.with_name(f"{base.name}.csv"))
     with replacing(paths[-1]) as file:
         file.write(frame.to_csv(index=False).encode())

@@ -15,6 +15,7 @@ from PIL import Image
 
 from baft.files import write_text
 from baft.report.rendering import visible
+from baft.report.style import COLUMN, DPI, PAGE
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -61,6 +62,12 @@ def embedded(pictures: Mapping[str, Path]) -> dict[str, str]:
         shrunk = {name: _reduced(content, scale) for name, content in read.items()}
         scale *= 0.7
     return {name: f"data:image/png;base64,{base64.b64encode(content).decode()}" for name, content in shrunk.items()}
+
+
+def in_one_column(picture: Path) -> bool:
+    """Whether a figure, given as PNG, is as wide as one column of a paper, and not as its page."""
+    with Image.open(picture) as opened:
+        return opened.width < DPI * (COLUMN + PAGE) / 2
 
 
 def _reduced(content: bytes, scale: float) -> bytes:

@@ -13,7 +13,7 @@ from baft.report.estimates import CELL
 from baft.report.labels import FLOORS, method_name, ordered_methods
 from baft.report.page.captions import caption
 from baft.report.page.findings import few_records, findings, standing
-from baft.report.page.html import embedded, library, write_page
+from baft.report.page.html import embedded, in_one_column, library, write_page
 from baft.report.page.methods import described
 from baft.report.page.sortable import sortable
 from baft.report.writing import read_tables
@@ -43,7 +43,13 @@ def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] =
         if tables[name].is_file()
     ]
     drawn = [
-        {"name": name, "label": spec.figures[name], "caption": caption(name, spec.config), "picture": picture}
+        {
+            "name": name,
+            "label": spec.figures[name],
+            "caption": caption(name, spec.config),
+            "picture": picture,
+            "width": "column" if in_one_column(figures[name]) else "page",
+        }
         for name, picture in embedded({name: path for name, path in figures.items() if path.is_file()}).items()
     ]
     return write_page(

@@ -40,3 +40,9 @@ def test_pictures_too_large_for_a_page_are_reduced(tmp_path: Path, monkeypatch: 
 def test_a_page_shows_no_character_that_cannot_be_seen(tmp_path: Path) -> None:
     html.write_page("table.html", tmp_path / "t.html", title="a\u202eb\x1b", tables=[])
     assert r"<title>a\u202eb\x1b</title>" in (tmp_path / "t.html").read_text()
+
+
+@pytest.mark.parametrize(("inches", "alone"), [(3.3, True), (6.9, False)])
+def test_a_figure_of_one_column_is_told_from_one_of_the_page(tmp_path: Path, inches: float, alone: bool) -> None:
+    Image.new("RGB", (round(300 * inches), 10)).save(tmp_path / "f.png")
+    assert html.in_one_column(tmp_path / "f.png") is alone
