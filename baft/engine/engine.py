@@ -20,7 +20,7 @@ from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.engine.text import PromptFormat, Text
-from baft.engine.untouched import untouched
+from baft.engine.untouched import deciding_low, untouched
 from baft.errors import UserError
 from baft.models.architectures import Architecture, architecture_of
 from baft.models.limits import positions_of
@@ -89,16 +89,19 @@ class Engine:
     def untouched(self, state: EditState, queries: Sequence[Query]) -> list[bool]:
         """Whether each query is known to be answered by the unedited model, to the bit, so that nobody needs to ask again.
 
-        Its stream is not edited, or nothing of the stream's edits acts on its prompt: see
-        :func:`baft.engine.untouched.untouched`. What can't be told cheaply counts as touched.
+        Its stream is not edited, or nothing of the stream's edits acts on its prompt: see :mod:`baft.engine.untouched`.
+        What can't be told cheaply counts as touched.
         """
         found = [not edited for edited in state.edited[[query.stream for query in queries]].tolist()]
-        if state.preamble is None and not any(state.models):
-            prompts = [tuple(self.text.prompt(query.prompt)) for query in queries]
-            places = [n for n, prompt in enumerate(prompts) if not found[n] and self.fits(len(prompt))]
-            rows = [Row(queries[n].stream, prompts[n], len(prompts[n])) for n in places]
-            for n, closed in zip(places, untouched(self.model, self.pad, self.budget, state.deltas, rows), strict=True):
-                found[n] = closed
+        deciding = deciding_low(self.model, state.deltas)
+        if deciding is None or state.preamble is not None or any(state.models):
+            return found
+        prompts = [tuple(self.text.prompt(query.prompt)) for query in queries]
+        places = [n for n, prompt in enumerate(prompts) if not found[n] and self.fits(len(prompt))]
+        rows = [Row(queries[n].stream, prompts[n], len(prompts[n])) for n in places]
+        closed = untouched(self.model, self.pad, self.budget, deciding, rows)
+        for n, alone in zip(places, closed, strict=True):
+            found[n] = alone
         return found
 
     def ask(

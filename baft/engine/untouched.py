@@ -17,24 +17,30 @@ LOW = 0.5
 """Share of the depth up to which decisions are read in a pass of their own: higher up it costs as much as asking all."""
 
 
+def deciding_low(model: FrozenModel, deltas: Mapping[Site, Delta]) -> Mapping[Site, Deciding] | None:
+    """The ``deltas``, if a pass through the lower blocks tells where they act.
+
+    None where one doesn't decide, decides anew in every pass, or reads what is high in the model.
+    """
+    found = {site: delta for site, delta in deltas.items() if isinstance(delta, Deciding) and not delta.anew}
+    high = any(at.layer >= LOW * len(model.blocks) for site, delta in found.items() for at in delta.looks(site))
+    return None if high or len(found) < len(deltas) else found
+
+
 @torch.no_grad()
 def untouched(
-    model: FrozenModel, pad: int, budget: TokenBudget, deltas: Mapping[Site, Delta], rows: Sequence[Row]
+    model: FrozenModel, pad: int, budget: TokenBudget, deciding: Mapping[Site, Deciding], rows: Sequence[Row]
 ) -> list[bool]:
     """Whether nothing acts on each of ``rows``, which are prompts: all that continues such a one is the unedited model's.
 
-    False for all where a delta doesn't decide, decides anew in every pass, or reads what is high in the model. Deltas may
-    read what others have edited: on a row on which none acts that is the unedited model's too.
+    ``deciding`` are as :func:`deciding_low` gives them. They may read what others have edited: on a row on which none acts
+    that is the unedited model's too.
     """
-    deciding = {site: delta for site, delta in deltas.items() if isinstance(delta, Deciding) and not delta.anew}
-    looked = {at for site, delta in deciding.items() for at in delta.looks(site)}
-    if len(deciding) < len(deltas) or any(at.layer >= LOW * len(model.blocks) for at in looked):
-        return [False] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
     found = [True] * len(rows)
 
     def work(group: Sequence[int]) -> list[bool]:
-        return (~_acted_on(model, pad, deciding, looked, [rows[i] for i in group])).tolist()
+        return (~_acted_on(model, pad, deciding, [rows[i] for i in group])).tolist()
 
     done = iter(order)
     for part in budget.run(order, lambda i: len(rows[i].ids), work):
@@ -43,11 +49,9 @@ def untouched(
     return found
 
 
-def _acted_on(
-    model: FrozenModel, pad: int, deciding: Mapping[Site, Deciding], looked: set[Site], rows: Sequence[Row]
-) -> Tensor:
+def _acted_on(model: FrozenModel, pad: int, deciding: Mapping[Site, Deciding], rows: Sequence[Row]) -> Tensor:
     batch = collate(rows, model.device, pad)
-    seen = model.seen(batch, looked)
+    seen = model.seen(batch, {at for site, delta in deciding.items() for at in delta.looks(site)})
     acted = torch.zeros(len(rows), dtype=torch.bool)
     for site, delta in deciding.items():
         place = model.device_at(site)
