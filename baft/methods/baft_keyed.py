@@ -107,19 +107,15 @@ class KeyedSubspace(Deciding, Weighing):
 
     def most_stated(self, texts: Tensor, present: Tensor) -> Tensor:
         """How much R texts (S', R, T, c') of each stream ``present`` have of the statement they have most of: (S', R)."""
-        statements, stated = self._of(self.statements, present), self._of(self.stated, present)
-        matches = best_matches(statements.flatten(1, 2), texts)
-        matches = matches.reshape(*matches.shape[:2], *statements.shape[1:3])
-        return weighed(matches, stated[:, None]).amax(-1)
+        matches = _matches(self._of(self.statements, present), texts)
+        return weighed(matches, self._of(self.stated, present)[:, None]).amax(-1)
 
     def scores(self, texts: Tensor, else_asked: Tensor, present: Tensor) -> Tensor:
         """How well each edit suits R texts (S', R, T, c) of each stream ``present``: (S', R, n), −∞ where it is closed.
 
         ``else_asked`` (S', R) is what :meth:`most_stated` gives for them.
         """
-        keys = self._of(self.keys, present)
-        matches = best_matches(keys.flatten(1, 2), texts)
-        matches = matches.reshape(*matches.shape[:2], *keys.shape[1:3])
+        matches = _matches(self._of(self.keys, present), texts)
         subject = weighed(matches, self._of(self.subject, present)[:, None])
         relation = weighed(matches, self._of(self.relation, present)[:, None])
         answer = weighed(matches, self._of(self.answer, present)[:, None])
@@ -154,6 +150,12 @@ class KeyedSubspace(Deciding, Weighing):
         there = (self.rotation[batch.stream] != 0).any(-1)
         weights = (opened[..., None] & there).to(self.rotation.dtype).flatten(1)
         return weights[:, None].expand(-1, batch.ids.shape[1], -1)
+
+
+def _matches(keys: Tensor, texts: Tensor) -> Tensor:
+    """The best match (S', R, n, k) that each of ``keys`` (S', n, k, c) has in each of ``texts`` (S', R, T, c)."""
+    found = best_matches(keys.flatten(1, 2), texts)
+    return found.reshape(*found.shape[:2], *keys.shape[1:3])
 
 
 OF_A_STREAM = ("mean", "statements", "stated")

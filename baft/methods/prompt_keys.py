@@ -93,13 +93,14 @@ def _filled(templates: Sequence[Template], most: int) -> Iterator[tuple[str, str
 
 def read_background(engine: Engine, site: Site, width: int, withheld: Set[str]) -> Background:
     """The background as the model reads it at ``site``, without prompts whose digest is among ``withheld``."""
-    texts = [text for text in background_prompts() if digest(text) not in withheld]
-    states = hidden_states(engine, texts, site, WHOLE)
+    texts = background_prompts()
+    # The plain statements are among them.
+    read = dict(zip(texts, hidden_states(engine, texts, site, WHOLE), strict=True))
+    states = [read[text] for text in texts if digest(text) not in withheld]
     mean = unit_rms(torch.cat(states)).mean(0)
     keys = [token_keys(h, mean, width) for h in states]
-    statements = list(_filled(load_pool().statements, 1))
-    known = hidden_states(engine, [text for text, _ in statements], site, WHOLE)
-    parts = [_stated(engine, *pair, h, mean, keys, withheld) for pair, h in zip(statements, known, strict=True)]
+    statements = _filled(load_pool().statements, 1)
+    parts = [_stated(engine, text, subject, read[text], mean, keys, withheld) for text, subject in statements]
     return Background(mean, keys, *(torch.stack(part) for part in zip(*parts, strict=True)))
 
 
