@@ -355,6 +355,12 @@ class Plan:
         layers = dict.fromkeys(layer for settings in tried for layer in settings.needs().covariances)
         return [str(at(self.layout.covariances, model=model, layer=layer)) for layer in layers]
 
+    def covariances_of(self, model: str) -> list[str]:
+        """The covariances of a model that any job reads, of edits or of tuning."""
+        edits = (file for method in self.methods for file in self.covariance_files(model, method))
+        searches = (file for method in self.tuned for file in self.tuning_covariances(model, method))
+        return list(dict.fromkeys([*edits, *searches]))
+
     def tuning_source(self, method: str) -> str:
         """Digest of the code behind the search for a method's settings, of all methods only its own."""
         starts = (self._start(model, method) for model in self.study.models)
@@ -448,14 +454,11 @@ class Plan:
     def job_counts(self) -> dict[str, int]:
         """How many jobs each rule has in an empty folder, rules without any left out."""
         study = self.study
-        covariances = {
-            file for model in study.models for method in self.methods for file in self.covariance_files(model, method)
-        } | {file for job in self.tuning_jobs() for file in self.tuning_covariances(*job)}
         counts = {
             "prepare_model": len(study.models),
             "prepare_benchmark": len(study.benchmarks),
             "measure_base": len(study.models) * len(study.benchmarks),
-            "collect_covariances": len(covariances),
+            "collect_covariances": sum(len(self.covariances_of(model)) for model in study.models),
             "tune_method": len(self.tuning_jobs()),
             "edit_shard": len(self.edit_jobs()),
             "summarise_cell": len(self.summaries()),

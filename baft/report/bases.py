@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +63,4 @@ def read_bases(files: Sequence[Path]) -> Analysed:
     if not any(len(frame) for frame in frames):
         raise UserError("There are no analysed edits to draw: all failed, or the analysis was not run.")
     whole: pd.DataFrame = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
-    return Analysed(whole, {method: known[method] for method in ordered_methods(_those(whole))})
-
-
-def _those(rows: pd.DataFrame) -> Iterable[str]:
-    found: Iterable[str] = rows["method"].unique()
-    return found
+    return Analysed(whole, {method: known[method] for method in ordered_methods(whole["method"])})

@@ -127,9 +127,7 @@ def _others(plan: Plan) -> Iterator[Job]:
     """Jobs of the other rules that use a model: finished ones with their time; and failed ones of all rules."""
     study, layout = plan.study, plan.layout
     for model in study.models:
-        methods = plan.methods
-        layers = {Path(file).stem.removeprefix("layer-") for m in methods for file in plan.covariance_files(model, m)}
-        layers |= {Path(f).stem.removeprefix("layer-") for m in plan.tuned for f in plan.tuning_covariances(model, m)}
+        layers = {Path(file).stem.removeprefix("layer-") for file in plan.covariances_of(model)}
         asked = [
             *((rule, {"benchmark": b}) for rule in ("measure_base", "analyse_subspace") for b in study.benchmarks),
             *(("collect_covariances", {"layer": layer}) for layer in sorted(layers)),

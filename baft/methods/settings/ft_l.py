@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Between, Depth, Times
+from baft.methods.settings import Times
 from baft.methods.settings._tuning import TuningSettings
 
 
@@ -14,12 +14,7 @@ class Settings(TuningSettings):
     """EasyEdit's for LLaMA-2-7B (layer 21 of 32), with the bound of the ROME authors' constrained FT of GPT-2 XL."""
 
     title = "FT-L"
-    ranges: ClassVar = {
-        "layer": Depth(0.1, 0.95),
-        "steps": Between(5, 50, log=True),
-        "lr": Times(10),
-        "bound": Times(10),
-    }
+    ranges: ClassVar = {**TuningSettings.ranges, "bound": Times(10)}
 
     bound: float = Field(5e-4, ge=0, description="Largest change of a weight by one edit; 0: no bound.")
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from baft.methods.settings import Between, Depth, Layer, Times
+from baft.methods.settings import Between, Depth, Layer
 from baft.methods.settings._subspace import SubspaceSettings
 
 
@@ -16,10 +16,8 @@ class Settings(SubspaceSettings):
     title = "RILKE"
     family = "representation"
     ranges: ClassVar = {
+        **SubspaceSettings.ranges,
         "layer": Depth(0.4, 0.95, also=("reads",)),
-        "rank": Between(1, 32, log=True),
-        "steps": Between(10, 100, log=True),
-        "lr": Times(10),
         "similarity": Between(0.3, 0.9),
     }
 
