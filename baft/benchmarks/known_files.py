@@ -202,10 +202,31 @@ PARTS = {
             "b0ce86f41fa32f806e9f520d2120450e3586b1dd2ea9e92bb314b8108d7e3d27",
             indent=1,
         ),
+        Part(
+            "knowedit/zsre_test_first400.json",
+            ZSRE_TEST,
+            400,
+            "ef06274f2687a011",
+            "2c5a9d6d53be8a66d8767ada2f8808f1a7fb25afef2d27c33f03fe4d2cc10a06",
+        ),
+        Part(
+            "knowedit/wikibio_test_first100.json",
+            WIKIBIO_TEST,
+            100,
+            "dcd647c56d8829a1",
+            "e0a87362052ce44040ae9cf4fe0f8c1828b5d0bebcda446099f429e8ae8f2815",
+        ),
+        Part(
+            "knowedit/convsent_test_first200.json",
+            CONVSENT_TEST,
+            200,
+            "5381709623fa39a1",
+            "9ce7ac4665d406ffca513a4ca5db28cfa2a192683750688927ed3df6fd6a1c06",
+        ),
     ),
 }
-"""By the name that `baft benchmarks fetch` takes, what it makes: what config/knowedit.yaml reads, and the two splits of
-KnowEdit's newest test files of wiki_recent and wiki_counterfact, of which only the second is for final numbers."""
+"""By the name that `baft benchmarks fetch` takes, what it makes: what config/knowedit.yaml reads, and parts of KnowEdit's
+newest test files. Of those of wiki_recent and wiki_counterfact the first 200 records are not for final numbers."""
 
 
 def known_file(sha256: str) -> KnownFile | None:

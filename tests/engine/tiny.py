@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import cache
 
@@ -76,3 +77,10 @@ def engine(kind: str, dtype: torch.dtype = torch.float32) -> Engine:
     config = CONFIGS[kind](vocab_size=len(text), **ends)
     torch.manual_seed(1)
     return Engine.of(hf.AutoModelForCausalLM.from_config(config).to(dtype), text, token_budget=512)
+
+
+@cache
+def on_gpu(kind: str, dtype: torch.dtype) -> Engine:
+    """The same model as :func:`engine` makes, on a GPU."""
+    model = engine(kind, dtype).model.model
+    return Engine.of(copy.deepcopy(model).to("cuda"), tokenizer(kind.startswith("gemma")), token_budget=512)
