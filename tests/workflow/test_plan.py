@@ -64,6 +64,25 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert counts == {rule: n for rule, n in jobs.items() if rule not in ("all", "total")}
 
 
+def test_no_line_of_a_plan_is_too_long_to_read(tmp_path: Path) -> None:
+    # Cells and shards of which Snakemake names each, which were lines of 6,000 characters.
+    config = {
+        "benchmarks": {"mini_zsre": {"shards": 40}},
+        "methods": {f"reft-{number}": {"method": "reft"} for number in range(40)},
+        "analysis": {"records": 0},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(tmp_path, "--configfile", str(tmp_path / "study.yaml"), "-n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    assert max(map(len, lines)) < 500
+    told = {line.split(":")[0].strip(): line for line in lines[lines.index("rule tabulate:") :][:8][::-1]}
+    # The cells, 40 and the edit of zeros, of which as many are named as fit.
+    for place in ("input", "reason"):
+        named, more = told[place].count("/records/"), int(told[place].rsplit("and ", 1)[1].split()[0])
+        assert named and named + more == 41
+
+
 def test_a_result_file_that_is_removed_is_made_again(tmp_path: Path) -> None:
     config = {"benchmarks": {"mini_zsre": {"shards": 2}}, "methods": ["reft"], "analysis": {"records": 0}}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))

@@ -3,11 +3,17 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.logging import logger as snakemake_logger
+
 from baft.benchmarks.planned import check_files
+from baft.cli.job_lines import shorten
 from baft.config import Plan, check_sources, parse_study
 from baft.config.reading import read_configs
 from baft.errors import UserError
 from baft.results.locks import hold_until_exit, sign
+
+# A table has hundreds of files, which nobody reads in one line.
+snakemake_logger.addFilter(shorten)
 
 # Not a job's own Snakemake.
 if workflow.is_main_process:
