@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def collect(
     return {
         "conditions": asdict(conditions),
         "versions": versions(),
-        "commit": commit(),
+        "commit": own_commit(),
         "platform": {"system": platform.platform(), "machine": platform.machine()},
         "device": device,
         "device_name": device_name,
@@ -96,19 +97,24 @@ def versions() -> dict[str, str]:
     return found
 
 
-def commit(folder: Path | None = None) -> dict[str, Any] | None:
-    """Commit of the clone that holds ``folder`` (this package by default), and whether tracked files differ from it.
+@functools.cache
+def own_commit() -> dict[str, Any] | None:
+    """:func:`commit` of this package, asked once: a process goes on with the code that it has imported."""
+    return commit(Path(__file__).resolve().parent)
 
-    None outside a clone, without git, or where the clone does not track this package.
+
+def commit(folder: Path) -> dict[str, Any] | None:
+    """Commit of the clone that holds ``folder``, and whether tracked files differ from it.
+
+    None outside a clone, without git, or where the clone does not track the folder.
     """
-    here = folder or Path(__file__).resolve().parent
     # An installed copy may lie inside somebody else's clone: only one that tracks the folder says anything about it.
-    if not _git(here, "ls-files", "--", "."):
+    if not _git(folder, "ls-files", "--", "."):
         return None
-    head = _git(here, "rev-parse", "HEAD")
+    head = _git(folder, "rev-parse", "HEAD")
     if not head:
         return None
-    return {"hash": head, "dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
+    return {"hash": head, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

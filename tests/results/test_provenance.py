@@ -41,7 +41,7 @@ def test_what_is_collected_survives_json_and_gives_the_conditions_back() -> None
 
 def test_collecting_does_not_import_torch() -> None:
     script = (
-        "import sys; from baft.results import provenance as p; p.versions(); p.commit(); "
+        "import sys; from baft.results import provenance as p; p.versions(); p.own_commit(); "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
@@ -72,6 +72,19 @@ def test_commit_and_dirty_flag(tmp_path: Path) -> None:
     assert clean["dirty"] is False
     file.write_text("2")
     assert provenance.commit(tmp_path) == clean | {"dirty": True}
+
+
+def test_git_is_asked_once_for_all_files_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A search writes a file a trial.
+    asked: list[Path] = []
+    monkeypatch.setattr(provenance, "commit", lambda folder: asked.append(folder) or {"hash": "abc", "dirty": False})
+    provenance.own_commit.cache_clear()
+    try:
+        found = [provenance.collect(CONDITIONS, device="cpu", device_name="Some CPU")["commit"] for _ in range(3)]
+    finally:
+        provenance.own_commit.cache_clear()
+    assert found == [{"hash": "abc", "dirty": False}] * 3
+    assert asked == [Path(provenance.__file__).parent]
 
 
 def test_no_commit_outside_a_clone(tmp_path: Path) -> None:
