@@ -25,6 +25,8 @@ _METHOD = ("method",)
 Origins = Mapping[str, Mapping[str, str]]
 """By model and method, who chose the settings, in words."""
 
+NO_ORIGINS: Origins = MappingProxyType({})
+
 KEYS = ["model", "protocol", "method", "benchmark", "seed"]
 
 
@@ -74,7 +76,7 @@ class Cells:
         return sorted(set(zip(self.facts["model"], self.facts["protocol"], strict=True)))
 
 
-def read_cells(records: Sequence[Path], origins: Origins = MappingProxyType({})) -> Cells:
+def read_cells(records: Sequence[Path], origins: Origins = NO_ORIGINS) -> Cells:
     """Read the files that ``summarise_cell`` wrote; ``origins`` are told by the study.
 
     Raises :class:`UserError` if there are none, one is damaged, or the cells of one model and protocol do not belong

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from baft.config import StatisticsConfig
 from baft.config.products import TableProduct
-from baft.report.cells import Cells, Origins, read_cells, rows_of, settings_of
+from baft.report.cells import NO_ORIGINS, Cells, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import record_notes, unit_notes
@@ -28,7 +27,7 @@ def write(inputs: Inputs, stem: Path) -> list[Path]:
 
 
 def tabulate_area(
-    records: Sequence[Path], out: Path, statistics: StatisticsConfig, origins: Origins = MappingProxyType({})
+    records: Sequence[Path], out: Path, statistics: StatisticsConfig, origins: Origins = NO_ORIGINS
 ) -> list[Path]:
     """Write the table of dominated areas to ``out`` as CSV, Markdown and LaTeX; return the paths."""
     cells = read_cells(records, origins)

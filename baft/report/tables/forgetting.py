@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from baft.config import StatisticsConfig
 from baft.config.products import TableProduct
-from baft.report.cells import Origins, read_cells, rows_of, settings_of
+from baft.report.cells import NO_ORIGINS, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import origin_notes, unmeasured_parts
@@ -29,7 +28,7 @@ def write(inputs: Inputs, stem: Path) -> list[Path]:
 
 
 def tabulate_forgetting(
-    records: Sequence[Path], out: Path, settings: StatisticsConfig, origins: Origins = MappingProxyType({})
+    records: Sequence[Path], out: Path, settings: StatisticsConfig, origins: Origins = NO_ORIGINS
 ) -> list[Path]:
     """Write the table of what is forgotten to ``out`` with the suffixes of tables; return the paths."""
     cells = read_cells(records, origins)

@@ -9,7 +9,6 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -18,7 +17,7 @@ from baft.config import StatisticsConfig
 from baft.config.products import TableProduct
 from baft.files import write_text
 from baft.report import estimates
-from baft.report.cells import Cells, Origins, read_cells, rows_of, settings_of
+from baft.report.cells import NO_ORIGINS, Cells, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import ZERO, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import (
@@ -79,7 +78,7 @@ def tabulate(
     edits: Sequence[Path],
     folder: Path,
     statistics: StatisticsConfig,
-    origins: Origins = MappingProxyType({}),
+    origins: Origins = NO_ORIGINS,
 ) -> list[Path]:
     """Write the tables of means, paired differences and costs into ``folder`` in all forms; return the paths.
 
