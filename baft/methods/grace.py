@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from baft.engine.deltas import Choosing, Delta, Seen
+from baft.engine.deltas import Delta, Seen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Schedule, minimise
 from baft.engine.positions import BeforePromptEnd, Everywhere, PromptEnds, Where
@@ -24,8 +24,8 @@ from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator
 from baft.methods.radii import LABELS, SAME, distances, nearest, padded_numbers, padded_vectors, target_label
 from baft.methods.registry import register
+from baft.methods.routed import Routed
 from baft.methods.rows import forced_row
-from baft.methods.settings import Routing
 from baft.methods.settings.grace import Settings
 from baft.methods.turns import Turns
 
@@ -36,7 +36,7 @@ _WHERE: Mapping[str, Where] = {"last": PromptEnds(0, 1), "before": BeforePromptE
 
 
 @dataclass(frozen=True)
-class Codebook(Choosing):
+class Codebook(Routed):
     """The value of the nearest key within its radius replaces the output.
 
     ``keys`` (S, n, d_in), ``values`` (S, n, d_out), ``radii`` (S, n); ``there`` (S, n) bool tells which entries a stream
@@ -45,15 +45,10 @@ class Codebook(Choosing):
 
     shapes: ClassVar[Mapping[str, str]] = {"keys": "S n i", "values": "S n o", "radii": "S n", "there": "S n"}
 
-    routing: Routing
     keys: Tensor
     values: Tensor
     radii: Tensor
     there: Tensor
-
-    @property
-    def anew(self) -> bool:
-        return self.routing == "published"
 
     def places(self, batch: Batch) -> Tensor | None:
         if self.anew and isinstance(self.where, PromptEnds):

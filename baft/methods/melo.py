@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from baft.engine.adam import Adam
-from baft.engine.deltas import Choosing, Delta, LowRank, Seen
+from baft.engine.deltas import Delta, LowRank, Seen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Schedule, minimise
 from baft.engine.positions import Everywhere, PromptEnds
@@ -30,8 +30,8 @@ from baft.methods.checks import check_linear, check_rank
 from baft.methods.irrelevant import row_states
 from baft.methods.radii import LABELS, SAME, distances, nearest, padded_numbers, padded_vectors, target_label
 from baft.methods.registry import register
+from baft.methods.routed import Routed
 from baft.methods.rows import edit_rows
-from baft.methods.settings import Routing
 from baft.methods.settings.melo import Settings
 
 MARGIN = 1e-5
@@ -42,7 +42,7 @@ NO_BLOCK = -1
 
 
 @dataclass(frozen=True)
-class Blocks(Choosing):
+class Blocks(Routed):
     """The LoRA block of the nearest key in the nearest cluster, if the prompt is within that cluster's radius.
 
     A block is ``down`` (S, b, r, d_in) and ``up`` (S, b, r, d_out), the published factor included. ``centres`` (S, m, k) and
@@ -63,7 +63,6 @@ class Blocks(Choosing):
 
     reads: Site
     again: bool
-    routing: Routing
     down: Tensor
     up: Tensor
     centres: Tensor
@@ -74,10 +73,6 @@ class Blocks(Choosing):
 
     def looks(self, site: Site) -> tuple[Site, ...]:
         return (self.reads,)
-
-    @property
-    def anew(self) -> bool:
-        return self.routing == "published"
 
     def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
         """The LoRA block of a row, counted from 0."""
@@ -289,7 +284,7 @@ class Melo(Method):
             down, up = (padded_vectors([[pair[n] for pair in own] for own in blocks], sizes[n], here) for n in range(2))
             index = {name: t.to(here.device) for name, t in clusters.items()}
             again = bool(deltas)
-            deltas[site] = Blocks(Everywhere(), self.read(engine), again, self.settings.routing, down, up, **index)
+            deltas[site] = Blocks(Everywhere(), self.settings.routing, self.read(engine), again, down, up, **index)
         labels = padded_numbers([[c.label for c in index.clusters] for index in indices], torch.float64)
         return EditState(len(indices), deltas, {LABELS: labels})
 

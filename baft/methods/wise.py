@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.activations import ACT2FN
 
 from baft.benchmarks.irrelevant import load_pool
-from baft.engine.deltas import Choosing, Delta, Dense, Seen
+from baft.engine.deltas import Delta, Dense, Seen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
 from baft.engine.frozen import is_transposed
@@ -43,8 +43,8 @@ from baft.methods.base import (
 from baft.methods.checks import check_linear
 from baft.methods.key_value import Prefixes
 from baft.methods.registry import register
+from baft.methods.routed import Routed
 from baft.methods.rows import edit_rows, row_lengths
-from baft.methods.settings import Routing
 from baft.methods.settings.wise import Settings
 from baft.methods.turns import Turns
 
@@ -74,7 +74,7 @@ _ACTIVATIONS = ("hidden_activation", "hidden_act", "activation_function")
 
 
 @dataclass(frozen=True)
-class SideMemories(Choosing):
+class SideMemories(Routed):
     """The side memory that a prompt is routed to, if to any, replaces the layer at all tokens.
 
     ``changes`` (S, n, d_out, d_in) are W' − W, the first of them the one in use, the others full ones. ``thresholds``
@@ -86,17 +86,12 @@ class SideMemories(Choosing):
 
     activation: str
     ratio: float
-    routing: Routing
     changes: Tensor
     thresholds: Tensor
 
     def __post_init__(self) -> None:
         if self.activation not in ACT2FN:
             raise ValueError(f"there is no activation function {self.activation!r}")
-
-    @property
-    def anew(self) -> bool:
-        return self.routing == "published"
 
     def choose(self, seen: Mapping[Site, Seen], batch: Batch, stream: int, rows: Tensor) -> Tensor:
         """The side memory of a row."""
@@ -397,9 +392,9 @@ class Wise(Method):
         thresholds = [torch.tensor(shelf.thresholds, dtype=precision, device=device) for shelf in shelves]
         delta = SideMemories(
             Everywhere(),
+            self.settings.routing,
             activation_of(engine),
             self.settings.ratio,
-            self.settings.routing,
             changes.to(device, precision),
             pad_sequence(thresholds, batch_first=True),
         )

@@ -45,9 +45,9 @@ def found(made: Index, position: float) -> int:
     points = [(key, block, m) for m, cluster in enumerate(made.clusters) for key, block in cluster.points]
     delta = Blocks(
         Everywhere(),
+        "prompt",
         Site(0),
         False,
-        "prompt",
         torch.zeros(1, 9, 1, 2),
         torch.zeros(1, 9, 1, 2),
         torch.stack([c.centre for c in made.clusters])[None],

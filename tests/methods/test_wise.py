@@ -93,14 +93,14 @@ def test_a_prompt_goes_to_the_farthest_memory_whose_threshold_it_reaches(
     measured: tuple[float, ...], routed: int
 ) -> None:
     changes = torch.zeros(1, 3, 2, 2, dtype=torch.float64)
-    delta = SideMemories(Everywhere(), "silu", 0.9, "prompt", changes, numbers(10, 20, 30)[None])
+    delta = SideMemories(Everywhere(), "prompt", "silu", 0.9, changes, numbers(10, 20, 30)[None])
     assert delta._routed(numbers(*measured)[:, None], 0, torch.arange(3)).tolist() == [routed]
 
 
 def test_a_nearer_memory_does_not_take_over_from_the_one_in_use() -> None:
     # Published: the farthest so far is the one in use even where that has not reached its own threshold.
     delta = SideMemories(
-        Everywhere(), "silu", 1.0, "prompt", torch.zeros(1, 2, 2, 2, dtype=torch.float64), numbers(10, 3)[None]
+        Everywhere(), "prompt", "silu", 1.0, torch.zeros(1, 2, 2, 2, dtype=torch.float64), numbers(10, 3)[None]
     )
     assert delta._routed(numbers(9, 5)[:, None], 0, torch.arange(2)).tolist() == [-1]
     assert delta._routed(numbers(4, 5)[:, None], 0, torch.arange(2)).tolist() == [1]
