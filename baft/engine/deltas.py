@@ -35,6 +35,8 @@ class Delta(Part, ABC):
         if order != list(range(len(first))):
             index = torch.tensor(order, dtype=torch.int64, device=first.device)
             tensors = {name: t.index_select(0, index) for name, t in tensors.items()}
+        if len(groups) == 1:
+            return [self.with_tensors(tensors)]
         split = {name: torch.split(t, sizes) for name, t in tensors.items()}
         return [self.with_tensors({name: parts[n] for name, parts in split.items()}) for n in range(len(sizes))]
 

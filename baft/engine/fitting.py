@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from torch import Tensor
 from baft.engine.adam import Adam
 from baft.engine.deltas import Delta
 from baft.engine.frozen import FrozenModel
-from baft.engine.passes import Passes, prepare_passes
-from baft.engine.rows import Row, chosen
+from baft.engine.passes import Passes, by_pass, prepare_passes
+from baft.engine.rows import Row, chosen, kept
 from baft.engine.sgd import Optimiser
 from baft.engine.sites import Site
 
@@ -33,11 +33,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an objective sees at one step, of B rows of the A active ``streams`` (A,) int64, in no particular order.
+    """What an objective sees at one step, of B rows of the A active ``streams`` (A,) int64; neither are in any order.
 
     At each of P places ``nlls`` (P,) are the sums of −log p (nats) over the ``counts`` (P,) tokens forced there; ``row`` is
-    (P,) a place's row, and ``row_stream`` (B,) a row's stream, numbered within the active ones. ``logits`` (M, V) are those
-    at reads without a token, in the order of their streams. All in the model's precision.
+    (P,) a place's row, and ``row_stream`` (B,) where a row's stream is among ``streams``. ``logits`` (M, V) are those at
+    reads without a token, in the order of ``streams``. All in the model's precision.
     """
 
     nlls: Tensor
@@ -114,12 +114,18 @@ def minimise(
     beside = dict(fixed or {})
     with torch.no_grad():
         where = {site: delta.where for site, delta in build({**beside, **params}).items()}
-    held = prepare_passes(model, rows, where, pad, standing)
+    # Numbered by pass, so that the parameters of a pass are found without a copy at each step.
+    order = by_pass(model, rows, where)
+    number = {stream: n for n, stream in enumerate(order)}
+    active = torch.tensor(order, dtype=torch.int64, device=model.device)
+    numbered = [replace(row, stream=number[row.stream]) for row in rows]
+    constant = {site: delta.select(active) for site, delta in (standing or {}).items()}
+    held = prepare_passes(model, numbered, where, pad, constant)
     done = Fit(
         {name: p.detach().clone() for name, p in params.items()}, [0] * count, [math.nan] * count, [None] * count
     )
-    active = torch.arange(count, device=model.device)
-    current = {name: p.detach().clone().requires_grad_() for name, p in params.items()}
+    beside = {name: chosen(t, active) for name, t in beside.items()}
+    current = {name: chosen(p.detach(), active).contiguous().requires_grad_() for name, p in params.items()}
     steps = optimiser(current, schedule.lr)
     for step in range(schedule.steps + 1):
         deltas = build({**beside, **current})
@@ -134,18 +140,16 @@ def minimise(
             if not len(keep):
                 break
         gradients = torch.autograd.grad(losses.total[~leaving].sum(), list(current.values()))
-        grads = dict(zip(current, gradients, strict=True))
-        if bool(leaving.any()):
-            active = active[keep]
-            current = {name: chosen(p.detach(), keep).requires_grad_() for name, p in current.items()}
-            beside = {name: chosen(t, keep) for name, t in beside.items()}
-            grads = {name: chosen(g, keep) for name, g in grads.items()}
-            steps.keep(keep)
-            held = held.select({old: new for new, old in enumerate(keep.tolist())})
-        steps.step(current, grads)
+        steps.step(current, dict(zip(current, gradients, strict=True)))
         if constrain is not None:
             with torch.no_grad():
                 constrain(current, active)
+        if bool(leaving.any()):
+            active = active[keep]
+            current = {name: kept(p.detach(), keep).requires_grad_() for name, p in current.items()}
+            beside = {name: chosen(t, keep) for name, t in beside.items()}
+            steps.keep(keep)
+            held = held.select({old: new for new, old in enumerate(keep.tolist())})
     return done
 
 

@@ -97,14 +97,12 @@ class _ForcedNll(torch.autograd.Function):
             part = states[start : start + rows].detach().requires_grad_(wanted)
             with torch.set_grad_enabled(wanted):
                 logits = head(part)
-            # A copy in any case: it becomes the gradient.
-            scores = logits.detach().to(precision, copy=True)
-            total = scores.logsumexp(-1)
-            nll = total[at] - scores[at, tokens]
-            sums[start : start + rows] = torch.zeros_like(total).index_add(0, at, nll)
+            logs = logits.detach().log_softmax(-1, dtype=precision)
+            nll = -logs[at, tokens]
+            sums[start : start + rows].index_add_(0, at, nll)
             if slopes is not None:
-                counts = torch.zeros_like(total).index_add(0, at, torch.ones_like(nll))
-                slope = scores.sub_(total[:, None]).exp_().mul_(counts[:, None])
+                counts = torch.zeros_like(sums[start : start + rows]).index_add(0, at, torch.ones_like(nll))
+                slope = logs.exp_().mul_(counts[:, None])
                 slope.index_put_((at, tokens), -torch.ones_like(nll), accumulate=True)
                 (slopes[start : start + rows],) = torch.autograd.grad(logits, part, slope.to(logits.dtype))
         if slopes is not None:

@@ -106,17 +106,29 @@ def prepare_passes(
     standing: Mapping[Site, Delta] | None = None,
 ) -> Passes:
     """Cuts ``rows`` by how many of their tokens must be run again and again; the arguments are those of ``prepare``."""
-    lengths = [len(row.ids) - first_needed(row, where) for row in rows]
-    # By stream, as a delta's batched product wants them.
-    groups = [
-        sorted((rows[i] for i in part), key=lambda row: row.stream) for part in cut(lengths, pass_tokens(model.device))
-    ]
+    groups = _groups(model, rows, where)
     streams = tuple(tuple(sorted({row.stream for row in group})) for group in groups)
     parts = [
         prepare(model, [replace(row, stream=own.index(row.stream)) for row in group], where, pad, constant)
         for group, own, constant in zip(groups, streams, _dealt(standing or {}, streams), strict=True)
     ]
     return Passes(tuple(parts), streams)
+
+
+def by_pass(model: FrozenModel, rows: Sequence[Row], where: Mapping[Site, Where]) -> list[int]:
+    """The streams of ``rows`` in the order of their passes, each where it is first in one.
+
+    If they are numbered in this order, and each is in one pass alone, the parameters of a pass lie side by side.
+    """
+    return list(dict.fromkeys(row.stream for group in _groups(model, rows, where) for row in group))
+
+
+def _groups(model: FrozenModel, rows: Sequence[Row], where: Mapping[Site, Where]) -> list[list[Row]]:
+    lengths = [len(row.ids) - first_needed(row, where) for row in rows]
+    # By stream, as a delta's batched product wants them.
+    return [
+        sorted((rows[i] for i in part), key=lambda row: row.stream) for part in cut(lengths, pass_tokens(model.device))
+    ]
 
 
 def _dealt(deltas: Mapping[Site, Delta], groups: Sequence[Sequence[int]]) -> list[dict[Site, Delta]]:

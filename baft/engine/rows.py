@@ -131,3 +131,20 @@ class Grouping:
 def chosen(tensor: Tensor, index: Tensor) -> Tensor:
     """The entries ``index`` (int64, on any device) of the first dimension of ``tensor``, on its own device."""
     return tensor[index.to(tensor.device)]
+
+
+LARGE = 1 << 16
+"""Numbers of an entry from which on :func:`kept` moves entries one by one."""
+
+
+def kept(tensor: Tensor, index: Tensor) -> Tensor:
+    """What :func:`chosen` gives for an ascending ``index``; the memory of ``tensor``, which is used up, may be used again.
+
+    Where entries are whole matrices a copy of nearly all of them costs as much as a step of training.
+    """
+    if not len(tensor) or tensor[0].numel() < LARGE:
+        return chosen(tensor, index)
+    for new, old in enumerate(index.tolist()):
+        if new != old:
+            tensor[new].copy_(tensor[old])
+    return tensor[: len(index)]

@@ -176,7 +176,7 @@ def find_changes(
         essence = reading.logits.log_softmax(-1)
         if not unedited:
             # At the first step the change is 0 and every stream is there.
-            unedited.append(essence.detach())
+            unedited.append(essence.detach()[reading.streams.argsort()])
         before = unedited[0][reading.streams]
         # KL(edited ‖ unedited), the direction of the authors' code.
         kl = functional.kl_div(before, essence, log_target=True, reduction="none").sum(-1)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
 from baft.engine import cutting
 from baft.engine.deltas import Offset
-from baft.engine.passes import prepare_passes
+from baft.engine.passes import by_pass, prepare_passes
 from baft.engine.positions import AtMark
 from baft.engine.prepared import prepare
 from baft.engine.rows import Row
@@ -55,6 +57,22 @@ def test_each_read_of_each_row_is_that_of_the_row_alone(kind: str, monkeypatch: 
             else:
                 nll = functional.cross_entropy(expected, torch.tensor(tokens), reduction="none")
                 torch.testing.assert_close(nlls[at], nll, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("overhead", [1, 10**6])
+def test_streams_numbered_by_pass_are_dealt_without_a_copy(overhead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cutting.PASS_TOKENS, "cpu", overhead)
+    tiny, where = engine("llama", torch.float64), {Site(1): AtMark()}
+    given = [row for n, row in enumerate(rows()) if n not in (2, 4)]
+    order = by_pass(tiny.model, given, where)
+    assert sorted(order) == [0, 1, 2]
+    numbered = [replace(row, stream=order.index(row.stream)) for row in given]
+    held = prepare_passes(tiny.model, numbered, where, tiny.pad)
+    assert len(held.parts) == (1 if overhead > 1 else 2)
+    value = torch.zeros(3, tiny.model.hidden_size, dtype=torch.float64)
+    dealt = Offset(AtMark(), value).deal(held.streams)
+    assert {part.value.untyped_storage().data_ptr() for part in dealt} == {value.untyped_storage().data_ptr()}
+    assert by_pass(tiny.model, numbered, where) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("label", METHODS)

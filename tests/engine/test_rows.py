@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baft.engine.rows import Grouping, Row, collate
+from baft.engine import rows as rows_of_engine
+from baft.engine.rows import Grouping, Row, collate, kept
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=12), st.integers(1, 4))
@@ -32,3 +34,17 @@ def test_a_forced_answer_is_read_where_it_is_predicted() -> None:
     row = Row.forced(0, [1, 2, 3], [7, 8])
     assert row.ids == (1, 2, 3, 7)
     assert row.reads == ((2, 7), (3, 8))
+
+
+@pytest.mark.parametrize("index", [[], [0], [3], [0, 1, 2, 3], [1, 2, 3], [0, 2]])
+@pytest.mark.parametrize("large", [1, 7])
+def test_entries_that_are_kept_are_those_that_were_there(
+    index: list[int], large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_of_engine, "LARGE", large)
+    whole = torch.arange(24).reshape(4, 3, 2)
+    expected = whole[index].clone()
+    found = kept(whole, torch.tensor(index, dtype=torch.int64))
+    assert torch.equal(found, expected)
+    # Large entries are moved where they lie, small ones copied.
+    assert (found.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()) == (large == 1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
+from baft.engine import cutting
 from baft.engine.deltas import LowRank
 from baft.engine.positions import Everywhere
 from baft.engine.rows import Grouping, Row, collate
-from baft.methods.key_value import Lent, appended
+from baft.methods.base import Context, Request, digest
+from baft.methods.key_value import Descent, Lent, appended, at_marks, fact_rows, find_changes
+from tests.engine.tiny import engine
 
 
 def updates(streams: int, rank: int, seed: int) -> LowRank:
@@ -59,3 +63,23 @@ def test_a_lent_delta_is_its_owners() -> None:
     torch.testing.assert_close(
         lent.update(flat[present], flat[present], present), copied.update(flat[present], flat[present], present)
     )
+
+
+def test_what_a_subject_is_is_compared_with_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last request's prompt on its subject is the shortest, so that it is in the first pass."""
+    monkeypatch.setitem(cutting.PASS_TOKENS, "cpu", 0)
+    tiny = engine("llama", torch.float64)
+    requests = [
+        Request("a", "The author of the book, said to be the country's greatest living poet, is", "Paris", "the book"),
+        Request("b", "Paris is", "a poet", "Paris"),
+        Request("c", "Marie Curie was born in", "Rome", "Marie Curie"),
+    ]
+    context = Context(withheld=frozenset({digest("Marie Curie is a")}))
+    site, descent = tiny.model.mlp_output(1), Descent(3, 0.1, 0.0, 10.0, 100.0, 0.0)
+
+    def changes(own: list[Request]) -> Tensor:
+        rows = [row for n, request in enumerate(own) for row in fact_rows(tiny, n, request, [""])]
+        clean = at_marks(tiny, rows, site, {})[1]
+        return find_changes(tiny, own, [""], site, {}, clean, descent, context).params["change"]
+
+    torch.testing.assert_close(changes(requests), torch.cat([changes([request]) for request in requests]))
