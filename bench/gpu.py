@@ -29,9 +29,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from baft.benchmarks.embedded import build
 from baft.config import ModelConfig, method_settings
 from baft.engine.engine import Engine
+from baft.engine.frozen import Reads
+from baft.engine.rows import Row, collate
 from baft.evaluation.editing import request_of
 from baft.evaluation.jobs import load_engine
-from baft.methods.base import Context, Request
+from baft.methods.base import Context, Method, Request
 from baft.methods.registry import create
 from baft.models.loading import device_name
 from baft.models.prepare import prepare_model
@@ -61,7 +63,7 @@ def random_llama(embedded: Engine, shape: dict[str, Any], budget: int) -> Engine
         config = LlamaConfig(vocab_size=len(tokenizer), dtype=torch.bfloat16, **shape)
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.bfloat16)
-        model = LlamaForCausalLM(config)
+        model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
         torch.set_default_dtype(before)
     return Engine.of(model, tokenizer, token_budget=budget)
 
@@ -81,21 +83,38 @@ def measured(engine: Engine, run: Callable[[], object], rounds: int) -> tuple[fl
     return statistics.median(seconds[1:]), torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
 
 
+def pass_cost(label: str, engine: Engine, rounds: int) -> None:
+    """Prints what a pass costs besides its tokens, in tokens: what the engine's cuts into passes go by."""
+    model = engine.model
+
+    def once(count: int, width: int) -> Callable[[], object]:
+        batch = collate([Row(0, (5,) * width, width)] * count, model.device, engine.text.pad)
+        rows = torch.arange(count, device=model.device)
+        reads = Reads(rows, torch.full_like(rows, width - 1))
+        return torch.no_grad()(lambda: model.states(batch, reads))
+
+    few, many = (measured(engine, once(count, 32), rounds)[0] for count in (1, 512))
+    each = (many - few) / (511 * 32)
+    print(f"{label}: a pass of 32 tokens takes {1e3 * few:.1f} ms, of 16,384 {1e3 * many:.1f} ms; ", end="")
+    print(f"besides its tokens a pass costs as much as {few / each - 32:,.0f} of them", flush=True)
+
+
 def rows(label: str, engine: Engine, requests: Sequence[Request], rounds: int) -> None:
     """Prints a line a method."""
+    context = Context(0)
     for name, changed in METHODS.items():
         method = create(name, method_settings(name, label, changed))
         few = requests[: max(1, len(requests) // 16)]
 
-        def alone(method: Any = method, few: Sequence[Request] = few) -> None:
+        def alone(method: Method = method, few: Sequence[Request] = few) -> None:
             for request in few:
-                method.fit(engine, [[request]], None, Context(0))
+                method.fit(engine, [[request]], None, context)
 
-        def together(method: Any = method) -> None:
+        def together(method: Method = method) -> None:
             for _ in engine.budget.run(
                 requests,
-                lambda request: method.weight(engine, request),
-                lambda group: method.fit(engine, [[request] for request in group], None, Context(0)),
+                lambda request: method.weight(engine, request, context),
+                lambda group: method.fit(engine, [[request] for request in group], None, context),
             ):
                 pass
 
@@ -124,10 +143,12 @@ def main() -> None:
     )
     print(f", transformers {transformers.__version__}; {len(requests)} edits, {given.budget} tokens, bfloat16")
     print(f"{'model':16}{'':6}{'alone, 1/s':>14}{'together, 1/s':>14}{'ratio':>8}{'peak GiB':>12}")
+    pass_cost("smollm2-135m", embedded, given.rounds)
     rows("smollm2-135m", embedded, requests, given.rounds)
     shape = SHAPE_7B | (json.loads(given.config.read_text()) if given.config else {})
     large = random_llama(embedded, shape, given.budget)
     del embedded
+    pass_cost("random Llama 7B", large, given.rounds)
     rows("random Llama 7B", large, requests, given.rounds)
 
 

@@ -10,6 +10,7 @@ is tokenised behind another character instead, whatever the tokenizer puts befor
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from baft.words import find_words
 
 PromptFormat = Literal["plain", "chat"]
 
+_KEPT = 1 << 16
+"""Texts whose tokens are kept, the last ones used."""
 _ANCHORS = ("a", "\n", ".")
 # A character that no template has, of the private use area.
 _PLACE = "\ue000"
@@ -49,6 +52,8 @@ class Text:
         self.vocabulary = vocabulary
         self._bos = [tokenizer.bos_token_id] if bos else []
         self._date = datetime.fromisoformat(template_date)
+        # The same prompts and answers are asked of each edited model.
+        self._tokens = lru_cache(_KEPT)(self._tokenised)
 
     @property
     def template_date(self) -> str:
@@ -164,6 +169,9 @@ class Text:
             raise UserError(f"The model's chat template cannot be used: {first_line(error)}.") from error
 
     def _ids(self, text: str, special: bool) -> list[int]:
+        return list(self._tokens(text, special))
+
+    def _tokenised(self, text: str, special: bool) -> tuple[int, ...]:
         ids = list(self.tokenizer(text, add_special_tokens=special).input_ids)
         if special and self._bos and ids[:1] != self._bos:
             ids = self._bos + ids
@@ -174,7 +182,7 @@ class Text:
                 f"The tokenizer makes token {max(ids)} of {text[:60]!r}, and the model's embeddings have {self.vocabulary} "
                 "rows: give the tokenizer that belongs to the model."
             )
-        return ids
+        return tuple(ids)
 
 
 def _messages(*turns: str) -> list[dict[str, str]]:
