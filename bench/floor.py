@@ -4,8 +4,10 @@
 
 The floor is the time that the matrix products of a job would take if each ran as fast as a large one. It is worked out from
 the operations that PyTorch reports, once of a whole `fit` and once of asking all probes, and from a product of the model's
-own shape, measured on this machine. Padding counts as work, so a share says how well what is computed is computed. Times are
-CPU seconds of one thread, so that other work on the machine hardly matters.
+own shape, measured on this machine. Beside training's share stands the one that its products reach by themselves, in the
+sizes that they have: small products are slower, and nothing besides them is to blame for that part. Padding counts as work,
+so a share says how well what is computed is computed. Times are CPU seconds of one thread, so that other work on the machine
+hardly matters.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from baft.benchmarks.embedded import build
@@ -36,6 +42,9 @@ from baft.models.prepare import prepare_model
 EVALUATION = EvaluationConfig(max_new_tokens=8, stop=("\n",))
 TOKENS = 4096
 """Of text for the covariances of keys, which take no part in what is measured."""
+
+WARM = 60_000_000
+"""Bytes of weights that no cache holds."""
 
 
 def rate(engine: Engine) -> float:
@@ -65,6 +74,39 @@ def operations(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
+
+
+class Sizes(TorchDispatchMode):
+    """Counts the products of two matrices, or of two stacks of them, by how their factors lie in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[tuple[Any, ...]] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.bmm.default):
+            self.counts[func, *((tuple(t.shape), t.stride()) for t in args)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def alone(work: Callable[[], object], peak: float) -> str:
+    """The share of ``peak`` that the products in ``work`` reach by themselves, each size with weights not in the cache."""
+    with Sizes() as seen:
+        work()
+    took = count = 0.0
+    for (product, left, right), times in seen.counts.items():
+        x, size = laid(*left), 4 * torch.Size(right[0]).numel()
+        others = [laid(*right) for _ in range(max(1, min(8, WARM // size)))]
+        product(x, others[0])
+        tries = max(2, min(times, 6))
+        took += times / tries * seconds(lambda: [product(x, others[n % len(others)]) for n in range(tries)])  # noqa: B023
+        count += times * 2 * x.numel() * right[0][-1]
+    return f"{count / peak / took:6.0%}"
+
+
+def laid(shape: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Random numbers that lie in memory in a given way."""
+    return torch.randn(1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))).as_strided(shape, stride)
 
 
 def shown(work: Callable[[], object], edits: int, peak: float) -> str:
@@ -97,7 +139,7 @@ def compare(
         return create(name, settings).fit(engine, batches, None, context).state
 
     state, known = fit(), dict(zip((one.key for one in asked), before, strict=True))
-    training = shown(fit, len(records), peak)
+    training = f"{shown(fit, len(records), peak)} {alone(fit, peak)}"
     asking = shown(lambda: measure(engine, state, asked, EVALUATION, known), len(records), peak)
     return f"{name:>12} | {training} | {asking}"
 
@@ -125,7 +167,7 @@ def main() -> None:
     print(
         f"{peak / 1e9:.0f} GFLOP/s in a large product; {len(records)} records of {given.benchmark}, {len(asked)} probes"
     )
-    print(f"{'':>12} | training: GFLOP, s an edit, share | asking: GFLOP, s an edit, share")
+    print(f"{'':>12} | training: GFLOP, s an edit, share, share of products alone | asking: GFLOP, s an edit, share")
     for name in given.methods:
         print(compare(engine, name, records, asked, before, peak), flush=True)
 
