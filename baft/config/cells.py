@@ -68,6 +68,7 @@ class TuningSpec(Section):
     protocols: dict[str, ProtocolConfig] = Field(description="How records become streams, by label.")
     trials: int = Field(description="Trials.")
     records: int = Field(description="Records of each benchmark, from the first.")
+    probes: int | None = Field(description="Probes of each group that a record is asked at most; None for all.")
     seed: int = Field(description="Seed of the search and of the method's random numbers.")
     evaluation: EvaluationConfig = Field(description="How the edited model is questioned.")
     covariances: CovariancesConfig | None = Field(None, description="The text of the covariances, if any are needed.")

@@ -43,6 +43,7 @@ class Tuned(Section):
     trials: int = Field(gt=0, description="Trials of the search.")
     benchmarks: Listed[str] = Field(description="What it searched on.")
     records: int = Field(gt=0, description="Records of each.")
+    probes: int | None = Field(None, gt=0, description="Probes of each group of a record at most; None for all.")
     hash: str = Field(description="The first digits of the digest of all that its trials depend on.")
     before: dict[str, Any] = Field({}, description="The settings for the model that it began with.")
 

@@ -327,6 +327,7 @@ class Plan:
             protocols={protocol: study.protocols[protocol] for protocol, _ in self.tuning_cells},
             trials=study.tuning.trials,
             records=study.tuning.records,
+            probes=study.tuning.probes,
             seed=study.tuning.seed,
             evaluation=study.evaluation,
             covariances=study.covariances if self.tuning_covariances(model, method) else None,

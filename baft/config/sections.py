@@ -347,6 +347,9 @@ class TuningConfig(Section):
     )
     benchmarks: Distinct[Label] = Field((), description="Only these benchmarks; all of them unless given.")
     records: int = Field(50, gt=0, description="Records of each benchmark, from the first.")
+    probes: int | None = Field(
+        None, gt=0, description="Probes of each group that a record is asked at most, the first ones; null for all."
+    )
     protocols: Distinct[Label] = Field((), description="Labels of protocols; the first unless given.")
     seed: int = Field(0, ge=0, description="Seed of the search, and of the methods' random numbers in it.")
 

@@ -22,7 +22,7 @@ import torch
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from baft.benchmarks.planned import check_rephrasings
-from baft.benchmarks.records import Benchmark, Record
+from baft.benchmarks.records import Benchmark, Probe, Record
 from baft.benchmarks.store import read_benchmark
 from baft.config import CovariancesConfig, EvaluationConfig, ProtocolConfig, TuningSpec, check_section, said_of_section
 from baft.config.methods import checked_settings
@@ -146,7 +146,7 @@ def places_of(inputs: TuningInputs, engine: Engine) -> list[Place]:
 
 def _place(spec: TuningSpec, engine: Engine, protocol: str, label: str, data: Benchmark, base: Path) -> Place:
     own = spec.protocols[protocol]
-    records = tuple(_asked(record) for record in data.records[: spec.records])
+    records = tuple(_asked(record, spec.probes) for record in data.records[: spec.records])
     conditions = conditions_of_run(
         engine, spec.model, data, spec.evaluation, {}, own.model_dump(mode="json"), len(records)
     )
@@ -163,9 +163,13 @@ def _place(spec: TuningSpec, engine: Engine, protocol: str, label: str, data: Be
     return Place(protocol, own, label, streams, before, kinds, conditions, withheld_of(data.records))
 
 
-def _asked(record: Record) -> Record:
-    """A record with the probes of which the objective is made."""
-    return replace(record, probes=tuple(probe for probe in record.probes if probe.kind in SIDES))
+def _asked(record: Record, most: int | None) -> Record:
+    """A record with the probes of which the objective is made, ``most`` of each group unless it is None."""
+    groups: dict[tuple[str, str], list[Probe]] = {}
+    for probe in record.probes:
+        if probe.kind in SIDES:
+            groups.setdefault((probe.kind, probe.group), []).append(probe)
+    return replace(record, probes=tuple(probe for group in groups.values() for probe in group[:most]))
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def _chosen(plan: Plan, model: str, label: str) -> tuple[str, str, dict[str, Any
         "trials": spec.trials,
         "benchmarks": list(dict.fromkeys(benchmark for _, benchmark in spec.cells)),
         "records": spec.records,
+        **({} if spec.probes is None else {"probes": spec.probes}),
         "hash": about["digest"][:_HASH],
         "before": dict(before),
     }

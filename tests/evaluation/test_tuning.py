@@ -52,6 +52,7 @@ def inputs(place: Path, method: str = "ft_l", settings: dict[str, Any] = FT, **c
         "protocols": {"single": ProtocolConfig()},
         "trials": 4,
         "records": 2,
+        "probes": None,
         "seed": 0,
         "evaluation": EVALUATION,
     }
@@ -134,6 +135,29 @@ def test_a_trial_that_the_method_refuses_or_whose_edits_all_fail_is_kept_with_it
     found = trials(place, tmp_path, inputs(place, "reft", settings, trials=2, records=1))
     assert set(found["state"]) == {"failed"}
     assert (found["objective"] == 0).all() and found["error"].notna().all() and not found["pareto"].any()
+
+
+def test_a_record_is_asked_the_first_probes_of_each_group(tmp_path: Path) -> None:
+    def further(one: Record) -> Record:
+        more = [("generality", ""), ("locality", "near")]
+        third = Probe("locality", "far", 0, "So, " + one.prompt, (one.target,))
+        others = (Probe(kind, group, 1, "Well, " + one.probes[2].prompt, (TARGETS[0],)) for kind, group in more)
+        return replace(one, probes=(*one.probes, *others, third))
+
+    place = prepared(tmp_path, [further(record(n)) for n in range(2)], EVALUATION)
+    asked = [tuning._asked(one, most) for one in map(further, map(record, range(2))) for most in (None, 1)]
+    assert [len(one.probes) for one in asked] == [6, 4, 6, 4]
+    assert [(p.kind, p.group, p.index) for p in asked[1].probes] == [
+        ("reliability", "", 0),
+        ("generality", "", 0),
+        ("locality", "near", 0),
+        ("locality", "far", 0),
+    ]
+    probes, _ = run(place, tmp_path / "cell", "ft_l", FT)
+    rows = read(probes).query("kind == 'locality' and index == 0")
+    found = trials(place, tmp_path / "one", inputs(place, trials=1, probes=1))
+    (row,) = [row for row in found["scores"].iloc[0] if row["metric"] == "locality"]
+    assert row["value"] == pytest.approx(rows.groupby(["record_id", "group"])["agreement"].mean().mean())
 
 
 def test_a_refused_start_stops_the_search_and_a_refused_trial_does_not(
