@@ -9,7 +9,7 @@ import torch
 PASS_TOKENS = {"cpu": 32}
 """What a pass costs besides its tokens, in tokens: reading the weights, and starting the kernels."""
 _PASS_TOKENS = 2048
-"""The same on other devices, whose arithmetic is faster in proportion."""
+"""The same on other devices. On an H200 790 were measured for a model of 7B, and 50,700 for one of 135M."""
 
 
 def pass_tokens(device: torch.device) -> int:
