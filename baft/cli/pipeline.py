@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -145,6 +146,7 @@ def summarise_cell(
     probes: Annotated[Path, typer.Option(help="Folder of the cell's probe rows.")],
     edits: Annotated[Path, typer.Option(help="Folder of the cell's edit rows.")],
     shards: Annotated[int, typer.Option(min=1, help="How many shards the cell has.")],
+    checkpoints: Annotated[Path, typer.Option(help="Folder of the cell for what killed jobs go on from; removed.")],
     out: Out,
 ) -> None:
     """Aggregate a cell's probes to one value a record and metric."""
@@ -152,3 +154,5 @@ def summarise_cell(
 
     parts = [f"shard={shard}/part.parquet" for shard in range(shards)]
     run([probes / part for part in parts], [edits / part for part in parts], out)
+    # Only now has Snakemake taken note that the cell's jobs are done.
+    shutil.rmtree(checkpoints, ignore_errors=True)

@@ -1,5 +1,8 @@
 """What a job has done so far, on disk: a killed job goes on from the last step that every stream of a group finished.
 
+It outlives the job's end. Where Snakemake was killed, a job may finish without it; Snakemake then removes the job's files as
+incomplete and runs it again, which takes no work as long as this is there.
+
 A group of streams has its rows as one part a step, the state after its last step, and a marker that is written last; what
 the marker does not name does not count. A state that cannot be saved is not: its group begins again.
 """
@@ -12,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,13 +35,14 @@ _PARTS: Mapping[str, pa.Schema] = {"probes": PROBES, "edits": EDITS}
 class Reached:
     """Steps done by a group, its state after them (None before the first and after the last), edits that failed so far.
 
-    ``kept`` are the entries of the index of kept edits, by record.
+    ``kept`` are the entries of the index of kept edits, by record; ``seconds`` is what the steps took, in all attempts.
     """
 
     step: int = 0
     state: EditState | None = None
     failed: Mapping[str, str] | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,11 @@ class Checkpoints:
             steps = marker["step"]
             state = load_state(folder / f"state-{steps}", self.model)[0] if marker["state"] else None
             kept = {record: Kept(**entry) for record, entry in marker["kept"].items()}
+            seconds = float(marker["seconds"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         parts = [folder / f"{kind}-{step}.parquet" for kind in _PARTS for step in range(1, steps + 1)]
-        return Reached(steps, state, marker["failed"], kept) if all(map(is_whole, parts)) else None
+        return Reached(steps, state, marker["failed"], kept, seconds) if all(map(is_whole, parts)) else None
 
     def keep(
         self,
@@ -97,6 +103,7 @@ class Checkpoints:
             "saved": savable,
             "failed": dict(reached.failed or {}),
             "kept": {record: asdict(one) for record, one in reached.kept.items()},
+            "seconds": reached.seconds,
         }
         with replacing(folder / "done.json") as file:
             file.write(json.dumps(marker).encode())
@@ -105,19 +112,24 @@ class Checkpoints:
     def tables(self, kind: str, groups: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of finished ``groups``, step by step; ``kind`` is ``probes`` or ``edits``."""
         for group in groups:
-            folder = self.folder / group
-            steps = json.loads((folder / "done.json").read_text(encoding="utf-8"))["step"]
-            for step in range(1, steps + 1):
-                yield read_table([folder / f"{kind}-{step}.parquet"])
+            for step in range(1, self._marker(group)["step"] + 1):
+                yield read_table([self.folder / group / f"{kind}-{step}.parquet"])
 
     def kept(self, groups: Sequence[str]) -> dict[str, Kept]:
         """The entries of the index of kept edits of finished ``groups``, by record."""
         found: dict[str, Kept] = {}
         for group in groups:
-            marker = json.loads((self.folder / group / "done.json").read_text(encoding="utf-8"))
-            found |= {record: Kept(**entry) for record, entry in marker["kept"].items()}
+            found |= {record: Kept(**entry) for record, entry in self._marker(group)["kept"].items()}
         return found
 
+    def seconds(self, groups: Sequence[str]) -> float:
+        """What the steps of finished ``groups`` took, in all attempts."""
+        return sum(float(self._marker(group)["seconds"]) for group in groups)
+
+    def _marker(self, group: str) -> dict[str, Any]:
+        marker: dict[str, Any] = json.loads((self.folder / group / "done.json").read_text(encoding="utf-8"))
+        return marker
+
     def clear(self) -> None:
-        """Forgets everything: the job is done."""
+        """Forgets everything."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -125,10 +125,10 @@ def collect_covariances(model: ModelConfig, folder: Path, layer: str, text: Cova
 def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path, kept: Path | None = None) -> None:
     """Edits and questions one shard of a cell's streams and writes its probe and edit rows.
 
-    A job that was killed goes on from what it left in ``checkpoints``, which is removed at the end. The provenance has the
-    seconds from the start of the process until its model was there as ``loading``, and that of the edits, which are written
-    last, those until then as ``seconds``. The edits of the records that ``inputs.keep`` names are saved beside their index
-    ``kept``.
+    A job that was killed goes on from what it left in ``checkpoints``; they stay when it is done, for Snakemake may not
+    have seen it. The provenance has the seconds from the start of the process until its model was there as ``loading``, and
+    that of the edits, which are written last, as ``seconds`` those until then, with those of earlier attempts. The edits of
+    the records that ``inputs.keep`` names are saved beside their index ``kept``.
     """
     cell, data = inputs.cell, read_benchmark(inputs.benchmark)
     engine = load_engine(cell.model, inputs.folder)
@@ -171,10 +171,10 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path, 
         more["kept"] = digest
     about = provenance_of_run(engine, conditions, cell.model_dump(mode="json"), **more)
     write_tables(runner.checkpoints.tables("probes", groups), PROBES, probes, about)
-    write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about | {"seconds": _running()})
+    seconds = max(_running(), round(loading + runner.checkpoints.seconds(groups), 2))
+    write_tables(runner.checkpoints.tables("edits", groups), EDITS, edits, about | {"seconds": seconds})
     if keeping is not None:
         keeping.finish(digest, runner.checkpoints.kept(groups))
-    runner.checkpoints.clear()
 
 
 def method_of(spec: MethodSpec, engine: Engine, folder: Path) -> Method:
@@ -203,16 +203,18 @@ class Progress:
 
     def __init__(self, what: str, total: int, unit: str):
         self.what, self.total, self.unit = what, total, unit
-        self.done, self.start = 0, time.monotonic()
+        self.done, self.found, self.start = 0, 0, time.monotonic()
         # Long before the first of them is done.
         print(f"{what}: 0/{total} {unit}", file=sys.stderr, flush=True)
 
-    def advance(self, count: int) -> None:
-        """``count`` more are done."""
+    def advance(self, count: int, found: int = 0) -> None:
+        """``count`` more are done, ``found`` of them by an earlier attempt: they tell nothing of how fast this one is."""
         self.done += count
-        rate = self.done / max(time.monotonic() - self.start, 1e-9)
-        left = (self.total - self.done) / rate
-        line = f"{self.what}: {self.done}/{self.total} {self.unit}, {rate:.2f} {self.unit}/s, {left:.0f} s left"
+        self.found += found
+        line = f"{self.what}: {self.done}/{self.total} {self.unit}"
+        if made := self.done - self.found:
+            rate = made / max(time.monotonic() - self.start, 1e-9)
+            line += f", {rate:.2f} {self.unit}/s, {(self.total - self.done) / rate:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,8 @@ class Runner:
     """What all groups of streams of one job share.
 
     ``score`` asks the probes of what it is given and makes rows; ``drift`` gives the perplexity ratio of each stream, told
-    their ids; ``advance`` is told how many edits are done and scored; ``keeping`` saves edits, where some are to be kept.
+    their ids; ``advance`` is told how many edits are done and scored, and how many of them were so in an earlier attempt;
+    ``keeping`` saves edits, where some are to be kept.
     """
 
     engine: Engine
@@ -49,7 +51,7 @@ class Runner:
     score: Score
     drift: Drift
     checkpoints: Checkpoints
-    advance: Callable[[int], None]
+    advance: Callable[[int, int], None]
     keeping: Keeping | None = None
 
     def run(self, streams: Sequence[Stream], together: int) -> list[str]:
@@ -71,17 +73,19 @@ class Runner:
         if self.keeping is not None and not self.keeping.has(reached.kept):
             reached = Reached()
         if reached.step:
-            self.advance(sum(stream.edits(reached.step - 1) for stream in streams))
+            there = sum(stream.edits(reached.step - 1) for stream in streams)
+            self.advance(there, there)
         for step in range(reached.step, max(len(stream.batches) for stream in streams)):
             reached, probes, edits = self._step(name, streams, step, reached)
             self.checkpoints.keep(name, ids, reached, probes, edits)
-            self.advance(len(edits))
+            self.advance(len(edits), 0)
         return name
 
     def _step(
         self, name: str, streams: Sequence[Stream], step: int, reached: Reached
     ) -> tuple[Reached, list[Columns], list[Columns]]:
         """One step of the streams that still have one; the state is of those alone."""
+        began = time.perf_counter()
         active = _active(streams, step)
         state = reached.state
         if state is not None and state.streams > len(active):
@@ -116,7 +120,8 @@ class Runner:
                 own = f"{name}-{s}-{step}"
                 kept |= self.keeping.keep(own, streams[s], step, place, outcome.state, failed)
         state = outcome.state if _active(streams, step + 1) else None
-        return Reached(step + 1, state, failed, kept), probes, edits
+        seconds = reached.seconds + time.perf_counter() - began
+        return Reached(step + 1, state, failed, kept, seconds), probes, edits
 
 
 def _active(streams: Sequence[Stream], step: int) -> list[int]:

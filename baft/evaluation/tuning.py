@@ -101,10 +101,12 @@ def tune_method(inputs: TuningInputs, kept: Path, out: Path) -> None:
     progress = Progress(f"tune_method {spec.model_label} {spec.method.label}", spec.trials, "trials")
     rows: list[Row] = []
     for number in range(spec.trials):
-        row = trials.row(number, {**dict(start), **search.ask()}, _named(space), rows)
+        told = {**dict(start), **search.ask()}
+        found = trials.found(number, told)
+        row = found or trials.row(number, told, _named(space), rows)
         search.tell(row["objective"])
         rows.append(row)
-        progress.advance(1)
+        progress.advance(1, found=int(found is not None))
     check_still(engine, spec.model, inputs.folder)
     write_rows(_with_front(rows), TRIALS, out, trials.about)
     shutil.rmtree(trials.scratch, ignore_errors=True)
@@ -195,11 +197,8 @@ class _Trials:
         return provenance_of_run(self.engine, self.places[0].conditions, config, digest=self.digest)
 
     def row(self, number: int, settings: Mapping[str, Any], searched: Sequence[str], earlier: Sequence[Row]) -> Row:
-        """The trial of that number, done now unless it has been done, alone or as one of the ``earlier`` ones."""
-        file = self.kept / f"trial-{number}.parquet"
+        """The trial of that number, done now and kept, or as one of the ``earlier`` ones was."""
         told = json.dumps(settings, sort_keys=True)
-        if (kept := self._kept(file, told)) is not None:
-            return kept
         row = {"trial": number, "settings": told}
         row["searched"] = json.dumps({name: settings[name] for name in searched})
         same = next((one for one in earlier if one["settings"] == told), None)
@@ -209,10 +208,15 @@ class _Trials:
         else:
             row |= {"repeats": None, **self._tried(number, settings)}
         row["seconds"] = time.perf_counter() - began
-        write_rows([row], TRIALS, file, self.about)
+        write_rows([row], TRIALS, self._file(number), self.about)
         return row
 
-    def _kept(self, file: Path, settings: str) -> Row | None:
+    def _file(self, number: int) -> Path:
+        return self.kept / f"trial-{number}.parquet"
+
+    def found(self, number: int, settings: Mapping[str, Any]) -> Row | None:
+        """The trial of that number as an earlier attempt left it, if it was of these settings and nothing has changed."""
+        file = self._file(number)
         try:
             if read_provenance(file)["digest"] != self.digest:
                 return None
@@ -220,7 +224,7 @@ class _Trials:
         except UserError:
             # Not there, or damaged.
             return None
-        return row if row["settings"] == settings else None
+        return row if row["settings"] == json.dumps(settings, sort_keys=True) else None
 
     def _tried(self, number: int, settings: Mapping[str, Any]) -> Row:
         """What came of a trial."""
@@ -283,7 +287,7 @@ class _Trials:
             lambda state, wanted: list(score(self.engine, state, wanted, place.before, evaluation)),
             lambda state, ids: [None] * len(ids),
             Checkpoints(self.scratch / "steps", self.digest, self.engine.model),
-            lambda count: None,
+            lambda count, found: None,
         )
         groups = runner.run(place.streams, self.inputs.spec.model.streams)
         about = provenance_of_run(self.engine, place.conditions, {})

@@ -126,12 +126,17 @@ def test_damaged_files_are_listed_and_removed_only_when_told(tmp_path: Path, mon
     assert "is whole" in invoke("results", "check")
 
 
-def test_summarise_cell_passes_the_shards_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_summarise_cell_passes_the_shards_in_order_and_clears_their_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import baft.results.summaries
 
     calls: list[tuple] = []
     monkeypatch.setattr(baft.results.summaries, "summarise_cell", lambda *given: calls.append(given))
-    invoke("summarise-cell", "--probes", "p", "--edits", "e", "--shards", "11", "--out", "o")
+    (tmp_path / "checkpoints/shard=3").mkdir(parents=True)
+    given = ("--probes", "p", "--edits", "e", "--shards", "11", "--out", "o")
+    invoke("summarise-cell", *given, "--checkpoints", str(tmp_path / "checkpoints"))
+    assert not list(tmp_path.iterdir())
     ((probes, edits, out),) = calls
     assert probes == [Path(f"p/shard={n}/part.parquet") for n in range(11)]
     assert edits[10] == Path("e/shard=10/part.parquet")

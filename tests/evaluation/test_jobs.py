@@ -94,6 +94,31 @@ def test_the_base_has_every_probe_and_what_it_takes_to_compare(place: Path) -> N
     assert all(0 < nll < 10 for nll in store.read_provenance(place / "base.parquet")["drift_nlls"])
 
 
+def test_a_job_whose_end_nobody_saw_is_not_done_again(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Snakemake removes what a job wrote that ended while Snakemake itself was dead."""
+    paths = [path for kind in run(place, tmp_path, "ft_l", {"layer": 1, "steps": 2}, length=2) for path in kind]
+    before, took = [read([path]) for path in paths], store.read_provenance(paths[1])["seconds"]
+    assert "edits/s" in capfd.readouterr().err
+    for path in paths:
+        path.unlink()
+
+    def never(*args: Any) -> None:
+        raise AssertionError("it edits again")
+
+    monkeypatch.setattr("baft.evaluation.streams.edit_step", never)
+    again = [path for kind in run(place, tmp_path, "ft_l", {"layer": 1, "steps": 2}, length=2) for path in kind]
+    for path, rows in zip(again, before, strict=True):
+        pd.testing.assert_frame_equal(read([path]), rows)
+    told = capfd.readouterr().err
+    assert "5/5 edits" in told and "edits/s" not in told
+    about = store.read_provenance(paths[1])
+    steps = {row["step"]: row["seconds"] for row in before[1].to_dict("records")}
+    assert about["seconds"] - about["loading"] >= sum(steps.values()) > 0
+    assert took > 0
+
+
 def test_a_model_that_answers_nothing_stops_the_study(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,7 @@ class Job:
         asked = [Asked(0, record, probe) for record in records for probe in record.probes]
         self.before = {a.key: m for a, m in zip(asked, measure_unedited(tiny, asked, EVALUATION), strict=True)}
         self.steps = 0
-        self.done = 0
+        self.done = self.found = 0
 
     def run(self, together: int = 8, kill_at: int | None = None) -> tuple[list[Columns], list[Columns]]:
         def ask(state: EditState, wanted: Sequence[Scoring]) -> list[Columns]:
@@ -71,8 +71,9 @@ class Job:
         def drift(state: EditState, ids: Sequence[str]) -> list[float | None]:
             return [1.0] * state.streams
 
-        def advance(count: int) -> None:
+        def advance(count: int, found: int) -> None:
             self.done += count
+            self.found += found
 
         runner = Runner(self.engine, self.method, self.protocol, Context(0), ask, drift, self.checkpoints, advance)
         groups = runner.run(streams_of(self.protocol, self.records), together)
@@ -98,6 +99,7 @@ def test_a_killed_job_goes_on_and_gives_the_rows_of_an_undisturbed_one(name: str
         steps += job.steps
     assert again == whole
     assert job.done == len(RECORDS)
+    assert 0 < job.found < job.done
     # 3 streams in 2 groups take 3 + 2 steps, and each kill costs the step that it fell into, nothing else.
     assert steps == 3 + 2 + 3
 

@@ -124,5 +124,12 @@ def test_a_run_that_was_killed_and_interrupted_gives_what_an_undisturbed_one_giv
     assert start(rough, f"results/{PROBES}").wait() == 0, (rough / "log").read_text()[-3000:]
     for dataset in ("probes", "edits"):
         pd.testing.assert_frame_equal(rows(rough, dataset), rows(calm, dataset))
-    assert not list(checkpoints.glob("**/*.parquet"))
+    # As if the job had ended while Snakemake was dead.
+    (rough / "results" / PROBES).unlink()
+    (rough / "log").unlink()
+    assert start(rough).wait() == 0, (rough / "log").read_text()[-3000:]
+    told = [line for line in (rough / "log").read_text().splitlines() if line.startswith("edit_shard tiny reft")]
+    assert told[-1].endswith("5/5 edits"), told
+    assert not checkpoints.exists() or not list(checkpoints.glob("**/*.parquet"))
+    pd.testing.assert_frame_equal(rows(rough, "probes"), rows(calm, "probes"))
     assert kept(rough) == kept(calm)

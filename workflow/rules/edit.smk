@@ -59,7 +59,8 @@ rule summarise_cell:
         probes=lambda w: plan.cell_folder(layout.probes, **w),
         edits=lambda w: plan.cell_folder(layout.edits, **w),
         shards=lambda w: plan.shards(w.benchmark),
+        checkpoints=lambda w: plan.cell_folder(layout.checkpoints, **w),
         source=plan.source("baft.results.summaries"),
     shell:
         "baft summarise-cell --probes {params.probes:q} --edits {params.edits:q} --shards {params.shards}"
-        " --out {output:q} 2> >(tee {log:q} >&2)"
+        " --checkpoints {params.checkpoints:q} --out {output:q} 2> >(tee {log:q} >&2)"
