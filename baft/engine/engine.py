@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -74,7 +75,7 @@ class Engine:
                 f"{self._most}."
             )
 
-    @property
+    @cached_property
     def _most(self) -> int | None:
         return positions_of(self.model.model.config)
 

@@ -6,12 +6,14 @@ background of texts, and scaled to length 1, so that a product of two is a cosin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from hashlib import shake_256
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.deltas import unit_rms
 
@@ -31,6 +33,12 @@ def token_keys(h: Tensor, mean: Tensor, width: int) -> Tensor:
     if width < h.shape[-1]:
         centred = centred @ projection(h.shape[-1], width).to(centred)
     return torch.nn.functional.normalize(centred, dim=-1)
+
+
+def text_keys(states: Sequence[Tensor], mean: Tensor, width: int) -> Tensor:
+    """Keys (R, T, c) of the tokens of R texts with these ``states``, (n, d) each; zeros where a text has no token."""
+    keys = token_keys(torch.cat(list(states)), mean, width)
+    return pad_sequence(list(torch.split(keys, [len(h) for h in states])), batch_first=True)
 
 
 @cache
@@ -57,11 +65,9 @@ def best_matches(keys: Tensor, queries: Tensor) -> Tensor:
     return torch.cat(parts, -1)
 
 
-def shares(keys: Tensor, texts: list[Tensor]) -> Tensor:
-    """Of each of ``keys`` (K, d) the share of ``texts``, (n, d) each, that have its token: (K,)."""
-    cosines = keys @ torch.cat(texts).mT
-    found = torch.stack([part.amax(1) > SAME for part in torch.split(cosines, [len(text) for text in texts], 1)])
-    return found.to(keys.dtype).mean(0)
+def shares(keys: Tensor, texts: Tensor) -> Tensor:
+    """Of each of ``keys`` (K, d) the share of R ``texts`` (R, T, d) that have its token: (K,)."""
+    return (best_matches(keys[None], texts[None])[0] > SAME).to(keys.dtype).mean(0)
 
 
 def rarity(share: Tensor, count: int) -> Tensor:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from baft.engine.rows import Row
 from baft.engine.sites import Site
 from baft.methods.base import Request, digest
 from baft.methods.irrelevant import WHOLE, hidden_states, row_states
-from baft.methods.late_interaction import best_matches, rarity, shares, token_keys, weighed
+from baft.methods.late_interaction import best_matches, rarity, shares, text_keys, token_keys, weighed
 from baft.methods.settings.baft_keyed import Settings
 
 SAID = 0.9
@@ -42,14 +43,14 @@ NARROW = 32
 @dataclass(frozen=True)
 class Background:
     """What is known of texts that have nothing to do with an edit: ``mean`` (d,) of their tokens' states at a scale of 1,
-    and of each text the keys (n, c) of its tokens.
+    and ``texts`` (N, T, c), the keys of each text's tokens, zeros where it has none.
 
     Of the pool's t plain statements it has the rarest words apart from the subject: their keys ``statements`` (t, 2, c') and
     weights ``stated`` (t, 2), 1 in sum, or 0 for a statement that is not to be known.
     """
 
     mean: Tensor
-    texts: list[Tensor]
+    texts: Tensor
     statements: Tensor
     stated: Tensor
 
@@ -98,17 +99,17 @@ def read_background(engine: Engine, site: Site, width: int, withheld: Set[str]) 
     read = dict(zip(texts, hidden_states(engine, texts, site, WHOLE), strict=True))
     states = [read[text] for text in texts if digest(text) not in withheld]
     mean = unit_rms(torch.cat(states)).mean(0)
-    keys = [token_keys(h, mean, width) for h in states]
+    keys = text_keys(states, mean, width)
     statements = _filled(load_pool().statements, 1)
     parts = [_stated(engine, text, subject, read[text], mean, keys, withheld) for text, subject in statements]
     return Background(mean, keys, *(torch.stack(part) for part in zip(*parts, strict=True)))
 
 
 def _stated(
-    engine: Engine, text: str, subject: str, h: Tensor, mean: Tensor, background: list[Tensor], withheld: Set[str]
+    engine: Engine, text: str, subject: str, h: Tensor, mean: Tensor, background: Tensor, withheld: Set[str]
 ) -> tuple[Tensor, Tensor]:
     """Keys (2, c') and weights (2,) of the rarest words of a statement about a ``subject``, with the states ``h`` (n, d)."""
-    weight = rarity(shares(token_keys(h, mean, background[0].shape[-1]), background), len(background))
+    weight = rarity(shares(token_keys(h, mean, background.shape[-1]), background), len(background))
     weight[engine.text.tokens_of(text, subject)] = 0
     rarest = torch.argsort(weight, stable=True).flip(0)[:STATED]
     own = weight[rarest] if digest(text) not in withheld else torch.zeros_like(weight[rarest])
@@ -126,15 +127,13 @@ def keys_of(
     """The keys of each request's prompt and answer at ``site``."""
     asked = [_other_relations(engine, request, withheld) for request in requests]
     own = row_states(engine, [_answered(engine, request) for request in requests], site, WHOLE)
-    others = iter(hidden_states(engine, [text for texts in asked for text in texts], site, WHOLE))
-
-    def keys(h: Tensor) -> Tensor:
-        return token_keys(h, background.mean, settings.width)
-
-    return [
-        _keys(engine, request, keys(h), [keys(next(others)) for _ in texts], background, settings)
-        for request, h, texts in zip(requests, own, asked, strict=True)
-    ]
+    states = iter(hidden_states(engine, [text for texts in asked for text in texts], site, WHOLE))
+    mean, width, found = background.mean, settings.width, []
+    for request, h, texts in zip(requests, own, asked, strict=True):
+        others = list(islice(states, len(texts)))
+        irrelevant = text_keys(others, mean, width) if others else background.texts
+        found.append(_keys(engine, request, token_keys(h, mean, width), irrelevant, background, settings))
+    return found
 
 
 def _answered(engine: Engine, request: Request) -> Row:
@@ -158,11 +157,14 @@ def _keys(
     engine: Engine,
     request: Request,
     spoken: Tensor,
-    irrelevant: Sequence[Tensor],
+    irrelevant: Tensor,
     background: Background,
     settings: Settings,
 ) -> PromptKeys:
-    """``spoken`` (n, c) are the keys of the prompt's tokens, and of the answer's behind it."""
+    """``spoken`` (n, c) are the keys of the prompt's tokens, and of the answer's behind it.
+
+    ``irrelevant`` (R, T, c) are those of texts that ask something else.
+    """
     length = len(engine.text.prompt(request.prompt))
     place = torch.arange(len(spoken), device=spoken.device)
     named = torch.tensor(
@@ -184,7 +186,7 @@ def _keys(
     if settings.gate == "constant":
         # No share is below these.
         return PromptKeys(keys, weights[0], weights[1], torch.zeros_like(weights[2]), -1.0, -1.0, 2.0, length)
-    threshold = _threshold(keys, weights[1], irrelevant or background.texts, settings)
+    threshold = _threshold(keys, weights[1], irrelevant, settings)
     return PromptKeys(keys, weights[0], weights[1], weights[2], threshold, settings.subject, settings.behind, length)
 
 
@@ -204,15 +206,14 @@ def _shared(weight: Tensor, part: Tensor) -> Tensor:
     return own / total if total > 0 else part.to(weight.dtype) / part.sum().clamp(min=1)
 
 
-def _threshold(keys: Tensor, relation: Tensor, irrelevant: Sequence[Tensor], settings: Settings) -> float:
-    """The settings', or what many of the ``irrelevant`` texts, (n, c) each, have of the relation; below 1 in any case.
+def _threshold(keys: Tensor, relation: Tensor, irrelevant: Tensor, settings: Settings) -> float:
+    """The settings', or what many of the ``irrelevant`` texts (R, T, c) have of the relation; below 1 in any case.
 
     Of a relation of many words every text has a little, and about as much: it takes up to ``least``, the more the more
     evenly the words weigh.
     """
-    if settings.threshold is not None or not irrelevant:
+    if settings.threshold is not None or not len(irrelevant):
         return settings.threshold or 0.0
-    texts = torch.nn.utils.rnn.pad_sequence(list(irrelevant), batch_first=True)
-    found = weighed(best_matches(keys[None], texts[None])[0], relation)
+    found = weighed(best_matches(keys[None], irrelevant[None])[0], relation)
     least = settings.least * (1 - float(relation.square().sum()))
     return min(max(float(found.quantile(settings.quantile)) + settings.margin, least), settings.most)

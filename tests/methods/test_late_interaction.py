@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from baft.methods import late_interaction
-from baft.methods.late_interaction import SAME, best_matches, projection, rarity, shares, token_keys
+from baft.methods.late_interaction import SAME, best_matches, projection, rarity, shares, text_keys, token_keys
 
 
 def drawn(*sizes: int, seed: int = 0) -> Tensor:
@@ -41,12 +42,22 @@ def test_padding_changes_no_match() -> None:
     torch.testing.assert_close(best_matches(keys, text), best_matches(keys, longer), atol=1e-12, rtol=0)
 
 
+def test_keys_of_texts_are_those_of_each_and_zeros_behind_it() -> None:
+    states, mean = [drawn(3, 40), drawn(1, 40, seed=1), drawn(5, 40, seed=2)], drawn(40, seed=3)
+    for width in (64, 16):
+        found = text_keys(states, mean, width)
+        assert found.shape == (3, 5, min(width, 40))
+        for keys, h in zip(found, states, strict=True):
+            torch.testing.assert_close(keys[: len(h)], token_keys(h, mean, width))
+            assert not keys[len(h) :].any()
+
+
 def test_a_token_is_rare_by_the_texts_that_have_it() -> None:
     key, other = drawn(2, 8)
     close = torch.nn.functional.normalize(key + 0.3 * drawn(1, 8, seed=5)[0], dim=-1)
     assert cosine(key, close) > SAME > cosine(key, other)
     texts = [torch.stack([other, close, key]), other[None], close[None], torch.stack([other, other])]
-    share = shares(torch.stack([key, other]), texts)
+    share = shares(torch.stack([key, other]), pad_sequence(texts, batch_first=True))
     assert share.tolist() == [0.5, 0.75]
     expected = [math.log(1.25 / 0.75), math.log(1.25 / 1.0)]
     assert rarity(share, 4).tolist() == pytest.approx(expected, abs=1e-12)
