@@ -10,7 +10,6 @@ is tokenised behind another character instead, whatever the tokenizer puts befor
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ from baft.words import find_words
 PromptFormat = Literal["plain", "chat"]
 
 _KEPT = 1 << 16
-"""Texts whose tokens are kept, the last ones used."""
+"""Texts whose tokens are kept, before all of them are forgotten."""
 _ANCHORS = ("a", "\n", ".")
 # A character that no template has, of the private use area.
 _PLACE = "\ue000"
@@ -53,7 +52,7 @@ class Text:
         self._bos = [tokenizer.bos_token_id] if bos else []
         self._date = datetime.fromisoformat(template_date)
         # The same prompts and answers are asked of each edited model.
-        self._tokens = lru_cache(_KEPT)(self._tokenised)
+        self._tokens: dict[tuple[str, bool], tuple[int, ...]] = {}
 
     @property
     def template_date(self) -> str:
@@ -169,7 +168,12 @@ class Text:
             raise UserError(f"The model's chat template cannot be used: {first_line(error)}.") from error
 
     def _ids(self, text: str, special: bool) -> list[int]:
-        return list(self._tokens(text, special))
+        found = self._tokens.get((text, special))
+        if found is None:
+            if len(self._tokens) >= _KEPT:
+                self._tokens.clear()
+            found = self._tokens[text, special] = self._tokenised(text, special)
+        return list(found)
 
     def _tokenised(self, text: str, special: bool) -> tuple[int, ...]:
         ids = list(self.tokenizer(text, add_special_tokens=special).input_ids)

@@ -276,3 +276,26 @@ def test_a_template_that_fails_is_told() -> None:
     for template in ("{{ raise_exception('no system') }}", "{{ messages[7].content }}", "{% if %}"):
         with pytest.raises(UserError, match="chat template cannot be used"):
             dated(template).prompt("Paris is")
+
+
+def test_tokens_are_kept_and_forgotten_and_are_nobodys_but_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("baft.engine.text._KEPT", 2)
+    text = Text(tokenizer())
+    first = text.prompt("Paris is")
+    first.append(7)
+    assert text.prompt("Paris is") == first[:-1]
+    asked = []
+    own = text.tokenizer
+
+    class Counting:
+        def __call__(self, one: str, **how: object) -> object:
+            asked.append(one)
+            return own(one, **how)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(own, name)
+
+    text.tokenizer = Counting()  # type: ignore[assignment]
+    for one in ("Paris is", "Rome is", "Rome is", "Paris is", "Oslo is", "Paris is"):
+        assert text.prompt(one) == list(own(one).input_ids)
+    assert asked == ["Rome is", "Oslo is", "Paris is"]
