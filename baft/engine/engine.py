@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -75,7 +74,7 @@ class Engine:
                 f"{self._most}."
             )
 
-    @cached_property
+    @property
     def _most(self) -> int | None:
         return positions_of(self.model.model.config)
 
