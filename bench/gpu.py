@@ -87,13 +87,13 @@ def pass_cost(label: str, engine: Engine, rounds: int) -> None:
     """Prints what a pass costs besides its tokens, in tokens: what the engine's cuts into passes go by."""
     model = engine.model
 
-    def once(count: int, width: int) -> Callable[[], object]:
-        batch = collate([Row(0, (5,) * width, width)] * count, model.device, engine.text.pad)
+    def once(count: int) -> Callable[[], object]:
+        batch = collate([Row(0, (5,) * 32, 32)] * count, model.device, engine.pad)
         rows = torch.arange(count, device=model.device)
-        reads = Reads(rows, torch.full_like(rows, width - 1))
+        reads = Reads(rows, torch.full_like(rows, 31))
         return torch.no_grad()(lambda: model.states(batch, reads))
 
-    few, many = (measured(engine, once(count, 32), rounds)[0] for count in (1, 512))
+    few, many = (measured(engine, once(count), rounds)[0] for count in (1, 512))
     each = (many - few) / (511 * 32)
     print(f"{label}: a pass of 32 tokens takes {1e3 * few:.1f} ms, of 16,384 {1e3 * many:.1f} ms; ", end="")
     print(f"besides its tokens a pass costs as much as {few / each - 32:,.0f} of them", flush=True)

@@ -21,11 +21,12 @@ def positions_of(config: PreTrainedConfig) -> int | None:
     scaled linearly, dynamically or by YaRN, it is at least the factor times the original number of positions.
     """
     text = config.get_text_config()
-    found = [number for name in _NAMES if (number := _number(getattr(text, name, None)))]
-    if not found:
+    # To the first that is there: a config is slow to ask, and this is asked of every prompt.
+    found = next((number for name in _NAMES if (number := _number(getattr(text, name, None)))), None)
+    if found is None:
         return None
     scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None)
-    return int(max(found[0], _stretched(scaling, found[0]) if isinstance(scaling, Mapping) else 0))
+    return int(max(found, _stretched(scaling, found) if isinstance(scaling, Mapping) else 0))
 
 
 def _stretched(scaling: Mapping[str, object], positions: float) -> float:
