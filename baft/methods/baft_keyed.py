@@ -47,11 +47,12 @@ class KeyedSubspace(Deciding, Weighing):
     """LoReFT with the bases of the edit, of several, that a prompt opens.
 
     Of edit n: ``keys`` (S, n, k, c) of its tokens, zeros where there are fewer, and their weights (S, n, k) for the
-    ``subject``, the ``relation`` and the ``answer``, each 1 in sum or 0 where there is nothing; ``threshold`` (S, n) of the
-    relation and ``floor`` (S, n) of the subject; how far the relation may be ``behind`` (S, n) a statement; the prompt's
-    ``length`` (S, n) in tokens; R, W and b as ``rotation``, ``weight`` (S, n, r, d) and ``bias`` (S, n, r). Keys are read
-    at the site ``read``, less its ``mean`` (S, d), in ``width`` numbers. All edits of a stream share the keys of plain
-    ``statements`` (S, t, q, c') about something, and their weights ``stated`` (S, t, q).
+    ``subject``, the subject as it is ``elsewhere``, the ``relation`` and the ``answer``, each 1 in sum or 0 where there is
+    nothing; ``threshold`` (S, n) of the relation, where all of the subject is there, how much it rises with what is not,
+    ``shortfall`` (S, n), and ``floor`` (S, n) of the subject; how far the relation may be ``behind`` (S, n) a statement; the
+    prompt's ``length`` (S, n) in tokens; R, W and b as ``rotation``, ``weight`` (S, n, r, d) and ``bias`` (S, n, r). Keys
+    are read at the site ``read``, less its ``mean`` (S, d), in ``width`` numbers. All edits of a stream share the keys of
+    plain ``statements`` (S, t, q, c') about something, and their weights ``stated`` (S, t, q).
     """
 
     shapes: ClassVar[Mapping[str, str]] = {
@@ -60,10 +61,12 @@ class KeyedSubspace(Deciding, Weighing):
         "stated": "S t q",
         "keys": "S n k c",
         "subject": "S n k",
+        "elsewhere": "S n k",
         "relation": "S n k",
         "answer": "S n k",
         "threshold": "S n",
         "floor": "S n",
+        "shortfall": "S n",
         "behind": "S n",
         "length": "S n",
         "rotation": "S n r o",
@@ -78,10 +81,12 @@ class KeyedSubspace(Deciding, Weighing):
     stated: Tensor
     keys: Tensor
     subject: Tensor
+    elsewhere: Tensor
     relation: Tensor
     answer: Tensor
     threshold: Tensor
     floor: Tensor
+    shortfall: Tensor
     behind: Tensor
     length: Tensor
     rotation: Tensor
@@ -116,15 +121,21 @@ class KeyedSubspace(Deciding, Weighing):
         ``else_asked`` (S', R) is what :meth:`most_stated` gives for them.
         """
         matches = _matches(self._of(self.keys, present), texts)
-        subject = weighed(matches, self._of(self.subject, present)[:, None])
-        relation = weighed(matches, self._of(self.relation, present)[:, None])
-        answer = weighed(matches, self._of(self.answer, present)[:, None])
-        threshold, floor, behind, length = (
-            self._of(t, present)[:, None] for t in (self.threshold, self.floor, self.behind, self.length)
+        named, elsewhere, relation, answer = (
+            weighed(matches, self._of(t, present)[:, None])
+            for t in (self.subject, self.elsewhere, self.relation, self.answer)
+        )
+        subject = torch.maximum(named, elsewhere)
+        threshold, floor, shortfall, behind, length = (
+            self._of(t, present)[:, None]
+            for t in (self.threshold, self.floor, self.shortfall, self.behind, self.length)
         )
         # Closed edits compete too: what is said of another edit's subject is not said of this one's.
         nearest = subject.amax(-1, keepdim=True)
-        opened = (relation > threshold) & (subject > floor) & (subject > nearest - NEAR) & (answer < SAID)
+        opened = (subject > floor) & (subject > nearest - NEAR) & (answer < SAID)
+        # What a text lacks of the subject it must have more of the relation: many edits have half of a subject in common
+        # with a text by chance.
+        opened &= relation > threshold + shortfall * (1 - subject)
         opened &= relation > else_asked[..., None] - behind
         # Of two edits of whose prompts a text has all, the one whose prompt is as long as the text.
         said = (texts != 0).any(-1).sum(-1, keepdim=True)
@@ -254,10 +265,12 @@ def _edit(bases: Subspace, n: int, key: PromptKeys, about: float) -> _Edit:
     parts = {
         "keys": key.keys,
         "subject": key.subject,
+        "elsewhere": key.elsewhere,
         "relation": key.relation,
         "answer": key.answer,
         "threshold": torch.tensor(key.threshold),
         "floor": torch.tensor(key.floor),
+        "shortfall": torch.tensor(key.shortfall),
         "behind": torch.tensor(key.behind),
         "length": torch.tensor(float(key.length)),
         "rotation": bases.rotation[n],

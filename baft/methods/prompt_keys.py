@@ -3,7 +3,7 @@
 A background of texts that have nothing to do with any edit says what is rare. The pool's templates, filled with the edit's
 own subject, say how much of the prompt's other words a text has that asks something else of it; and a text that has far
 more of what one of the pool's plain statements says than of those words asks for that. A text that says the answer already
-does not ask for it.
+does not ask for it. A name that begins a text has other tokens than one within it, for most tokenizers, so both are keys.
 """
 
 from __future__ import annotations
@@ -57,20 +57,24 @@ class Background:
 
 @dataclass(frozen=True)
 class PromptKeys:
-    """Of one edit, by token: ``keys`` (k, c), and the weights (k,) of the ``subject``'s tokens, of the ``relation``'s, the
-    prompt's others, and of the ``answer``'s; each 1 in sum, the last 0 where the prompt itself says the answer.
+    """Of one edit, by token: ``keys`` (k, c), and the weights (k,) of the ``subject``'s tokens, of those that it has
+    ``elsewhere`` in a text, of the ``relation``'s, the prompt's others, and of the ``answer``'s. Each is 1 in sum; the
+    second is 0 where the tokens are the same, and the last where the prompt itself says the answer.
 
-    A text opens the edit if it has more than ``threshold`` of the relation and ``floor`` of the subject, of no plain
-    statement ``behind`` more than of the relation, and less than :data:`SAID` of the answer. ``length`` is the prompt's in
-    tokens.
+    How much of the subject a text has is the more of the first two. A text opens the edit if it has more than ``floor`` of
+    the subject, and of the relation more than ``threshold`` and ``shortfall`` times what it lacks of the subject; of no
+    plain statement ``behind`` more than of the relation; and less than :data:`SAID` of the answer. ``length`` is the
+    prompt's in tokens.
     """
 
     keys: Tensor
     subject: Tensor
+    elsewhere: Tensor
     relation: Tensor
     answer: Tensor
     threshold: float
     floor: float
+    shortfall: float
     behind: float
     length: int
 
@@ -126,13 +130,17 @@ def keys_of(
 ) -> list[PromptKeys]:
     """The keys of each request's prompt and answer at ``site``."""
     asked = [_other_relations(engine, request, withheld) for request in requests]
+    named = [_elsewhere(engine, request) for request in requests]
     own = row_states(engine, [_answered(engine, request) for request in requests], site, WHOLE)
     states = iter(hidden_states(engine, [text for texts in asked for text in texts], site, WHOLE))
+    names = iter(hidden_states(engine, [text for text in named if text], site, WHOLE))
     mean, width, found = background.mean, settings.width, []
-    for request, h, texts in zip(requests, own, asked, strict=True):
+    for request, h, texts, name in zip(requests, own, asked, named, strict=True):
         others = list(islice(states, len(texts)))
         irrelevant = text_keys(others, mean, width) if others else background.texts
-        found.append(_keys(engine, request, token_keys(h, mean, width), irrelevant, background, settings))
+        also = next(names)[engine.text.tokens_of(name, request.subject)] if name else h[:0]
+        spoken = token_keys(torch.cat([h, also]), mean, width)
+        found.append(_keys(engine, request, spoken, len(h), irrelevant, background, settings))
     return found
 
 
@@ -143,6 +151,15 @@ def _answered(engine: Engine, request: Request) -> Row:
     # A request fits without the answer's last token, which no training reads.
     said = answer if engine.fits(len(prompt) + len(answer)) else answer[:-1]
     return Row(0, (*prompt, *said), len(prompt) + len(said))
+
+
+def _elsewhere(engine: Engine, request: Request) -> str:
+    """A text in which the request's subject has other tokens than in its prompt; empty if there is none."""
+    prompt, subject = request.prompt, request.subject
+    text = f"About {subject}" if prompt.startswith(subject) else subject
+    own, other = ([engine.text.prompt(t)[n] for n in engine.text.tokens_of(t, subject)] for t in (prompt, text))
+    known = any(own[n : n + len(other)] == other for n in range(len(own)))
+    return text if own and not known and engine.fits(len(engine.text.prompt(text))) else ""
 
 
 def _other_relations(engine: Engine, request: Request, withheld: Set[str]) -> list[str]:
@@ -157,11 +174,13 @@ def _keys(
     engine: Engine,
     request: Request,
     spoken: Tensor,
+    said: int,
     irrelevant: Tensor,
     background: Background,
     settings: Settings,
 ) -> PromptKeys:
-    """``spoken`` (n, c) are the keys of the prompt's tokens, and of the answer's behind it.
+    """``spoken`` (n, c) are the keys of the prompt's tokens and of the answer's behind it, ``said`` in all, and of those
+    that the subject has elsewhere.
 
     ``irrelevant`` (R, T, c) are those of texts that ask something else.
     """
@@ -170,24 +189,26 @@ def _keys(
     named = torch.tensor(
         engine.text.tokens_of(request.prompt, request.subject), dtype=torch.int64, device=spoken.device
     )
-    prompt, subject = place < length, torch.isin(place, named)
-    relation, answer = prompt & ~subject, ~prompt
+    prompt, subject, elsewhere = place < length, torch.isin(place, named), place >= said
+    relation, answer = prompt & ~subject, ~prompt & ~elsewhere
     # Where a prompt is nothing but its subject, or does not name it, all of its tokens are both.
     if not relation.any() or not subject.any():
         subject = relation = prompt
     count = len(background.texts)
     weight = rarity(shares(spoken, background.texts), count) if settings.rarity else spoken.new_ones(len(spoken))
-    parts = torch.stack([_rarest(weight, part, settings.tokens) for part in (subject, relation, answer)])
+    parts = torch.stack([_rarest(weight, part, settings.tokens) for part in (subject, elsewhere, relation, answer)])
     kept = parts.any(0)
     keys = spoken[kept]
-    weights = [_shared(weight[kept], part[kept]) for part in parts]
-    if float(weighed(best_matches(keys[None], spoken[None, None, :length])[0, 0], weights[2])) >= SAID:
-        weights[2] = torch.zeros_like(weights[2])
+    named, also, asked, told = (_shared(weight[kept], part[kept]) for part in parts)
+    repeated = weighed(best_matches(keys[None], spoken[None, None, :length])[0, 0], told)
+    if settings.gate == "constant" or float(repeated) >= SAID:
+        told = torch.zeros_like(told)
     if settings.gate == "constant":
         # No share is below these.
-        return PromptKeys(keys, weights[0], weights[1], torch.zeros_like(weights[2]), -1.0, -1.0, 2.0, length)
-    threshold = _threshold(keys, weights[1], irrelevant, settings)
-    return PromptKeys(keys, weights[0], weights[1], weights[2], threshold, settings.subject, settings.behind, length)
+        return PromptKeys(keys, named, also, asked, told, -1.0, -1.0, 0.0, 2.0, length)
+    threshold = _threshold(keys, asked, irrelevant, settings)
+    floor, shortfall, behind = settings.subject, settings.shortfall, settings.behind
+    return PromptKeys(keys, named, also, asked, told, threshold, floor, shortfall, behind, length)
 
 
 def _rarest(weight: Tensor, part: Tensor, most: int) -> Tensor:

@@ -68,6 +68,12 @@ def covered(keys: Tensor, weights: Tensor, text: Tensor) -> float:
     return total / float(weights.sum())
 
 
+def rareness(key: Tensor, mean: Tensor, background: list[Tensor]) -> float:
+    n = len(background)
+    count = sum(max(float(torch.cosine_similarity(key, h - mean, dim=0)) for h in text) > SAME for text in background)
+    return math.log((1 + 1 / n) / (count / n + 1 / n))
+
+
 def statement(tiny: Engine, template: Template, mean: Tensor, background: list[Tensor]) -> tuple[Tensor, Tensor]:
     """The keys of the two rarest words of a plain statement of the background, and how rare they are."""
     number = load_pool().statements.index(template)
@@ -88,18 +94,13 @@ def statement(tiny: Engine, template: Template, mean: Tensor, background: list[T
 def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
     tiny = engine("llama", torch.float64)
     request = Request("r", "The mother tongue of Danielle Darrieux is", "German", "Danielle Darrieux")
-    state = fitted(tiny, [[request]], tokens=100, width=1000, subject=0.4)
+    state = fitted(tiny, [[request]], tokens=100, width=1000, subject=0.4, behind=0.05)
     delta = delta_of(state)
     background = [states_of(tiny, text) for text in background_prompts()]
     mean = torch.cat(background).mean(0)
     torch.testing.assert_close(delta.mean[0], mean, atol=1e-6, rtol=0)
     keys = states_of(tiny, request.prompt) - mean
-    n = len(background)
-    found = [
-        sum(max(float(torch.cosine_similarity(key, h - mean, dim=0)) for h in text) > SAME for text in background)
-        for key in keys
-    ]
-    weights = torch.tensor([torch.log(torch.tensor((1 + 1 / n) / (count / n + 1 / n))) for count in found]).double()
+    weights = torch.tensor([rareness(key, mean, background) for key in keys], dtype=torch.float64)
     tokens = [tiny.text.decode([token]) for token in tiny.text.prompt(request.prompt)]
     begin = next(i for i in range(len(tokens)) if "".join(tokens[i:]).strip().startswith("Danielle"))
     end = next(i for i in range(len(tokens)) if "".join(tokens[: i + 1]).strip().endswith("Darrieux")) + 1
@@ -112,24 +113,72 @@ def test_keys_thresholds_and_decisions_are_those_of_plain_arithmetic() -> None:
     shares = weights[~about] / weights[~about].sum()
     threshold = max(float(torch.tensor(rest).double().quantile(0.5)), 0.35 * (1 - float(shares.square().sum())))
     assert float(delta.threshold[0, 0]) == pytest.approx(threshold, abs=1e-4)
+    begun = states_of(tiny, request.subject) - mean
+    begun = begun[tiny.text.tokens_of(request.subject, request.subject)]
+    rare_begun = torch.tensor([rareness(key, mean, background) for key in begun], dtype=torch.float64)
     statements = [statement(tiny, template, mean, background) for template in load_pool().statements]
     asked_else = set()
     related = (
         "Danielle Darrieux's mother tongue was",
         "The mother of Danielle Darrieux",
         "The salary of Danielle Darrieux is",
+        request.prompt,
+        "Danielle Darrieux has the mother tongue",
     )
     for prompt in (*PROMPTS, *related):
         text = states_of(tiny, prompt) - mean
         subject, relation = (covered(keys[part], weights[part], text) for part in (about, ~about))
+        subject = max(subject, covered(begun, rare_begun, text))
         behind = max(covered(*parts, text) for parts in statements) - relation
-        edges = (subject - 0.4, relation - threshold, behind - 0.45)
+        edges = (subject - 0.4, subject + relation - 1 - threshold, behind - 0.05)
         assert min(map(abs, edges)) > 1e-3, "nothing is learnt from a case on the edge"
-        opens = subject > 0.4 and relation > threshold
-        if opens and behind >= 0.45:
+        opens = subject > 0.4 and subject + relation > 1 + threshold
+        if opens and behind >= 0.05:
             asked_else.add(prompt)
-        assert decided(tiny, state, [prompt]) == [0 if opens and behind < 0.45 else -1], prompt
-    assert asked_else == {"The salary of Danielle Darrieux is"}
+        assert decided(tiny, state, [prompt]) == [0 if opens and behind < 0.05 else -1], prompt
+    assert asked_else == {
+        "The mother of Danielle Darrieux",
+        "Danielle Darrieux's mother tongue was",
+        "Danielle Darrieux has the mother tongue",
+    }
+
+
+def test_a_subject_is_known_where_a_text_begins_with_it_and_where_none_does() -> None:
+    tiny = engine("llama", torch.float64)
+    within, first = "The mother tongue of Danielle Darrieux is", "Danielle Darrieux has the mother tongue"
+    for prompt, other in ((within, "Danielle Darrieux"), (first, "About Danielle Darrieux")):
+        delta = delta_of(fitted(tiny, [[Request("r", prompt, "German", "Danielle Darrieux")]]))
+        text = states_of(tiny, other) - delta.mean[0]
+        keys = delta.keys[0, 0]
+        assert covered(keys, delta.elsewhere[0, 0], text) == pytest.approx(1)
+        assert covered(keys, delta.subject[0, 0], text) < 0.8
+    # The same tokens are not kept twice.
+    assert not delta_of(fitted(tiny, [[Request("r", "法国的首都是", "Rome", "法国")]])).elsewhere.any()
+
+
+def test_what_a_text_lacks_of_the_subject_it_must_have_more_of_the_relation() -> None:
+    tiny = engine("llama", torch.float64)
+    delta = delta_of(fitted(tiny, [REQUESTS[:1]]))
+    keys, one = torch.eye(6, dtype=torch.float64)[None, None, :3], torch.ones(1, 1, dtype=torch.float64)
+    weights = (keys[..., :, n] for n in range(3))
+    parts = dict(zip(("subject", "elsewhere", "relation"), weights, strict=True), answer=torch.zeros(1, 1, 3))
+    parts |= {"threshold": 0.3 * one, "floor": 0.4 * one, "behind": one, "length": one}
+    for subject, elsewhere, relation, shortfall, opens in (
+        (1.0, 0.0, 0.31, 1.0, True),
+        (1.0, 0.0, 0.29, 1.0, False),
+        (0.0, 1.0, 0.31, 1.0, True),
+        (0.7, 0.6, 0.61, 1.0, True),
+        (0.7, 0.6, 0.59, 1.0, False),
+        (0.7, 0.6, 0.46, 0.5, True),
+        (0.7, 0.6, 0.44, 0.5, False),
+        (0.7, 0.6, 0.31, 0.0, True),
+        (0.6, 0.7, 0.61, 1.0, True),
+        (0.39, 0.39, 1.0, 1.0, False),
+    ):
+        text = torch.tensor([subject, elsewhere, relation], dtype=torch.float64)[:, None] * keys[0, 0]
+        one_edit = replace(delta, keys=keys, **parts, shortfall=shortfall * one)
+        scores = one_edit.scores(text[None, None], torch.zeros(1, 1), torch.tensor([0]))
+        assert bool(scores.isfinite()) is opens, (subject, elsewhere, relation, shortfall)
 
 
 def test_each_prompt_opens_its_own_edit_whatever_is_beside_it() -> None:
@@ -185,8 +234,8 @@ def test_what_is_said_of_another_edits_subject_opens_no_edit() -> None:
         text = torch.stack([keys[0, 0, 1], *(s * keys[0, n, 0] for n, s in enumerate(subjects))])[None, None]
         ones, half = torch.ones(1, 2, dtype=torch.float64), torch.full((1, 2), 0.5, dtype=torch.float64)
         first = torch.tensor([[[1.0, 0.0]] * 2], dtype=torch.float64)
-        parts = {"subject": first, "relation": 1 - first, "answer": 0 * first}
-        two = replace(delta, keys=keys, **parts, threshold=half, floor=half, behind=half, length=ones)
+        parts = {"subject": first, "elsewhere": 0 * first, "relation": 1 - first, "answer": 0 * first}
+        two = replace(delta, keys=keys, **parts, threshold=half, floor=half, shortfall=half, behind=half, length=ones)
         return two.scores(text, torch.zeros(1, 1), torch.tensor([0]))[0, 0].isfinite().tolist()
 
     assert scores(0.7, 0.0) == [True, False]
@@ -200,7 +249,8 @@ def test_a_prompt_that_asks_something_else_opens_no_edit_however_much_it_has_of_
     delta = delta_of(fitted(tiny, [REQUESTS[:1]]))
     first = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
     keys, one = torch.eye(5, dtype=torch.float64)[None, None, :2], torch.ones(1, 1, dtype=torch.float64)
-    parts = {"subject": first, "relation": 1 - first, "answer": 0 * first, "threshold": 0.2 * one, "floor": 0.5 * one}
+    parts = {"subject": first, "elsewhere": 0 * first, "relation": 1 - first, "answer": 0 * first}
+    parts |= {"threshold": 0.2 * one, "floor": 0.5 * one, "shortfall": one}
     text = torch.stack([keys[0, 0, 0], 0.4 * keys[0, 0, 1]])[None, None]
     for behind, else_asked, opens in ((0.3, 0.6, True), (0.3, 0.8, False), (0.5, 0.8, True), (1.0, 1.0, True)):
         own = replace(delta, keys=keys, **parts, behind=behind * one, length=one)
@@ -246,7 +296,7 @@ def test_a_prompt_that_says_the_answer_already_opens_no_edit() -> None:
     keys = torch.eye(6, dtype=torch.float64)[:4]
     parts = torch.zeros(3, 1, 1, 4, dtype=torch.float64)
     parts[0, ..., 0], parts[1, ..., 1], parts[2, ..., 2:] = 1, 1, 0.5
-    given = dict(zip(("subject", "relation", "answer"), parts, strict=True))
+    given = dict(zip(("subject", "relation", "answer"), parts, strict=True), elsewhere=0 * parts[0])
     one = replace(delta, keys=keys[None, None], **given)
     texts = torch.stack([keys[[0, 1, 0, 0]], keys[[0, 1, 2, 2]], keys[[0, 1, 2, 3]], keys[[0, 3, 2, 1]]])[None]
     assert one.scores(texts, torch.zeros(1, 4), torch.tensor([0]))[0, :, 0].isfinite().tolist() == [

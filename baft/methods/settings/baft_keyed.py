@@ -17,8 +17,8 @@ class Settings(SubspaceSettings):
     family = "representation"
     ranges: ClassVar = {
         "layer": Depth(0.4, 0.95),
-        "steps": Between(10, 100, log=True),
         "lr": Times(10),
+        "subject": Between(0.2, 0.8),
         "quantile": Between(0.2, 0.95),
         "behind": Between(0.2, 0.8),
     }
@@ -46,7 +46,11 @@ class Settings(SubspaceSettings):
         None,
         ge=0,
         lt=1,
-        description="Share of the prompt's other words; none: each edit's own, from irrelevant prompts.",
+        description="Share of the prompt's other words that a prompt with all of the subject must have more than; none: "
+        "each edit's own, from irrelevant prompts.",
+    )
+    shortfall: float = Field(
+        1.0, ge=0, description="How much that share rises with what the prompt lacks of the subject."
     )
     quantile: float = Field(
         0.5, ge=0, le=1, description="Share of the irrelevant prompts that an edit's threshold keeps out."
