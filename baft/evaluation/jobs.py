@@ -214,7 +214,7 @@ class Progress:
         line = f"{self.what}: {self.done}/{self.total} {self.unit}"
         if made := self.done - self.found:
             rate = made / max(time.monotonic() - self.start, 1e-9)
-            line += f", {rate:.2f} {self.unit}/s, {(self.total - self.done) / rate:.0f} s left"
+            line += f", {rate:.3g} {self.unit}/s, {(self.total - self.done) / rate:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -36,7 +37,7 @@ SILENCE = 900.0
 LOADING = 0.1
 """Share of a job's time that it may spend before it has its model; with more, jobs are too short."""
 
-_PROGRESS = re.compile(r": (\d+)/(\d+) edits, ([\d.]+) edits/s")
+_PROGRESS = re.compile(r": (\d+)/(\d+) (edits|trials)(?:, ([\d.e+-]+) (?:edits|trials)/s)?")
 _TRACEBACK = "Traceback (most recent call last)"
 # Failures and running jobs that are listed one by one.
 _LISTED = 20
@@ -66,16 +67,16 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
     ``now`` is the time that logs are compared with, in seconds of the epoch.
     """
     now = time.time() if now is None else now
-    shards = list(edit_jobs(plan, now))
+    shards, searches = list(edit_jobs(plan, now)), list(_searches(plan, now))
     others = list(_others(plan))
     summaries = plan.summaries()
-    counts = Counter(job.state for job in shards)
     running = [job for job in shards if job.state == "running"]
     done = [job for job in shards if job.seconds]
     edits, seconds = sum(job.edits for job in done), sum(job.seconds or 0 for job in done)
     lines = [
         f"{plan.study.study}: {sum(path.is_file() for path in summaries)} of {len(summaries)} cells summarised; "
-        f"{len(shards)} jobs of edits: " + ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]),
+        f"{len(shards)} jobs of edits: {_counted(shards)}",
+        *([f"{len(searches)} searches of settings: {_counted(searches)}"] if searches else []),
         f"edits/s: {sum(job.rate for job in running):.2f} now in {len(running)} jobs"
         + (f"; {edits / seconds:.2f} in a finished job, model load and scoring included" if seconds else ""),
         *_hours(plan, shards, others),
@@ -84,8 +85,8 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
         "",
         _table(shards),
         *_listed("failed", [job for job in (*others, *shards) if job.state == "failed"]),
-        *_listed(f"silent for {SILENCE / 60:.0f} minutes or more", [job for job in shards if job.state == "silent"]),
-        *_listed("running", running),
+        *_listed(f"silent for {SILENCE / 60:.0f} minutes or more", _in_state("silent", shards, searches)),
+        *_listed("running", _in_state("running", shards, searches)),
     ]
     return "\n".join(lines)
 
@@ -105,6 +106,27 @@ def edit_jobs(plan: Plan, now: float) -> Iterator[Job]:
             yield _unfinished(name, cell, at(log, **cell), now)
 
 
+def _searches(plan: Plan, now: float) -> Iterator[Job]:
+    """Every job that searches the settings of a method."""
+    layout = plan.layout
+    for model, method in itertools.product(plan.study.models, plan.tuned):
+        cell = {"model": model, "method": method}
+        if at(layout.tuning, **cell).is_file():
+            yield Job(f"tune_method {model} {method}", cell, "done", 1.0)
+        else:
+            log = at(layout.log("tune_method", "model", "method"), **cell)
+            yield _unfinished(f"tune_method {model} {method}", cell, log, now)
+
+
+def _counted(jobs: Sequence[Job]) -> str:
+    counts = Counter(job.state for job in jobs)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+
+
+def _in_state(state: State, *groups: Sequence[Job]) -> list[Job]:
+    return [job for jobs in groups for job in jobs if job.state == state]
+
+
 def _unfinished(name: str, cell: Mapping[str, Any], log: Path, now: float) -> Job:
     try:
         text, changed = log.read_text(errors="replace").rstrip(), log.stat().st_mtime
@@ -117,10 +139,11 @@ def _unfinished(name: str, cell: Mapping[str, Any], log: Path, now: float) -> Jo
         state = "waiting"
     found = _PROGRESS.findall(text)
     if not found:
-        return Job(name, cell, state, said="no edit yet")
-    done, total, rate = found[-1]
+        return Job(name, cell, state, said="nothing done yet")
+    done, total, unit, rate = found[-1]
     share = int(done) / max(1, int(total))
-    return Job(name, cell, state, share, float(rate), said=f"{done}/{total} edits, {rate} edits/s")
+    said = f"{done}/{total} {unit}" + (f", {rate} {unit}/s" if rate else "")
+    return Job(name, cell, state, share, float(rate or 0), said=said)
 
 
 def _others(plan: Plan) -> Iterator[Job]:

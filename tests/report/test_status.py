@@ -73,6 +73,34 @@ def test_every_state_is_told_from_the_files(tmp_path: Path) -> None:
     ]
 
 
+def test_searches_of_settings_are_jobs_too(tmp_path: Path) -> None:
+    config = {"results": str(tmp_path), "models": {"m": {}}, "benchmarks": {"mini_zsre": {}}}
+    config |= {"methods": ["none", "reft", "ft_m", "lora", "melo", "grace"], "tuning": {"trials": 12, "records": 2}}
+    study = Plan(parse_study(config))
+
+    def said(method: str, text: str) -> None:
+        path = at(study.layout.log("tune_method", "model", "method"), model="m", method=method)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (NOW, NOW))
+
+    done = at(study.layout.tuning, model="m", method="reft")
+    done.parent.mkdir(parents=True)
+    done.touch()
+    said("ft_m", "x: 0/12 trials\nx: 5/12 trials, 0.00139 trials/s, 5036 s left\n")
+    said("lora", "x: 0/12 trials\nx: 7/12 trials\n")
+    said("melo", "baft: it has no such block.\n")
+    lines = status_text(study, now=NOW).splitlines()
+    assert lines[1] == "5 searches of settings: 1 done, 2 running, 1 failed, 1 waiting"
+    assert lines[-5:] == [
+        "  tune_method m melo: baft: it has no such block.",
+        "",
+        "running:",
+        "  tune_method m ft_m: 5/12 trials, 0.00139 trials/s",
+        "  tune_method m lora: 7/12 trials",
+    ]
+
+
 def test_before_anything_ran_nothing_is_guessed(tmp_path: Path) -> None:
     text = status_text(plan(tmp_path, gpu=0), now=NOW)
     assert "4 jobs of edits: 4 waiting" in text
