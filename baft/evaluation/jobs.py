@@ -214,7 +214,8 @@ class Progress:
         line = f"{self.what}: {self.done}/{self.total} {self.unit}"
         if made := self.done - self.found:
             rate = made / max(time.monotonic() - self.start, 1e-9)
-            line += f", {rate:.3g} {self.unit}/s, {(self.total - self.done) / rate:.0f} s left"
+            digits = f"{rate:.2f}" if rate >= 1 else f"{rate:.2g}"
+            line += f", {digits} {self.unit}/s, {(self.total - self.done) / rate:.0f} s left"
         print(line, file=sys.stderr, flush=True)
 
 

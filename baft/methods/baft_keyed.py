@@ -9,7 +9,7 @@ docs/baft.md says what of this is the paper's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -262,21 +262,8 @@ def _where(settings: Settings) -> Where:
 
 def _edit(bases: Subspace, n: int, key: PromptKeys, about: float) -> _Edit:
     """The edit with the bases of stream ``n``."""
-    parts = {
-        "keys": key.keys,
-        "subject": key.subject,
-        "elsewhere": key.elsewhere,
-        "relation": key.relation,
-        "answer": key.answer,
-        "threshold": torch.tensor(key.threshold),
-        "floor": torch.tensor(key.floor),
-        "shortfall": torch.tensor(key.shortfall),
-        "behind": torch.tensor(key.behind),
-        "length": torch.tensor(float(key.length)),
-        "rotation": bases.rotation[n],
-        "weight": bases.weight[n],
-        "bias": bases.bias[n],
-    }
+    parts = {field.name: torch.as_tensor(getattr(key, field.name)) for field in fields(key)}
+    parts |= {name: part[n] for name, part in bases.tensors().items()}
     return _Edit({name: part.to(bases.weight) for name, part in parts.items()}, about)
 
 

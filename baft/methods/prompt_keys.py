@@ -129,18 +129,20 @@ def keys_of(
     withheld: Set[str],
 ) -> list[PromptKeys]:
     """The keys of each request's prompt and answer at ``site``."""
+    named = [engine.text.tokens_of(request.prompt, request.subject) for request in requests]
+    elsewhere = [_elsewhere(engine, request, at) for request, at in zip(requests, named, strict=True)]
     asked = [_other_relations(engine, request, withheld) for request in requests]
-    named = [_elsewhere(engine, request) for request in requests]
     own = row_states(engine, [_answered(engine, request) for request in requests], site, WHOLE)
-    states = iter(hidden_states(engine, [text for texts in asked for text in texts], site, WHOLE))
-    names = iter(hidden_states(engine, [text for text in named if text], site, WHOLE))
+    texts = [*(text for texts in asked for text in texts), *(text for text, _ in elsewhere if text)]
+    states = hidden_states(engine, texts, site, WHOLE)
+    others, names = iter(states), iter(states[sum(map(len, asked)) :])
     mean, width, found = background.mean, settings.width, []
-    for request, h, texts, name in zip(requests, own, asked, named, strict=True):
-        others = list(islice(states, len(texts)))
-        irrelevant = text_keys(others, mean, width) if others else background.texts
-        also = next(names)[engine.text.tokens_of(name, request.subject)] if name else h[:0]
-        spoken = token_keys(torch.cat([h, also]), mean, width)
-        found.append(_keys(engine, request, spoken, len(h), irrelevant, background, settings))
+    for request, at, (text, there), h, about in zip(requests, named, elsewhere, own, asked, strict=True):
+        told = list(islice(others, len(about)))
+        irrelevant = text_keys(told, mean, width) if told else background.texts
+        spoken = token_keys(torch.cat([h, next(names)[there] if text else h[:0]]), mean, width)
+        length = len(engine.text.prompt(request.prompt))
+        found.append(_keys(spoken, at, length, len(h), irrelevant, background, settings))
     return found
 
 
@@ -153,13 +155,17 @@ def _answered(engine: Engine, request: Request) -> Row:
     return Row(0, (*prompt, *said), len(prompt) + len(said))
 
 
-def _elsewhere(engine: Engine, request: Request) -> str:
-    """A text in which the request's subject has other tokens than in its prompt; empty if there is none."""
+def _elsewhere(engine: Engine, request: Request, named: Sequence[int]) -> tuple[str, list[int]]:
+    """A text in which the request's subject has other tokens than it has ``named`` in its prompt, and where they are.
+
+    The text is empty if there is none.
+    """
     prompt, subject = request.prompt, request.subject
     text = f"About {subject}" if prompt.startswith(subject) else subject
-    own, other = ([engine.text.prompt(t)[n] for n in engine.text.tokens_of(t, subject)] for t in (prompt, text))
+    there, ids, said = engine.text.tokens_of(text, subject), engine.text.prompt(prompt), engine.text.prompt(text)
+    own, other = [ids[n] for n in named], [said[n] for n in there]
     known = any(own[n : n + len(other)] == other for n in range(len(own)))
-    return text if own and not known and engine.fits(len(engine.text.prompt(text))) else ""
+    return (text, there) if own and not known and engine.fits(len(said)) else ("", [])
 
 
 def _other_relations(engine: Engine, request: Request, withheld: Set[str]) -> list[str]:
@@ -171,25 +177,22 @@ def _other_relations(engine: Engine, request: Request, withheld: Set[str]) -> li
 
 
 def _keys(
-    engine: Engine,
-    request: Request,
     spoken: Tensor,
+    named: Sequence[int],
+    length: int,
     said: int,
     irrelevant: Tensor,
     background: Background,
     settings: Settings,
 ) -> PromptKeys:
-    """``spoken`` (n, c) are the keys of the prompt's tokens and of the answer's behind it, ``said`` in all, and of those
-    that the subject has elsewhere.
+    """``spoken`` (n, c) are the keys of the prompt's ``length`` tokens and of the answer's behind it, ``said`` in all, and
+    of those that the subject has elsewhere. ``named`` are the places of the subject's in the prompt.
 
     ``irrelevant`` (R, T, c) are those of texts that ask something else.
     """
-    length = len(engine.text.prompt(request.prompt))
     place = torch.arange(len(spoken), device=spoken.device)
-    named = torch.tensor(
-        engine.text.tokens_of(request.prompt, request.subject), dtype=torch.int64, device=spoken.device
-    )
-    prompt, subject, elsewhere = place < length, torch.isin(place, named), place >= said
+    at = torch.tensor(named, dtype=torch.int64, device=spoken.device)
+    prompt, subject, elsewhere = place < length, torch.isin(place, at), place >= said
     relation, answer = prompt & ~subject, ~prompt & ~elsewhere
     # Where a prompt is nothing but its subject, or does not name it, all of its tokens are both.
     if not relation.any() or not subject.any():
@@ -199,16 +202,15 @@ def _keys(
     parts = torch.stack([_rarest(weight, part, settings.tokens) for part in (subject, elsewhere, relation, answer)])
     kept = parts.any(0)
     keys = spoken[kept]
-    named, also, asked, told = (_shared(weight[kept], part[kept]) for part in parts)
-    repeated = weighed(best_matches(keys[None], spoken[None, None, :length])[0, 0], told)
-    if settings.gate == "constant" or float(repeated) >= SAID:
-        told = torch.zeros_like(told)
+    own, also, asked, told = (_shared(weight[kept], part[kept]) for part in parts)
     if settings.gate == "constant":
         # No share is below these.
-        return PromptKeys(keys, named, also, asked, told, -1.0, -1.0, 0.0, 2.0, length)
+        return PromptKeys(keys, own, also, asked, torch.zeros_like(told), -1.0, -1.0, 0.0, 2.0, length)
+    if float(weighed(best_matches(keys[None], spoken[None, None, :length])[0, 0], told)) >= SAID:
+        told = torch.zeros_like(told)
     threshold = _threshold(keys, asked, irrelevant, settings)
     floor, shortfall, behind = settings.subject, settings.shortfall, settings.behind
-    return PromptKeys(keys, named, also, asked, told, threshold, floor, shortfall, behind, length)
+    return PromptKeys(keys, own, also, asked, told, threshold, floor, shortfall, behind, length)
 
 
 def _rarest(weight: Tensor, part: Tensor, most: int) -> Tensor:

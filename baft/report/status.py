@@ -70,7 +70,7 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
     shards, searches = list(edit_jobs(plan, now)), list(_searches(plan, now))
     others = list(_others(plan))
     summaries = plan.summaries()
-    running = [job for job in shards if job.state == "running"]
+    running = _in_state("running", shards)
     done = [job for job in shards if job.seconds]
     edits, seconds = sum(job.edits for job in done), sum(job.seconds or 0 for job in done)
     lines = [
@@ -84,7 +84,7 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
         *_sizes(plan, done, minutes),
         "",
         _table(shards),
-        *_listed("failed", [job for job in (*others, *shards) if job.state == "failed"]),
+        *_listed("failed", _in_state("failed", others, shards)),
         *_listed(f"silent for {SILENCE / 60:.0f} minutes or more", _in_state("silent", shards, searches)),
         *_listed("running", _in_state("running", shards, searches)),
     ]

@@ -28,7 +28,10 @@ def plan(folder: Path, gpu: int = 2) -> Plan:
 
 
 def log(study: Plan, shard: int, text: str, age: float = 0) -> None:
-    path = at(study.layout.log("edit_shard", *NAMES), **CELL, shard=shard)
+    say(at(study.layout.log("edit_shard", *NAMES), **CELL, shard=shard), text, age)
+
+
+def say(path: Path, text: str, age: float = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     os.utime(path, (NOW - age, NOW - age))
@@ -79,10 +82,7 @@ def test_searches_of_settings_are_jobs_too(tmp_path: Path) -> None:
     study = Plan(parse_study(config))
 
     def said(method: str, text: str) -> None:
-        path = at(study.layout.log("tune_method", "model", "method"), model="m", method=method)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        os.utime(path, (NOW, NOW))
+        say(at(study.layout.log("tune_method", "model", "method"), model="m", method=method), text)
 
     done = at(study.layout.tuning, model="m", method="reft")
     done.parent.mkdir(parents=True)
