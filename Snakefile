@@ -24,4 +24,4 @@ rule all:
     default_target: True
     input:
         PRODUCTS,
-        lambda w: plan.asked_files(),
+        lambda w: plan.outputs.asked(),

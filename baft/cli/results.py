@@ -87,7 +87,7 @@ def report(
     from baft.report.finished import write_report as run
 
     plan = read_plan(config)
-    page = run(plan.products, plan.page, out or Path(plan.study.results) / "partial", partial=partial)
+    page = run(plan.report.products, plan.report.page, out or Path(plan.study.results) / "partial", partial=partial)
     typer.echo(f"Report: {page.absolute()}")
 
 
@@ -102,7 +102,7 @@ def prune(
 
     plan = read_plan(config)
     folder = Path(plan.study.results)
-    files = stale_files(folder, plan.result_files())
+    files = stale_files(folder, plan.outputs.all())
     if not files:
         typer.echo(f"Every result file in {folder} belongs to a cell of {config}.")
         return

@@ -165,7 +165,7 @@ def _say_stale(study: Study) -> None:
     """A dropped cell's files stay, and whoever reads a whole dataset reads them too."""
     from baft.results.stale import stale_files
 
-    files = stale_files(Path(study.results), Plan(study).result_files())
+    files = stale_files(Path(study.results), Plan(study).outputs.all())
     if files:
         print(
             f"{len(files)} result files belong to no cell of this config; `baft results prune` lists and removes them."

@@ -24,7 +24,7 @@ from baft.config.sections import (
     StatisticsConfig,
     TuningConfig,
 )
-from baft.config.sources import source_digest
+from baft.config.sources import page_source, shipped_source, source_digest
 from baft.config.study import Study, check_sources, parse_study
 
 __all__ = [
@@ -58,11 +58,13 @@ __all__ = [
     "known_by_config",
     "method_settings",
     "model_spec",
+    "page_source",
     "parse_study",
     "read_spec",
     "said_of_section",
     "section_of",
     "shipped_methods",
+    "shipped_source",
     "source_digest",
     "sources_of",
 ]

@@ -277,6 +277,10 @@ class CovariancesConfig(Section):
             raise ValueError(f"revision is {self.revision!r}, but must be a commit of 40 hex digits")
         return self
 
+    def files(self) -> list[str]:
+        """The local file or folder that the text is read from, if it is."""
+        return [self.path] if self.source == "file" and self.path else []
+
 
 class AnalysisConfig(Section):
     """The edits of methods with bases that are looked into, on the first records of each benchmark."""

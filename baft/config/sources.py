@@ -35,6 +35,17 @@ def source_digest(*modules: Module, files: tuple[Path, ...] = (), root: Path = R
     return digest.hexdigest()[:16]
 
 
+def shipped_source(*modules: str | Path) -> str:
+    """Digest of the code behind a job that reads the project's own texts and facts, with those."""
+    return source_digest(*modules, files=tuple(sorted((ROOT / "resources").glob("**/*.*"))))
+
+
+def page_source(module: str) -> str:
+    """Digest of the code behind a page, with its templates and the captions."""
+    files = [*(ROOT / "baft/report/page/templates").glob("*"), *(ROOT / "workflow/report").glob("*.rst")]
+    return source_digest(module, files=tuple(sorted(files)))
+
+
 def _closure(modules: Iterable[Module], root: Path) -> set[Module]:
     """The modules and all that they import from the package."""
     seen: set[Module] = set()

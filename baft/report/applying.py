@@ -37,17 +37,18 @@ def apply(plan: Plan, labels: Sequence[str], folder: Path | None = None) -> Iter
 
 
 def _jobs(plan: Plan, labels: Sequence[str]) -> list[tuple[str, str]]:
-    unknown = next((label for label in labels if label not in plan.tuned), None)
-    if unknown is not None or not plan.tuned:
+    tuned = plan.searches.methods
+    unknown = next((label for label in labels if label not in tuned), None)
+    if unknown is not None or not tuned:
         what = f"does not tune {unknown!r}" if unknown is not None else "tunes no method"
-        raise UserError(f"The study {plan.study.study} {what}; it tunes {', '.join(plan.tuned) or 'none at all'}.")
-    return [(model, label) for model, label in plan.tuning_jobs() if not labels or label in labels]
+        raise UserError(f"The study {plan.study.study} {what}; it tunes {', '.join(tuned) or 'none at all'}.")
+    return [(model, label) for model, label in plan.searches.jobs() if not labels or label in labels]
 
 
 def _chosen(plan: Plan, model: str, label: str) -> tuple[str, str, dict[str, Any], str]:
     """The method, the known model, its new section, and what is said of it."""
-    spec = read_spec(TuningSpec, plan.tuning_spec(model, label))
-    method, known = spec.method.method, plan.known(model)
+    spec = read_spec(TuningSpec, plan.searches.spec(model, label))
+    method, known = spec.method.method, plan.lineup.known[model]
     if in_file(method) or known is None:
         what = (
             f"{method} is a file of yours: put them into your study's config"

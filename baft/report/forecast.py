@@ -74,7 +74,7 @@ def forecast_text(
     known = records_of(plan)
     works = list(_works(plan, known, records))
     found = measure([Path(study.results), *measured])
-    counts = plan.job_counts
+    counts = plan.outputs.job_counts()
     products = sum(count for rule, count in counts.items() if rule not in _STEPS)
     kinds = [f"{rule} {counts[rule]:,}" for rule in _STEPS if rule in counts]
     lines = [
@@ -107,7 +107,7 @@ def records_of(plan: Plan) -> dict[str, int | None]:
 
 def _works(plan: Plan, known: Mapping[str, int | None], given: int | None) -> Iterator[Work]:
     """Every job of edits. A cell's streams are dealt to its shards in turn, so each has about as many edits."""
-    for cell in plan.edit_jobs():
+    for cell in plan.grids.edit_jobs():
         section = plan.study.benchmarks[str(cell["benchmark"])]
         records = known[str(cell["benchmark"])]
         if records is None:
@@ -210,14 +210,14 @@ def _tuning(
     """What the searches for settings take: their edits, and the hours of those whose rates are known."""
     tuning = plan.study.tuning
     counts = {}
-    for _, benchmark in plan.tuning_cells:
+    for _, benchmark in plan.searches.cells:
         # At most so many, where it is not known how many there are.
         most = (known[benchmark], plan.study.benchmarks[benchmark].limit, given if known[benchmark] is None else None)
         counts[benchmark] = min([tuning.records, *(number for number in most if number is not None)])
-    jobs = plan.tuning_jobs()
+    jobs = plan.searches.jobs()
     if not jobs:
         return []
-    edits = sum(counts[benchmark] for _, benchmark in plan.tuning_cells)
+    edits = sum(counts[benchmark] for _, benchmark in plan.searches.cells)
     lines = [
         f"tuning: {len(jobs)} searches of {tuning.trials} trials, {edits:,} edits each: "
         f"{len(jobs) * tuning.trials * edits:,} edits"
@@ -226,7 +226,7 @@ def _tuning(
     for model, method in jobs:
         cells = [
             {"model": model, "method": method, "protocol": protocol, "benchmark": benchmark}
-            for protocol, benchmark in plan.tuning_cells
+            for protocol, benchmark in plan.searches.cells
         ]
         paces = [(found.rate(cell) or rate, counts[cell["benchmark"]]) for cell in cells]
         if any(pace is None for pace, _ in paces):

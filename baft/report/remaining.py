@@ -62,13 +62,11 @@ def _made(plan: Plan) -> Iterator[tuple[str, Path]]:
     study, layout, results = plan.study, plan.layout, Path(plan.study.results)
     for model, benchmark in itertools.product(study.models, study.benchmarks):
         yield "measure_base", at(layout.base, model=model, benchmark=benchmark)
-    yield from (("tune_method", path) for path in (plan.tuning.trials() if plan.tuning else ()))
-    yield from (("summarise_cell", path) for path in plan.summaries())
-    # Several products are made of the same analyses.
-    analyses = {path for product, grid in plan.products.items() if product.cells == "bases" for path in grid.bases()}
-    yield from (("analyse_subspace", path) for path in sorted(analyses))
-    for product in plan.products:
+    yield from (("tune_method", path) for path in plan.searches.files())
+    yield from (("summarise_cell", path) for path in plan.grids.summaries())
+    yield from (("analyse_subspace", path) for path in plan.report.bases)
+    for product in plan.report.products:
         yield product.rule, results / product.folder / product.files[0]
-    yield from ((f"show_table_{name}", results / "tables" / f"{name}.html") for name in plan.table_labels)
+    yield from ((f"show_table_{name}", results / "tables" / f"{name}.html") for name in plan.report.table_labels)
     yield "write_report", results / "report.html"
     yield "write_answers", results / "answers.html"

@@ -69,7 +69,7 @@ def status_text(plan: Plan, minutes: float = 60, now: float | None = None) -> st
     now = time.time() if now is None else now
     shards, searches = list(edit_jobs(plan, now)), list(_searches(plan, now))
     others = list(_others(plan))
-    summaries = plan.summaries()
+    summaries = plan.grids.summaries()
     running = _in_state("running", shards)
     done = [job for job in shards if job.seconds]
     edits, seconds = sum(job.edits for job in done), sum(job.seconds or 0 for job in done)
@@ -96,7 +96,7 @@ def edit_jobs(plan: Plan, now: float) -> Iterator[Job]:
     names = ("model", "method", "protocol", "benchmark", "seed", "shard")
     layout = plan.layout
     log = layout.log("edit_shard", *names)
-    for cell in plan.edit_jobs():
+    for cell in plan.grids.edit_jobs():
         files = [at(pattern, **cell) for pattern in (layout.probes, layout.edits)]
         name = "edit_shard " + " ".join(str(cell[key]) for key in names)
         if all(file.is_file() for file in files):
@@ -109,7 +109,7 @@ def edit_jobs(plan: Plan, now: float) -> Iterator[Job]:
 def _searches(plan: Plan, now: float) -> Iterator[Job]:
     """Every job that searches the settings of a method."""
     layout = plan.layout
-    for model, method in itertools.product(plan.study.models, plan.tuned):
+    for model, method in itertools.product(plan.study.models, plan.searches.methods):
         cell = {"model": model, "method": method}
         if at(layout.tuning, **cell).is_file():
             yield Job(f"tune_method {model} {method}", cell, "done", 1.0)
@@ -150,11 +150,11 @@ def _others(plan: Plan) -> Iterator[Job]:
     """Jobs of the other rules that use a model: finished ones with their time; and failed ones of all rules."""
     study, layout = plan.study, plan.layout
     for model in study.models:
-        layers = {Path(file).stem.removeprefix("layer-") for file in plan.covariances_of(model)}
+        layers = {Path(file).stem.removeprefix("layer-") for file in plan.outputs.covariances(model)}
         asked = [
             *((rule, {"benchmark": b}) for rule in ("measure_base", "analyse_subspace") for b in study.benchmarks),
             *(("collect_covariances", {"layer": layer}) for layer in sorted(layers)),
-            *(("tune_method", {"method": method}) for method in plan.tuned),
+            *(("tune_method", {"method": method}) for method in plan.searches.methods),
         ]
         for rule, values in asked:
             seconds = timed(at(layout.timing(rule, "model", *values), model=model, **values))
@@ -222,9 +222,9 @@ def _sizes(plan: Plan, done: Sequence[Job], minutes: float) -> list[str]:
     slowest: dict[str, float] = defaultdict(float)
     for job in done:
         benchmark = job.cell["benchmark"]
-        work = ((job.seconds or 0) - job.loading) * plan.shards(benchmark)
+        work = ((job.seconds or 0) - job.loading) * plan.benchmarks.shards(benchmark)
         slowest[benchmark] = max(slowest[benchmark], work / max(1.0, 60 * minutes - job.loading))
-    sizes = [f"{label} {math.ceil(need)} (now {plan.shards(label)})" for label, need in slowest.items()]
+    sizes = [f"{label} {math.ceil(need)} (now {plan.benchmarks.shards(label)})" for label, need in slowest.items()]
     return [f"shards for jobs of {minutes:g} minutes at most: {', '.join(sizes)}"] if sizes else []
 
 

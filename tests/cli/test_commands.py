@@ -45,8 +45,8 @@ def test_heavy_packages_are_not_imported_to_parse_a_command_or_config() -> None:
     code = (
         "import sys, baft.cli.main, baft.config as c; "
         "s = c.parse_study({'methods': ['none']}); c.check_sources(s); p = c.Plan(s); p.check(); "
-        "p.edit_spec('smollm2-135m', 'none', 'single', 'mini_wiki_recent', '0'); p.edit_source('none'); "
-        "[(p.product_files(one), p.product_spec(one), p.source(one.module)) for one in p.products]; "
+        "p.edits.spec('smollm2-135m', 'none', 'single', 'mini_wiki_recent', '0'); p.edits.source('none'); "
+        "[(p.report.files(one), p.report.spec(one), c.source_digest(one.module)) for one in p.report.products]; "
         "print([m for m in ('torch', 'transformers', 'pandas', 'pyarrow', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -180,7 +180,7 @@ def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: P
     plan = Plan(parse_study({"models": models, "methods": ["baft", "lora", "ft_l"]}))
 
     def of(model: str, method: str) -> tuple[dict, str | None]:
-        spec = Cell.from_spec(plan.edit_spec(model, method, "single", "mini_wiki_recent", "0")).method
+        spec = Cell.from_spec(plan.edits.spec(model, method, "single", "mini_wiki_recent", "0")).method
         return spec.settings, spec.section
 
     for method in ("baft", "ft_l"):
@@ -230,12 +230,12 @@ def test_a_users_method_is_planned_from_its_file(tmp_path: Path, monkeypatch: py
     }
     plan = Plan(parse_study(study))
     plan.check()
-    spec = Cell.from_spec(plan.edit_spec(SMALL, "mine", "single", "mini_wiki_recent", "0")).method
+    spec = Cell.from_spec(plan.edits.spec(SMALL, "mine", "single", "mini_wiki_recent", "0")).method
     assert (spec.label, spec.method, spec.section) == ("mine", "toy.py", None)
     assert spec.settings == {"lr": 0.1, "covariance": True, "layer": 3}
-    assert plan.covariance_files(SMALL, "mine") == [str(at(plan.layout.covariances, model=SMALL, layer=3))]
-    assert plan.covariance_files(SMALL, "plain") == []
-    assert any("method=mine" in str(path) for path in plan.grid.records())
+    assert plan.edits.covariances(SMALL, "mine") == [str(at(plan.layout.covariances, model=SMALL, layer=3))]
+    assert plan.edits.covariances(SMALL, "plain") == []
+    assert any("method=mine" in str(path) for path in plan.grids.all.records())
 
 
 def test_a_users_method_without_a_file_of_settings_has_none(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_planning_with_a_users_method_imports_no_torch(tmp_path: Path) -> None:
     study = {"methods": {"mine": {"method": path}, "rome": None}}
     code = (
         "import sys; from baft.config import Plan, parse_study\n"
-        f"plan = Plan(parse_study({study!r})); plan.check(); plan.edit_source('mine'); plan.uses_covariances\n"
+        f"plan = Plan(parse_study({study!r})); plan.check(); plan.edits.source('mine'); plan.edits.use_covariances\n"
         "assert not {'torch', 'transformers', 'pandas'} & sys.modules.keys()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

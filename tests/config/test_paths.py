@@ -94,8 +94,8 @@ def test_the_home_folder_is_known_in_paths_that_are_read(tmp_path: Path, monkeyp
         }
     )
     assert study.models["m"].path == f"{tmp_path}/model" and study.covariances.path == f"{tmp_path}/text"
-    assert Plan(study).benchmark_files("b") == [f"{tmp_path}/b.jsonl"]
-    assert Plan(study).benchmark_files("c") == [f"{tmp_path}/data/c.jsonl"]
+    assert Plan(study).benchmarks.files("b") == [f"{tmp_path}/b.jsonl"]
+    assert Plan(study).benchmarks.files("c") == [f"{tmp_path}/data/c.jsonl"]
     with pytest.raises(UserError, match=r"benchmarks\.b\.path: it is empty"):
         parse_study({"benchmarks": {"b": {"source": "file", "path": " "}}})
 

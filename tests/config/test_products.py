@@ -37,14 +37,14 @@ def test_no_two_products_share_a_caption_a_rule_a_file_or_a_place() -> None:
 
 
 def test_a_study_has_the_products_that_its_cells_allow() -> None:
-    assert list(Plan(parse_study(EVERYTHING)).products) == list(all_products())
-    few = {one.name for one in Plan(parse_study({"methods": ["none", "rome"]})).products}
+    assert list(Plan(parse_study(EVERYTHING)).report.products) == list(all_products())
+    few = {one.name for one in Plan(parse_study({"methods": ["none", "rome"]})).report.products}
     assert few == {one.name for one in all_products() if one.cells in ("records", "curves", "benchmarks")}
 
 
 def test_each_is_made_of_its_own_cells() -> None:
     plan = Plan(parse_study(EVERYTHING))
-    by_cells = {one.cells: [str(path) for path in plan.product_files(one)] for one in plan.products}
+    by_cells = {one.cells: [str(path) for path in plan.report.files(one)] for one in plan.report.products}
     assert all("protocol=continual" in path for path in by_cells["sequences"])
     assert any("layer-1@rank-2" in path for path in by_cells["sensitivity"])
     assert any("reft@narrow" in path for path in by_cells["ablations"])

@@ -151,7 +151,7 @@ def test_the_allowed_keys_are_found_below_labels() -> None:
 def test_the_claim_compares_at_equal_rank_and_place() -> None:
     plan = Plan(parse_study(yaml.safe_load((ROOT / "config/claim.yaml").read_text())))
     cells = [("smollm2-135m", method, "single", "zsre", "0") for method in ("baft", "reft")]
-    baft, reft = (json.loads(plan.edit_spec(*cell))["method"]["settings"] for cell in cells)
+    baft, reft = (json.loads(plan.edits.spec(*cell))["method"]["settings"] for cell in cells)
     assert {name: baft[name] for name in reft} == reft
 
 
@@ -159,9 +159,9 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
     study = parse_study(yaml.safe_load((ROOT / "config/knowedit.yaml").read_text()) | {"data": str(tmp_path / "none")})
     plan = Plan(study)
     plan.check()
-    curves = {label.partition("@")[0] for label in plan.points}
+    curves = {label.partition("@")[0] for label in plan.lineup.points}
     assert curves == set(study.methods) - {"none"}
-    assert len(plan.grid.curve_records()) == 5 * len(study.lines) + len(study.curves.benchmarks) * len(curves)
+    assert len(plan.grids.all.curve_records()) == 5 * len(study.lines) + len(study.curves.benchmarks) * len(curves)
     with pytest.raises(UserError, match=r"wiki_recent\.path is 'knowedit/.*/none/knowedit/.*BAFT_DATA names"):
         check_sources(study)
     monkeypatch.setenv("BAFT_DATA", str(tmp_path))
@@ -170,11 +170,11 @@ def test_the_real_benchmarks_are_found_where_the_user_says(tmp_path: Path, monke
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     check_sources(study)
-    assert plan.benchmark_files("zsre") == [str(tmp_path / "zsre/zsre_mend_train_1k.json")]
-    assert f'"path":"{tmp_path}/zsre/zsre_mend_train_1k.json"' in plan.benchmark_spec("zsre")
+    assert plan.benchmarks.files("zsre") == [str(tmp_path / "zsre/zsre_mend_train_1k.json")]
+    assert f'"path":"{tmp_path}/zsre/zsre_mend_train_1k.json"' in plan.benchmarks.spec("zsre")
 
 
 def test_every_key_of_the_papers_study_plans_with_the_shipped_methods() -> None:
     study = parse_study(yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
     Plan(study).check()
-    assert len(Plan(study).grid.records()) == 3 * 8 * 5 * 5
+    assert len(Plan(study).grids.all.records()) == 3 * 8 * 5 * 5

@@ -249,7 +249,7 @@ def test_a_users_method_goes_from_the_config_to_its_rows(
     plan = Plan(parse_study(study))
     plan.check()
     for protocol, last in (("single", 1), ("continual", 2)):
-        cell = Cell.from_spec(plan.edit_spec("tiny", "mine", protocol, "b", "0"))
+        cell = Cell.from_spec(plan.edits.spec("tiny", "mine", protocol, "b", "0"))
         probes, edits = tmp_path / protocol / "probes.parquet", tmp_path / protocol / "edits.parquet"
         inputs = JobInputs(cell, 0, 1, place / "model", place / "b.parquet", place / "base.parquet")
         edit_shard(inputs, probes, edits, tmp_path / "checkpoints")

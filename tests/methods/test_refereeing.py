@@ -36,11 +36,11 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 def test_the_config_is_right(plan: Plan) -> None:
     plan.check()
     check_sources(plan.study)
-    assert set(plan.points) == {"theirs@arguments.steps-5", "theirs@arguments.steps-60"}
+    assert set(plan.lineup.points) == {"theirs@arguments.steps-5", "theirs@arguments.steps-60"}
 
 
 def test_the_editor_edits_the_embedded_model(plan: Plan, smollm2_folder: Path) -> None:
-    cell = Cell.from_spec(plan.edit_spec("smollm2-135m", "theirs", "single", "mini_zsre", "0"))
+    cell = Cell.from_spec(plan.edits.spec("smollm2-135m", "theirs", "single", "mini_zsre", "0"))
     engine = load_engine(ModelConfig(), smollm2_folder)
     method = create(cell.method.method, cell.method.settings)
     method.check(engine, Context())

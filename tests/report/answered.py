@@ -82,4 +82,4 @@ def page_spec(root: Path, methods: Sequence[str] = tuple(SAID), shards: int = 2)
         "protocols": {"single": {}},
         "analysis": {"records": 0},
     }
-    return Plan(parse_study(config)).page
+    return Plan(parse_study(config)).report.page

@@ -45,7 +45,7 @@ def trials(tmp_path: Path, label: str, method: str, *objectives: float | None) -
 def test_the_best_trial_becomes_the_models_section_with_what_chose_it(tmp_path: Path, folder: Path) -> None:
     (folder / "reft.yaml").write_text(f"# Chosen by eye.\n{SMALL}: {{layer: 25}}\n")
     trials(tmp_path, "reft", "reft", 0.2, 0.5, 0.4)
-    before = plan(tmp_path).tuning_spec(SMALL, "reft")
+    before = plan(tmp_path).searches.spec(SMALL, "reft")
     (said,) = apply(plan(tmp_path), [], folder)
     assert said.endswith("trial 1 of 3, layer 1, rank 3, lr 0.001")
     methods._sections_of.cache_clear()
@@ -56,7 +56,7 @@ def test_the_best_trial_becomes_the_models_section_with_what_chose_it(tmp_path: 
     assert tuned.before == {"layer": 25}
     assert (folder / "reft.yaml").read_text().startswith("# Chosen by eye.\n")
     # Taking it over is no reason to search again, and taking it over again changes nothing.
-    assert plan(tmp_path).tuning_spec(SMALL, "reft") == before
+    assert plan(tmp_path).searches.spec(SMALL, "reft") == before
     text = (folder / "reft.yaml").read_text()
     list(apply(plan(tmp_path), ["reft"], folder))
     assert (folder / "reft.yaml").read_text() == text

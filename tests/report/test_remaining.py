@@ -22,7 +22,7 @@ def test_all_jobs_ahead_count_shared_among_the_cores(tmp_path: Path) -> None:
     path = at(study.layout.base, model="m", benchmark="mini_zsre")
     path.parent.mkdir(parents=True)
     path.touch()
-    ahead = 1 + len(study.grid.bases()) + len(study.products) + len(study.table_labels) + 2
+    ahead = 1 + len(study.grids.all.bases()) + len(study.report.products) + len(study.report.table_labels) + 2
     assert remaining_text(study, 2, NOW).endswith(f"about {(3000 + 60 * ahead) / 120:.0f} min left")
 
 
@@ -44,9 +44,9 @@ def test_when_all_is_made_there_is_nothing_to_tell(tmp_path: Path) -> None:
     study = plan(tmp_path)
     for shard in range(4):
         finished(study, shard, 10, 0)
-    made = [at(study.layout.base, model="m", benchmark="mini_zsre"), *study.summaries(), *study.grid.bases()]
-    made += [tmp_path / one.folder / one.files[0] for one in study.products]
-    made += [tmp_path / "tables" / f"{name}.html" for name in study.table_labels]
+    made = [at(study.layout.base, model="m", benchmark="mini_zsre"), *study.grids.summaries(), *study.grids.all.bases()]
+    made += [tmp_path / one.folder / one.files[0] for one in study.report.products]
+    made += [tmp_path / "tables" / f"{name}.html" for name in study.report.table_labels]
     for path in (*made, tmp_path / "report.html", tmp_path / "answers.html"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

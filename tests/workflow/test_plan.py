@@ -60,7 +60,7 @@ def test_the_plan_has_a_job_a_shard_and_shares_what_methods_share(tmp_path: Path
     assert jobs["plot_redundant_dimensions"] == jobs["plot_generality_locality_bound"] == 1
     assert not {"collect_covariances", "plot_basis_weights", "plot_method_picture"} & jobs.keys()
     # What `baft plan` says is what Snakemake plans.
-    counts = Plan(parse_study(config)).job_counts
+    counts = Plan(parse_study(config)).outputs.job_counts()
     assert counts == {rule: n for rule, n in jobs.items() if rule not in ("all", "total")}
 
 

@@ -13,12 +13,12 @@ rule analyse_subspace:
         layout.timing("analyse_subspace", "model", "benchmark")
     threads: study.threads
     resources:
-        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
-        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
-        gpu=lambda w: plan.resources(w.model)["gpu"],
+        mem_mb=lambda w, attempt: plan.models.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.models.resources(w.model)["runtime"] * attempt,
+        gpu=lambda w: plan.models.resources(w.model)["gpu"],
     params:
-        spec=lambda w: plan.analysis_spec(w.model),
-        source=plan.analysis_source(),
+        spec=lambda w: plan.analyses.spec(w.model),
+        source=plan.analyses.source(),
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft analyse-subspace --spec {params.spec:q} --folder {input.model:q} --benchmark {input.benchmark:q}"

@@ -9,30 +9,30 @@ rule edit_shard:
         base=layout.base,
         # Most studies have no covariances.
         covariances=(
-            (lambda w: plan.covariance_files(w.model, w.method))
-            if plan.uses_covariances
+            (lambda w: plan.edits.covariances(w.model, w.method))
+            if plan.edits.use_covariances
             else []
         ),
     output:
         probes=layout.probes,
         edits=layout.edits,
-        kept=plan.kept or [],
+        kept=plan.edits.kept or [],
     log:
         layout.log(
             "edit_shard", "model", "method", "protocol", "benchmark", "seed", "shard"
         ),
     threads: study.threads
     resources:
-        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
-        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
-        gpu=lambda w: plan.resources(w.model)["gpu"],
+        mem_mb=lambda w, attempt: plan.models.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.models.resources(w.model)["runtime"] * attempt,
+        gpu=lambda w: plan.models.resources(w.model)["gpu"],
     params:
-        options=lambda w: plan.edit_options(
+        options=lambda w: plan.edits.options(
             w.model, w.method, w.protocol, w.benchmark, w.seed
         ),
-        source=lambda w: plan.edit_source(w.method),
+        source=lambda w: plan.edits.source(w.method),
         # No rows depend on it: what is a function of the output is nothing for which Snakemake runs a job again.
-        keep=lambda w, output: plan.keep,
+        keep=lambda w, output: plan.edits.keep,
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft edit-shard {params.options} --folder {input.model:q} --base {input.base:q} --shard {wildcards.shard}"
@@ -44,7 +44,8 @@ rule summarise_cell:
     input:
         # They stand for the probes of the same jobs too.
         edits=lambda w: [
-            layout.edits.format(shard=i, **w) for i in range(plan.shards(w.benchmark))
+            layout.edits.format(shard=i, **w)
+            for i in range(plan.benchmarks.shards(w.benchmark))
         ],
     output:
         layout.record,
@@ -56,11 +57,11 @@ rule summarise_cell:
         )
     params:
         # Folders, for a command line has no room for the files of many shards.
-        probes=lambda w: plan.cell_folder(layout.probes, **w),
-        edits=lambda w: plan.cell_folder(layout.edits, **w),
-        shards=lambda w: plan.shards(w.benchmark),
-        checkpoints=lambda w: plan.cell_folder(layout.checkpoints, **w),
-        source=plan.source("baft.results.summaries"),
+        probes=lambda w: plan.edits.folder(layout.probes, **w),
+        edits=lambda w: plan.edits.folder(layout.edits, **w),
+        shards=lambda w: plan.benchmarks.shards(w.benchmark),
+        checkpoints=lambda w: plan.edits.folder(layout.checkpoints, **w),
+        source=source_digest("baft.results.summaries"),
     shell:
         "baft summarise-cell --probes {params.probes:q} --edits {params.edits:q} --shards {params.shards}"
         " --checkpoints {params.checkpoints:q} --out {output:q} 2> >(tee {log:q} >&2)"

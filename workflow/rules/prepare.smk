@@ -10,7 +10,7 @@ localrules:
 rule prepare_model:
     input:
         # What is in them counts, which `contents` says.
-        ancient(lambda w: plan.model_inputs(w.model)),
+        ancient(lambda w: plan.models.files(w.model)),
     output:
         directory(layout.model),
     log:
@@ -18,19 +18,19 @@ rule prepare_model:
     benchmark:
         layout.timing("prepare_model", "model")
     resources:
-        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
-        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
+        mem_mb=lambda w, attempt: plan.models.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.models.resources(w.model)["runtime"] * attempt,
     params:
-        spec=lambda w: plan.model_source(w.model),
-        contents=lambda w: plan.model_contents(w.model),
-        source=plan.source("baft.models.prepare"),
+        spec=lambda w: plan.models.source(w.model),
+        contents=lambda w: plan.models.contents(w.model),
+        source=source_digest("baft.models.prepare"),
     shell:
         "baft prepare-model --model {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
 
 rule prepare_benchmark:
     input:
-        lambda w: plan.benchmark_files(w.benchmark),
+        lambda w: plan.benchmarks.files(w.benchmark),
     output:
         records=layout.benchmark,
         loading=layout.loading,
@@ -39,8 +39,8 @@ rule prepare_benchmark:
     benchmark:
         layout.timing("prepare_benchmark", "benchmark")
     params:
-        spec=lambda w: plan.benchmark_spec(w.benchmark),
-        source=plan.shipped_source("baft.benchmarks.prepare"),
+        spec=lambda w: plan.benchmarks.spec(w.benchmark),
+        source=shipped_source("baft.benchmarks.prepare"),
     shell:
         "baft prepare-benchmark --benchmark {params.spec:q} --name {wildcards.benchmark:q} --out {output.records:q}"
         " 2> >(tee {log:q} >&2)"
@@ -58,13 +58,13 @@ rule measure_base:
         layout.timing("measure_base", "model", "benchmark")
     threads: study.threads
     resources:
-        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
-        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
-        gpu=lambda w: plan.resources(w.model)["gpu"],
+        mem_mb=lambda w, attempt: plan.models.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.models.resources(w.model)["runtime"] * attempt,
+        gpu=lambda w: plan.models.resources(w.model)["gpu"],
     params:
-        model=lambda w: plan.model_spec(w.model),
+        model=lambda w: plan.models.spec(w.model),
         evaluation=study.evaluation.model_dump_json(),
-        source=plan.shipped_source("baft.evaluation.jobs"),
+        source=shipped_source("baft.evaluation.jobs"),
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft measure-base --model {params.model:q} --evaluation {params.evaluation:q}"
@@ -76,7 +76,7 @@ rule collect_covariances:
     input:
         model=layout.model,
         # A function, for braces in a path are no wildcards.
-        text=lambda w: plan.covariances_text(),
+        text=lambda w: study.covariances.files(),
     output:
         layout.covariances,
     log:
@@ -85,15 +85,15 @@ rule collect_covariances:
         layout.timing("collect_covariances", "model", "layer")
     threads: study.threads
     resources:
-        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
-        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
-        gpu=lambda w: plan.resources(w.model)["gpu"],
+        mem_mb=lambda w, attempt: plan.models.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.models.resources(w.model)["runtime"] * attempt,
+        gpu=lambda w: plan.models.resources(w.model)["gpu"],
     params:
-        numbers=lambda w: plan.model_numbers(w.model),
+        numbers=lambda w: plan.models.numbers(w.model),
         # A function of the output is nothing for which Snakemake runs a job again: other studies may share its work out otherwise.
-        model=lambda w, output: plan.model_spec(w.model),
+        model=lambda w, output: plan.models.spec(w.model),
         covariances=study.covariances.model_dump_json(),
-        source=plan.shipped_source("baft.evaluation.jobs"),
+        source=shipped_source("baft.evaluation.jobs"),
     shell:
         "OMP_NUM_THREADS={threads}"
         " baft collect-covariances --model {params.model:q} --covariances {params.covariances:q} --layer {wildcards.layer}"

@@ -3,13 +3,13 @@
 
 
 # The edits' own files are read too, but not named: the records were made of them, and there may be 100,000.
-for table in plan.tables:
+for table in plan.report.tables:
 
     rule:
         name:
             table.rule
         input:
-            plan.product_files(table),
+            plan.report.files(table),
         output:
             expand(f"{study.results}/tables/{{file}}", file=table.files),
         log:
@@ -18,15 +18,15 @@ for table in plan.tables:
             layout.timing(table.rule)
         params:
             command=table.command,
-            grid=plan.product_spec(table),
+            grid=plan.report.spec(table),
             stem=subpath(output[0], strip_suffix=".csv"),
-            source=plan.source(table.module),
+            source=source_digest(table.module),
         shell:
             "baft {params.command} --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
 
 
 # A rule a table, for a caption's path takes no wildcards.
-for name, label in plan.table_labels.items():
+for name, label in plan.report.table_labels.items():
 
     rule:
         name:
@@ -46,18 +46,18 @@ for name, label in plan.table_labels.items():
             layout.timing(f"show_table_{name}")
         localrule: True
         params:
-            source=plan.page_source("baft.report.page.sortable"),
+            source=page_source("baft.report.page.sortable"),
         shell:
             "baft show-table {input:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
 
-for figure in plan.figures:
+for figure in plan.report.figures:
 
     rule:
         name:
             figure.rule
         input:
-            plan.product_files(figure),
+            plan.report.files(figure),
         output:
             multiext(f"{study.results}/figures/{figure.name}", ".pdf", ".csv"),
             report(
@@ -72,20 +72,20 @@ for figure in plan.figures:
             layout.timing(figure.rule)
         params:
             command=figure.command,
-            grid=plan.product_spec(figure),
+            grid=plan.report.spec(figure),
             stem=subpath(output[0], strip_suffix=".pdf"),
-            source=plan.source(figure.module),
+            source=source_digest(figure.module),
         shell:
             "baft {params.command} --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
 
 
 rule write_report:
     input:
-        expand(f"{study.results}/tables/{{name}}.json", name=plan.table_labels),
+        expand(f"{study.results}/tables/{{name}}.json", name=plan.report.table_labels),
         # What its sentences are made of.
         expand(f"{study.results}/tables/{{name}}.csv", name=["main", "paired"]),
         expand(f"{study.results}/figures/{{name}}.csv", name=["editing", "tradeoff"]),
-        [f"{study.results}/figures/{figure.name}.png" for figure in plan.figures],
+        [f"{study.results}/figures/{figure.name}.png" for figure in plan.report.figures],
     output:
         f"{study.results}/report.html",
     log:
@@ -95,8 +95,8 @@ rule write_report:
     localrule: True
     params:
         # A function, for braces in a setting are no wildcards.
-        spec=lambda w: plan.page_spec(),
-        source=plan.page_source("baft.report.page.study"),
+        spec=lambda w: plan.report.page_spec(),
+        source=page_source("baft.report.page.study"),
     shell:
         "baft write-report --spec {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
@@ -104,13 +104,13 @@ rule write_report:
 rule write_answers:
     input:
         # They stand for the probes, of which there may be 100,000 files.
-        plan.grid.records(),
+        plan.grids.all.records(),
         [
             layout.base.format(model=model, benchmark=benchmark)
             for model in study.models
             for benchmark in study.benchmarks
         ],
-        plan.grid.benchmark_files(),
+        plan.grids.all.benchmark_files(),
     output:
         f"{study.results}/answers.html",
     log:
@@ -119,8 +119,8 @@ rule write_answers:
         layout.timing("write_answers")
     params:
         # A function, for braces in a setting are no wildcards.
-        spec=lambda w: plan.page_spec(),
-        source=plan.page_source("baft.report.page.answers"),
+        spec=lambda w: plan.report.page_spec(),
+        source=page_source("baft.report.page.answers"),
     shell:
         "baft write-answers --spec {params.spec:q} --out {output:q} 2> >(tee {log:q} >&2)"
 
@@ -128,10 +128,10 @@ rule write_answers:
 PRODUCTS = [
     f"{study.results}/report.html",
     f"{study.results}/answers.html",
-    *expand(f"{study.results}/tables/{{name}}.html", name=plan.table_labels),
+    *expand(f"{study.results}/tables/{{name}}.html", name=plan.report.table_labels),
     *(
         f"{study.results}/{product.folder}/{file}"
-        for product in plan.products
+        for product in plan.report.products
         for file in product.files
     ),
 ]

@@ -1,4 +1,4 @@
-# The config, checked, and what follows from it: `plan` answers every question of the rules.
+# The config, checked, and what follows from it: `plan` answers the rules' questions.
 import os
 import sys
 from pathlib import Path
@@ -7,7 +7,14 @@ from snakemake.logging import logger as snakemake_logger
 
 from baft.benchmarks.planned import check_files
 from baft.cli.job_lines import shorten
-from baft.config import Plan, check_sources, parse_study
+from baft.config import (
+    Plan,
+    check_sources,
+    page_source,
+    parse_study,
+    shipped_source,
+    source_digest,
+)
 from baft.config.reading import read_configs
 from baft.errors import UserError
 from baft.results.locks import hold_until_exit, sign
@@ -49,7 +56,7 @@ if study.container:
 
 wildcard_constraints:
     model="|".join(map(re.escape, study.models)),
-    method="|".join(map(re.escape, plan.methods)),
+    method="|".join(map(re.escape, plan.lineup.methods)),
     protocol="|".join(map(re.escape, study.protocols)),
     benchmark="|".join(map(re.escape, study.benchmarks)),
     seed=r"\d+",

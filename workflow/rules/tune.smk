@@ -5,8 +5,8 @@ rule tune_method:
     input:
         model=layout.model,
         # Made of the records too.
-        bases=lambda w: plan.tuning_bases(w.model),
-        covariances=lambda w: plan.tuning_covariances(w.model, w.method),
+        bases=lambda w: plan.searches.bases(w.model),
+        covariances=lambda w: plan.searches.covariances(w.model, w.method),
     output:
         layout.tuning,
     log:
@@ -15,13 +15,13 @@ rule tune_method:
         layout.timing("tune_method", "model", "method")
     threads: study.threads
     resources:
-        mem_mb=lambda w, attempt: plan.resources(w.model)["mem_mb"] * attempt,
-        runtime=lambda w, attempt: plan.resources(w.model)["runtime"] * attempt,
-        gpu=lambda w: plan.resources(w.model)["gpu"],
+        mem_mb=lambda w, attempt: plan.models.resources(w.model)["mem_mb"] * attempt,
+        runtime=lambda w, attempt: plan.models.resources(w.model)["runtime"] * attempt,
+        gpu=lambda w: plan.models.resources(w.model)["gpu"],
     params:
-        spec=lambda w: plan.tuning_spec(w.model, w.method),
-        files=lambda w: plan.tuning_options(w.model),
-        source=lambda w: plan.tuning_source(w.method),
+        spec=lambda w: plan.searches.spec(w.model, w.method),
+        files=lambda w: plan.searches.options(w.model),
+        source=lambda w: plan.searches.source(w.method),
         # No trial depends on it.
         kept=lambda w, output: layout.trials.format(**w),
     shell:

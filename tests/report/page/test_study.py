@@ -28,9 +28,11 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> PageSpec:
     }
     plan = Plan(parse_study(config))
     made = make_study(root, SHOWN, ["mini_zsre", "mini_wikibio"], 12)
-    tabulate(made.records, made.edits, root / "tables", plan.grid.statistics.model_copy(update={"reference": "reft"}))
-    plot_tradeoff(made.records, root / "figures/tradeoff", plan.grid.statistics)
-    return plan.page
+    tabulate(
+        made.records, made.edits, root / "tables", plan.grids.all.statistics.model_copy(update={"reference": "reft"})
+    )
+    plot_tradeoff(made.records, root / "figures/tradeoff", plan.grids.all.statistics)
+    return plan.report.page
 
 
 @pytest.fixture(scope="module")
