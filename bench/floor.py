@@ -3,11 +3,11 @@
     python bench/floor.py [--records 20] [--benchmark mini_zsre] [--methods reft lora …] [--model FOLDER]
 
 The floor is the time that the matrix products of a job would take if each ran as fast as a large one. It is worked out from
-the operations that PyTorch reports, once of a whole `fit` and once of asking all probes, and from a product of the model's
-own shape, measured on this machine. Beside training's share stands the one that its products reach by themselves, in the
-sizes that they have: small products are slower, and nothing besides them is to blame for that part. Padding counts as work,
-so a share says how well what is computed is computed. Times are CPU seconds of one thread, so that other work on the machine
-hardly matters.
+the operations that PyTorch reports, once of a whole `fit` and once of asking all probes, and from a large product of the
+model's own shape, measured anew before each method. Beside training's share stands the one that its products reach by
+themselves, in the sizes that they have: small products are slower, and nothing besides them is to blame for that part.
+Padding counts as work, so a share says how well what is computed is computed. Times are CPU seconds of one thread, so that
+other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ from baft.methods.registry import create
 from baft.models.prepare import prepare_model
 
 EVALUATION = EvaluationConfig(max_new_tokens=8, stop=("\n",))
+T = TypeVar("T")
+
 TOKENS = 4096
 """Of text for the covariances of keys, which take no part in what is measured."""
 
@@ -69,13 +71,6 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def operations(work: Callable[[], object]) -> int:
-    """Additions and multiplications of the products in ``work``."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
-
-
 class Sizes(TorchDispatchMode):
     """Counts the products of two matrices, or of two stacks of them, by how their factors lie in memory."""
 
@@ -89,10 +84,15 @@ class Sizes(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def alone(work: Callable[[], object], peak: float) -> str:
-    """The share of ``peak`` that the products in ``work`` reach by themselves, each size with weights not in the cache."""
-    with Sizes() as seen:
-        work()
+def counted(work: Callable[[], T]) -> tuple[T, int, Sizes]:
+    """What ``work`` gives, the additions and multiplications of its products, and their sizes."""
+    with FlopCounterMode(display=False) as counter, Sizes() as seen:
+        found = work()
+    return found, counter.get_total_flops(), seen
+
+
+def alone(seen: Sizes, peak: float) -> str:
+    """The share of ``peak`` that these products reach by themselves, each size with weights not in the cache."""
     took = count = 0.0
     for (product, left, right), times in seen.counts.items():
         x, size = laid(*left), 4 * torch.Size(right[0]).numel()
@@ -109,12 +109,10 @@ def laid(shape: Sequence[int], stride: Sequence[int]) -> Tensor:
     return torch.randn(1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))).as_strided(shape, stride)
 
 
-def shown(work: Callable[[], object], edits: int, peak: float) -> str:
-    """Operations (10⁹) and CPU seconds of ``work`` an edit, and the share of ``peak`` operations a second."""
-    count, took = operations(work), seconds(work)
-    if not count:
-        return f"{0:10.2f} {took / edits:8.3f} {chr(45):>6}"
-    return f"{count / edits / 1e9:10.2f} {took / edits:8.3f} {count / peak / took:6.0%}"
+def shown(count: int, took: float, edits: int, peak: float) -> str:
+    """Operations (10⁹) and CPU seconds an edit, and the share of ``peak`` operations a second."""
+    share = f"{count / peak / took:6.0%}" if count else f"{'-':>6}"
+    return f"{count / edits / 1e9:10.2f} {took / edits:8.3f} {share}"
 
 
 def compare(
@@ -123,9 +121,8 @@ def compare(
     records: Sequence[Record],
     asked: Sequence[Asked],
     before: Sequence[Measured],
-    peak: float,
 ) -> str:
-    """One line: operations, seconds and share of the limit of training and of asking, the former two an edit."""
+    """One line: the limit now; operations, seconds and share of it of training and of asking, the former two an edit."""
     settings = method_settings(name, "smollm2-135m")
     config = CovariancesConfig(tokens=TOKENS)
     down = engine.model.architecture.mlp_down
@@ -138,10 +135,18 @@ def compare(
         # Made anew, for a method keeps what it can use again.
         return create(name, settings).fit(engine, batches, None, context).state
 
-    state, known = fit(), dict(zip((one.key for one in asked), before, strict=True))
-    training = f"{shown(fit, len(records), peak)} {alone(fit, peak)}"
-    asking = shown(lambda: measure(engine, state, asked, EVALUATION, known), len(records), peak)
-    return f"{name:>12} | {training} | {asking}"
+    known = dict(zip((one.key for one in asked), before, strict=True))
+    edits = len(records)
+    state, trained, sizes = counted(fit)
+    # At the same time as what is measured, for other work on the machine slows both.
+    peak = rate(engine)
+    training = f"{shown(trained, seconds(fit), edits, peak)} {alone(sizes, peak)}"
+
+    def ask() -> object:
+        return measure(engine, state, asked, EVALUATION, known)
+
+    _, answered, _ = counted(ask)
+    return f"{name:>12} {peak / 1e9:8.0f} | {training} | {shown(answered, seconds(ask), edits, peak)}"
 
 
 def main() -> None:
@@ -160,16 +165,15 @@ def main() -> None:
         if given.model is None:
             prepare_model(config, Path(folder) / "model")
         engine = load_engine(config, given.model or Path(folder) / "model")
-    peak = rate(engine)
     records = build(given.benchmark).records[: given.records]
     asked = [Asked(place, record, probe) for place, record in enumerate(records) for probe in record.probes]
     before = measure_unedited(engine, asked, EVALUATION)
+    print(f"{len(records)} records of {given.benchmark}, {len(asked)} probes")
     print(
-        f"{peak / 1e9:.0f} GFLOP/s in a large product; {len(records)} records of {given.benchmark}, {len(asked)} probes"
+        f"{'':>12} GFLOP/s | training: GFLOP, s an edit, share, share of products alone | asking: GFLOP, s an edit, share"
     )
-    print(f"{'':>12} | training: GFLOP, s an edit, share, share of products alone | asking: GFLOP, s an edit, share")
     for name in given.methods:
-        print(compare(engine, name, records, asked, before, peak), flush=True)
+        print(compare(engine, name, records, asked, before), flush=True)
 
 
 if __name__ == "__main__":
