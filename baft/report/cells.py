@@ -13,9 +13,8 @@ import pandas as pd
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.results import provenance, store
-from baft.results.provenance import Conditions
+from baft.results.provenance import Conditions, differences
 from baft.results.schema import ALL_GROUPS, RECORDS
-from baft.results.summaries import differences
 
 # What must agree among all cells of one model and protocol, those of one benchmark, and those of one method.
 _ALWAYS = ("model", "protocol", "prompt_format", "dtype", "split", "evaluation")

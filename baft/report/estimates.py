@@ -15,8 +15,8 @@ from baft.errors import UserError
 from baft.report.cells import KEYS, Cells, at_moment, each_seed_at, shown_moment
 from baft.report.labels import FLOORS
 from baft.results import statistics, store
+from baft.results.metrics import METRICS, SCORES
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS, SCORES
 from baft.results.units import joined
 
 SHOWN = tuple(name for name in METRICS if not name.endswith("_exact"))

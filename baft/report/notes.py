@@ -11,9 +11,9 @@ from baft.config.sweeps import line_of
 from baft.report.cells import Cells, shown_moment
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
+from baft.results.metrics import METRICS, SCORES, STREAM
 from baft.results.schema import ALL_GROUPS
 from baft.results.statistics import LEAST_UNITS
-from baft.results.summaries import METRICS, SCORES, STREAM
 
 
 def record_notes(cells: Cells) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tabulate import tabulate
 
-from baft.results.summaries import Unit
+from baft.results.metrics import Unit
 
 HOLE = "\N{EN DASH}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -84,6 +84,18 @@ def conditions_of(provenance: Mapping[str, Any], path: Path | str) -> Conditions
             f"{path} was written by another version (its provenance differs in {', '.join(odd)}); "
             "delete it and run again."
         ) from error
+
+
+def differences(one: Conditions, other: Conditions, names: Sequence[str] | None = None) -> str:
+    """In words, how two runs' conditions differ in ``names`` (all of them by default); empty if they agree."""
+    compared = (
+        [name for name in asdict(one) if name not in ("records", "rejected", "threads")] if names is None else names
+    )
+    return "; ".join(
+        f"{name} {getattr(one, name)!r} and {getattr(other, name)!r}"
+        for name in compared
+        if getattr(one, name) != getattr(other, name)
+    )
 
 
 def versions() -> dict[str, str]:

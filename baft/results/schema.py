@@ -96,7 +96,7 @@ RECORDS = pa.schema(
         pa.field("moment", pa.string(), nullable=False),
         # Edits the stream had made at that moment.
         pa.field("edits", pa.int32(), nullable=False),
-        # A name in baft.results.summaries.METRICS.
+        # A name in baft.results.metrics.METRICS.
         pa.field("metric", pa.string(), nullable=False),
         # A probe group, or ALL_GROUPS.
         pa.field("group", pa.string(), nullable=False),

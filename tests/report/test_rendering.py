@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from baft.report.rendering import HOLE, Table, escape, estimate, latex, markdown, number, percent, plain, quantity
-from baft.results.summaries import Unit
+from baft.results.metrics import Unit
 
 TABLE = Table(
     "m_1, single", ["Method", "A"], [("zs_re", [["ReFT", "1.0 [0.5, 2.0]"], ["x", HOLE]])], ["50% of & more."]

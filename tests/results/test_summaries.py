@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from baft.errors import UserError
 from baft.results import store, summaries
-from baft.results.schema import EDITS, PROBES, RECORDS, RUINED
+from baft.results.schema import RECORDS, RUINED
 from tests.results.synthetic import edit, probe, write_shard
 
 CELL = {"model": "m", "method": "toy", "protocol": "single", "benchmark": "b", "seed": 0}
@@ -53,13 +53,6 @@ def test_hand_computed_aggregation(tmp_path: Path) -> None:
     assert value(frame, "a", "portability_exact") is None, "what was not measured is left out, not 0"
     rows = frame.query("record_id == 'a' and metric == 'portability'").set_index("group")["probes"]
     assert rows.to_dict() == {"Reasoning": 3, "Alias": 1, "*": 4}
-
-
-def test_every_metric_reads_a_column_of_the_schema() -> None:
-    for metric in summaries.METRICS.values():
-        assert metric.column in (EDITS if metric.kind == summaries.STREAM else PROBES).names
-    for score in summaries.SCORES.values():
-        assert all(summaries.METRICS[part].unit == "share" for part in score.parts)
 
 
 def test_a_failed_edit_scores_0_in_success_and_has_no_locality(tmp_path: Path) -> None:
@@ -305,11 +298,3 @@ def test_drift_is_that_of_the_model_a_stream_ends_with(tmp_path: Path) -> None:
     frame = summarise(tmp_path, write_shard(tmp_path, CELL, [probe("a", "reliability")], edits))
     drift = frame.query("metric == 'perplexity_ratio'").set_index("record_id")["value"]
     assert drift.to_dict() == {"a": 3.0, "c": 3.0}
-
-
-def test_ranges_and_directions_are_said() -> None:
-    assert {name for name, metric in summaries.METRICS.items() if metric.better == "less"} == {
-        "locality_kl", "perplexity_ratio",
-    }  # fmt: skip
-    assert summaries.METRICS["locality"].range == (0.0, 1.0)
-    assert summaries.METRICS["locality_kl"].range == (0.0, float("inf"))

@@ -16,8 +16,8 @@ from baft.report.rendering import HOLE, Behind, Table, percent
 from baft.report.sequences import forgetting_frame
 from baft.report.writing import write_table
 from baft.results import statistics
+from baft.results.metrics import METRICS
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS
 
 PRODUCT = TableProduct(cells="sequences", label="what is forgotten", place=30)
 

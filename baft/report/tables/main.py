@@ -33,8 +33,8 @@ from baft.report.notes import (
 )
 from baft.report.rendering import HOLE, Behind, Table, estimate, number, quantity
 from baft.report.writing import write_table
+from baft.results.metrics import METRICS, SCORES, STREAM, measure_of
 from baft.results.schema import ALL_GROUPS
-from baft.results.summaries import METRICS, SCORES, STREAM, measure_of
 
 PRODUCT = TableProduct(
     cells="records",
