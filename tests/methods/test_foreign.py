@@ -454,9 +454,9 @@ def test_a_change_of_the_editors_file_is_a_change_of_the_job(tmp_path: Path) -> 
         digests.append(digest())
     assert len(set(digests)) == 3
     study = {"methods": {"theirs": {"method": "foreign", "settings": {"editor": str(tmp_path / "editor.py")}}}}
-    planned = Plan(parse_study(study)).edit_source("theirs")
+    planned = Plan(parse_study(study)).edits.source("theirs")
     (tmp_path / "editor.py").write_text("def edit(model, tokenizer, requests):\n    return model\n")
-    assert Plan(parse_study(study)).edit_source("theirs") != planned
+    assert Plan(parse_study(study)).edits.source("theirs") != planned
 
 
 def test_it_edits_from_python(tmp_path: Path) -> None:
