@@ -5,7 +5,7 @@ Nothing here imports torch, transformers or pandas, for the Snakefile is parsed 
 
 from baft.config.cells import AnalysisSpec, Cell, MethodSpec, RunMethod, TuningSpec, model_spec, read_spec
 from baft.config.known_models import known_at_planning, known_by_config
-from baft.config.layout import Layout, at
+from baft.config.layout import Layout, at, folder_of
 from baft.config.method_files import shipped_methods, sources_of
 from baft.config.methods import check_section, method_settings, said_of_section, section_of
 from baft.config.plan import Grid, PageSpec, Plan
@@ -54,6 +54,7 @@ __all__ = [
     "check_section",
     "check_sources",
     "config_schema",
+    "folder_of",
     "known_at_planning",
     "known_by_config",
     "method_settings",

@@ -102,6 +102,11 @@ def at(pattern: str, **wildcards: object) -> Path:
     return Path(pattern.format(**wildcards))
 
 
+def folder_of(pattern: str, **cell: object) -> str:
+    """The folder of the shards of a cell, of which ``pattern`` has one."""
+    return str(at(pattern.partition("/shard=")[0], **cell))
+
+
 def _name(wildcards: tuple[str, ...]) -> str:
     # A folder a label: any other separator may be part of one, and two jobs would share a file.
     return "/".join(f"{{{wildcard}}}" for wildcard in wildcards) or "all"

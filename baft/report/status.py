@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
@@ -109,7 +108,7 @@ def edit_jobs(plan: Plan, now: float) -> Iterator[Job]:
 def _searches(plan: Plan, now: float) -> Iterator[Job]:
     """Every job that searches the settings of a method."""
     layout = plan.layout
-    for model, method in itertools.product(plan.study.models, plan.searches.methods):
+    for model, method in plan.searches.jobs():
         cell = {"model": model, "method": method}
         if at(layout.tuning, **cell).is_file():
             yield Job(f"tune_method {model} {method}", cell, "done", 1.0)

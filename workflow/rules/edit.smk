@@ -57,10 +57,10 @@ rule summarise_cell:
         )
     params:
         # Folders, for a command line has no room for the files of many shards.
-        probes=lambda w: plan.edits.folder(layout.probes, **w),
-        edits=lambda w: plan.edits.folder(layout.edits, **w),
+        probes=lambda w: folder_of(layout.probes, **w),
+        edits=lambda w: folder_of(layout.edits, **w),
         shards=lambda w: plan.benchmarks.shards(w.benchmark),
-        checkpoints=lambda w: plan.edits.folder(layout.checkpoints, **w),
+        checkpoints=lambda w: folder_of(layout.checkpoints, **w),
         source=source_digest("baft.results.summaries"),
     shell:
         "baft summarise-cell --probes {params.probes:q} --edits {params.edits:q} --shards {params.shards}"

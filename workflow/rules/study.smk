@@ -10,6 +10,7 @@ from baft.cli.job_lines import shorten
 from baft.config import (
     Plan,
     check_sources,
+    folder_of,
     page_source,
     parse_study,
     shipped_source,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from baft.config.cells import Cell
-from baft.config.layout import Layout, at
+from baft.config.layout import Layout, at, folder_of
 from baft.config.method_files import sources_of
 from baft.config.plan.grid import CELL
 from baft.config.plan.grids import Grids
@@ -44,10 +44,6 @@ class Edits:
     def source(self, method: str) -> str:
         """Digest of the code behind an edit job, of all methods only its own."""
         return self._sources[method]
-
-    def folder(self, pattern: str, **cell: str) -> str:
-        """Folder of the shards of a cell."""
-        return str(at(pattern.partition("/shard=")[0], **cell))
 
     def covariances(self, model: str, method: str) -> list[str]:
         """The covariances that an edit job needs: none for most methods."""
@@ -125,6 +121,6 @@ class Edits:
             "spec": spec,
             "benchmark": at(self.layout.benchmark, **cell),
             "shards": self.study.benchmarks[cell["benchmark"]].shards,
-            "checkpoints": self.folder(self.layout.checkpoints, **cell),
+            "checkpoints": folder_of(self.layout.checkpoints, **cell),
         }
         return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())

@@ -75,10 +75,6 @@ class Lineup:
         said = origin_of(line.method, section_of(line.method, known))
         return f"{said}, but for settings of this study" if line.settings else said
 
-    def method(self, label: str) -> str:
-        """Name or path of the method that a label stands for."""
-        return self.methods[label].method
-
     def settings(self, model: str, label: str, point: Point | None = None) -> MethodSettings:
         """All settings on a model of the method of that label, or of another ``point``."""
         point = point or self.methods[label]

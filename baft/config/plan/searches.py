@@ -59,7 +59,7 @@ class Searches:
 
     def files(self) -> list[Path]:
         """The trials, a file a search."""
-        return [at(self.layout.tuning, model=model, method=method) for model, method in self.jobs()]
+        return self.grid.trials() if self.grid else []
 
     def spec(self, model: str, method: str) -> str:
         """What the search for a method's settings is told, as JSON."""
@@ -110,4 +110,4 @@ class Searches:
     def source(self, method: str) -> str:
         """Digest of the code behind the search for a method's settings, of all methods only its own."""
         starts = (self.lineup.untuned(model, method) for model in self.study.models)
-        return shipped_source("baft.evaluation.tuning", *sources_of(self.lineup.method(method), *starts))
+        return shipped_source("baft.evaluation.tuning", *sources_of(self.lineup.lines[method].method, *starts))
