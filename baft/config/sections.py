@@ -206,6 +206,7 @@ class MethodConfig(Section):
     sweep: Annotated[dict[str, Swept], BeforeValidator(_empty_section)] = Field(
         {}, description="One setting with the further values at which the method is run, for the trade-off curve."
     )
+    protocols: Listed[Label] = Field((), description="Only these protocols; all of them unless given.")
 
     @field_validator("sweep")
     @classmethod

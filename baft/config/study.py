@@ -175,11 +175,15 @@ class Study(Section):
     @model_validator(mode="after")
     def _variations_are_of_what_is_run(self) -> Self:
         sensitivity, ablations = self.sensitivity, self.ablations
+        for label, section in self.methods.items():
+            self._refuse_unknown(f"methods.{label}.protocols", section.protocols, self.protocols)
         mapped = (sensitivity.protocol or next(iter(self.protocols)),)
         self._refuse_unknown("sensitivity.method", (sensitivity.method,), self.methods)
         self._refuse_unknown("sensitivity.protocol", mapped, self.protocols)
         self._refuse_unknown("ablations.method", (ablations.method,), self.methods)
         self._refuse_unknown("ablations.protocols", ablations.protocols, self.protocols)
+        self._refuse_limited("sensitivity.protocol", mapped, sensitivity.method)
+        self._refuse_limited("ablations.protocols", ablations.protocols, ablations.method)
         self._refuse_not_run("sensitivity.benchmarks", sensitivity.benchmarks, mapped)
         self._refuse_not_run("ablations.benchmarks", ablations.benchmarks, ablations.protocols or tuple(self.protocols))
         return self
@@ -203,6 +207,12 @@ class Study(Section):
         for label in labels:
             if label is not None and label not in known:
                 raise ValueError(f"{key} is {label!r}, but must be one of {', '.join(known)}")
+
+    def _refuse_limited(self, key: str, protocols: Sequence[str], method: str | None) -> None:
+        limit = self.methods[method].protocols if method is not None else ()
+        for label in protocols:
+            if limit and label not in limit:
+                raise ValueError(f"{key} is {label!r}, but methods.{method}.protocols has {', '.join(limit)} only")
 
     def _refuse_not_run(self, key: str, benchmarks: Sequence[str], protocols: Sequence[str]) -> None:
         run = {name for label in protocols for name in self.protocols[label].benchmarks or self.benchmarks}

@@ -54,6 +54,23 @@ def complaint(config: dict) -> str:
         ({"methods": {"baft": {"sweep": {"locality": [1, 1]}}}}, ["1 is in the list of locality twice"]),
         ({"methods": {"baft": {"sweep": {"lr": [1], "rank": [2]}}}}, ["lr and rank", "one setting"]),
         ({"methods": {"baft": {"sweep": {"lr": ["a/b"]}}}}, ["methods.baft.sweep.lr.0", "'a/b'", "a number, a word"]),
+        ({"methods": {"baft": {"protocols": ["x"]}}}, ["methods.baft.protocols is 'x'", "must be one of single"]),
+        (
+            {
+                "methods": {"baft": {"protocols": ["long"]}},
+                "protocols": {"single": {}, "long": {"length": 2}},
+                "sensitivity": {"method": "baft", "layer": [20], "rank": [4, 8]},
+            },
+            ["sensitivity.protocol is 'single'", "methods.baft.protocols has long only"],
+        ),
+        (
+            {
+                "methods": {"baft": {"protocols": ["single"]}},
+                "protocols": {"single": {}, "long": {"length": 2}},
+                "ablations": {"method": "baft", "variants": {"softmax": {"gate": "softmax"}}, "protocols": ["long"]},
+            },
+            ["ablations.protocols is 'long'", "methods.baft.protocols has single only"],
+        ),
         ({"keep_edits": "r1"}, ["keep_edits", "it is 'r1'", "true, false or a list of ids of records"]),
         ({"keep_edits": ["r1", True]}, ["keep_edits", "the list holds True", "ids of records"]),
         ({"protocols": ["single"]}, ["protocols", "mapping"]),
@@ -145,7 +162,7 @@ def test_every_key_has_a_description_and_is_in_the_manual() -> None:
 def test_the_allowed_keys_are_found_below_labels() -> None:
     schema = Study.model_json_schema()
     assert _keys(schema, ["models", "any", "resources"]) == ["mem_mb", "runtime", "gpu"]
-    assert _keys(schema, ["methods", "any"]) == ["method", "settings", "sweep"]
+    assert _keys(schema, ["methods", "any"]) == ["method", "settings", "sweep", "protocols"]
 
 
 def test_the_claim_compares_at_equal_rank_and_place() -> None:

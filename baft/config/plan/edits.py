@@ -109,6 +109,7 @@ class Edits:
                 covariances=study.covariances if (model, method) in needed else None,
             ).spec()
             for model, method, (protocol, benchmark), seed in axes
+            if self.grids.all.runs(method, protocol)
         }
 
     @functools.cached_property

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from baft.config.layout import Layout, at
 from baft.config.products import Cells
 from baft.config.sections import Section, StatisticsConfig
+from baft.config.sweeps import line_of
 
 CELL = ("model", "method", "protocol", "benchmark", "seed")
 """What names a cell, in this order."""
@@ -24,6 +25,9 @@ class Grid(Section):
     points: tuple[str, ...] = Field((), description="Labels of the swept points, which only trade-off curves show.")
     protocols: dict[str, tuple[str, ...]] = Field(description="Labels of the protocols, with the benchmarks of each.")
     benchmarks: dict[str, int] = Field(description="Labels of the benchmarks, with the shards of a cell.")
+    limits: dict[str, tuple[str, ...]] = Field(
+        {}, description="By method, the labels of the protocols that it and its points are run with, where not all."
+    )
     swept: tuple[str, ...] = Field((), description="Labels of the benchmarks of swept points; all unless given.")
     analysed: tuple[str, ...] = Field((), description="Labels of the benchmarks of the analysis.")
     seeds: tuple[int, ...] = Field(description="Seeds.")
@@ -98,7 +102,16 @@ class Grid(Section):
         swept = self.swept or tuple(self.benchmarks)
         return [*self._cells(self.methods), *(c for c in self._cells(self.points) if c["benchmark"] in swept)]
 
+    def runs(self, method: str, protocol: str) -> bool:
+        """Whether a method, or a point of one, is run with that protocol."""
+        line = line_of(method)
+        return line not in self.limits or protocol in self.limits[line]
+
     def _cells(self, methods: tuple[str, ...]) -> list[dict[str, object]]:
         where = [(protocol, benchmark) for protocol, benchmarks in self.protocols.items() for benchmark in benchmarks]
         axes = product(self.models, methods, where, self.seeds)
-        return [dict(zip(CELL, (model, method, *pair, seed), strict=True)) for model, method, pair, seed in axes]
+        return [
+            dict(zip(CELL, (model, method, *pair, seed), strict=True))
+            for model, method, pair, seed in axes
+            if self.runs(method, pair[0])
+        ]

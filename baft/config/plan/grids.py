@@ -29,6 +29,7 @@ class Grids:
             methods=tuple(study.lines),
             points=tuple(self.lineup.points),
             protocols={label: self._chosen(protocol.benchmarks) for label, protocol in study.protocols.items()},
+            limits={label: section.protocols for label, section in study.methods.items() if section.protocols},
             benchmarks={label: benchmark.shards for label, benchmark in study.benchmarks.items()},
             swept=self._chosen(study.curves.benchmarks),
             analysed=self._chosen(study.analysis.benchmarks),

@@ -64,7 +64,7 @@ def _read(grid: Grid, sizes: Mapping[str, Mapping[str, int]], count: int) -> tup
         for model in grid.models
         for protocol, benchmarks in grid.protocols.items()
         for benchmark in ordered_benchmarks(benchmarks)
-        for method in _methods(grid)
+        for method in _methods(grid, protocol)
         if benchmark in sizes and at(Layout(grid.results, "").base, model=model, benchmark=benchmark).is_file()
     ]
     asked = read_answers(
@@ -116,9 +116,10 @@ def _content(asked: Sequence[Asked], methods: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _methods(grid: Grid) -> list[str]:
-    """The unedited model, whether or not the study has it as a method, and the methods."""
-    return [UNEDITED, *(label for label in ordered_methods(grid.methods) if label != UNEDITED)]
+def _methods(grid: Grid, protocol: str | None = None) -> list[str]:
+    """The unedited model, whether or not the study has it as a method, and the methods; of a protocol if one is given."""
+    methods = [label for label in grid.methods if protocol is None or grid.runs(label, protocol)]
+    return [UNEDITED, *(label for label in ordered_methods(methods) if label != UNEDITED)]
 
 
 def _prepared(grid: Grid, benchmark: str) -> Path:
@@ -127,9 +128,10 @@ def _prepared(grid: Grid, benchmark: str) -> Path:
 
 def _sizes(grid: Grid, benchmark: str) -> dict[str, int]:
     """The records of a benchmark in their order, with how many answers the page has of each."""
-    runs = sum(benchmark in benchmarks for benchmarks in grid.protocols.values()) * len(grid.models)
+    there = [protocol for protocol, benchmarks in grid.protocols.items() if benchmark in benchmarks]
+    runs = sum(len(_methods(grid, protocol)) for protocol in there) * len(grid.models)
     records = read_benchmark(_prepared(grid, benchmark)).records
-    return {record.id: len(record.probes) * runs * len(_methods(grid)) for record in records}
+    return {record.id: len(record.probes) * runs for record in records}
 
 
 def _records_that_fit(grid: Grid, sizes: Mapping[str, Mapping[str, int]]) -> int:

@@ -106,6 +106,7 @@ def _asked(spec: PageSpec) -> list[str]:
         f"{who} facts into {_counted(models, 'model')}: {'; '.join(methods)}.",
         f"The facts are those of {_counted(benchmarks, 'benchmark')}.",
         *(_protocol(label, section) for label, section in config["protocols"].items()),
+        *(f"{method_name(label)}: only {' and '.join(limit)}." for label, limit in spec.grid.limits.items()),
     ]
     if len(spec.grid.seeds) > 1:
         sentences.append(f"All of it is done with {len(spec.grid.seeds)} seeds.")

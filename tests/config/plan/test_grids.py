@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from baft.config import Cell, Grid, Plan, parse_study, read_spec
+from baft.config.plan.grid import CELL
 from baft.errors import UserError
-from tests.config.plan.studies import ablated, plan
+from tests.config.plan.studies import ABLATED, ablated, plan
 
 
 def test_the_grid_lists_every_cell_and_shard_and_survives_json(tmp_path: Path) -> None:
@@ -114,3 +115,28 @@ def test_protocols_and_the_analysis_may_be_for_some_benchmarks_only() -> None:
     }
     assert plan.grids.sequences is not None and len(plan.grids.sequences.records()) == 3
     assert [path.parts[-2] for path in plan.grids.all.bases()] == ["benchmark=mini_zsre"]
+
+
+def test_a_method_may_be_run_with_some_protocols_only_and_its_points_with_it() -> None:
+    reft = {"protocols": ["long"], "sweep": {"rank": [8]}}
+    plan = Plan(parse_study({**ABLATED, "methods": {"none": None, "reft": reft, "lora": None}}))
+    plan.check()
+    cells = {(path.parts[3], path.parts[4], path.parts[5]) for path in plan.grids.all.curve_records()}
+    single = {("protocol=single", f"benchmark={benchmark}") for benchmark in ABLATED["benchmarks"]}
+    long = {("protocol=long", "benchmark=mini_zsre")}
+    assert cells == {
+        *(("method=none", *place) for place in single | long),
+        *(("method=zero", *place) for place in single | long),
+        *(("method=lora", *place) for place in single | long),
+        *(("method=reft", *place) for place in long),
+        *(("method=reft@rank-8", *place) for place in long),
+    }
+    assert len(plan.grids.edit_jobs()) == len(plan.grids.all.shards()) == 3 * 3 + 2
+    for job in plan.grids.edit_jobs():
+        plan.edits.spec(*(str(job[name]) for name in CELL))
+    with pytest.raises(KeyError):
+        plan.edits.spec("smollm2-135m", "reft", "single", "mini_zsre", "0")
+    variants = {"method": "reft", "variants": {"narrow": {"rank": 2}}}
+    ablated = Plan(parse_study({**ABLATED, "methods": {"reft": reft}, "ablations": variants})).grids.ablations
+    assert ablated is not None and len(ablated.records()) == 2
+    assert all("protocol=long" in str(path) for path in ablated.records())

@@ -60,3 +60,15 @@ def test_what_has_not_been_run_is_left_out(tmp_path: Path) -> None:
     write_answers(tmp_path, said={})
     unedited = content(answers.write_answers(page_spec(tmp_path), tmp_path / "answers.html"))
     assert [len(probe["answers"]) for probe in unedited["probes"]] == [1] * 10
+
+
+def test_a_method_that_a_protocol_leaves_out_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_answers(tmp_path)
+    spec = page_spec(tmp_path)
+    some = {"rome": ("elsewhere",), "none": ("elsewhere",)}
+    limited = spec.model_copy(update={"grid": spec.grid.model_copy(update={"limits": some})})
+    # Two probes of three models a record: the unedited one is always shown.
+    monkeypatch.setattr(answers, "ANSWERS", 3 * 6 + 5)
+    found = content(answers.write_answers(limited, tmp_path / "answers.html"))
+    assert {probe["record"] for probe in found["probes"]} == {"r0", "r1", "r2"}
+    assert [answer[0] for answer in found["probes"][0]["answers"]] == [0, 1, 3]
