@@ -90,9 +90,18 @@ def _refuse_two(found: Sequence[tuple[str, str, dict[str, Any], str]]) -> None:
             raise UserError(f"{method} was tuned more than once for {known}: choose one with --method.")
 
 
+class _Whole(yaml.SafeDumper):
+    """Writes what is there twice twice, without anchors and aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def with_section(text: str, name: str, section: Mapping[str, Any]) -> str:
     """The text of a YAML file with the top-level section ``name`` replaced or added; all else stays, comments too."""
-    body = yaml.safe_dump(dict(section), sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    body = yaml.dump(
+        dict(section), Dumper=_Whole, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
+    )
     new = f"{name}:\n" + "".join(f"  {line}\n" for line in body.splitlines())
     # Up to the next line that begins another key, or a comment before one.
     old = re.compile(rf"^{re.escape(name)}:.*\n?(?:[ \t}}\]].*\n?|\n)*", re.MULTILINE)

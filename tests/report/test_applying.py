@@ -114,3 +114,9 @@ def test_only_the_section_changes(text: str) -> None:
     assert [line for line in text.splitlines() if line.startswith(("#", "b"))] == [
         line for line in new.splitlines() if line.startswith(("#", "b"))
     ]
+
+
+def test_a_list_that_stays_as_it_was_is_written_out_twice() -> None:
+    layers = [25, 26]
+    text = with_section("", "m", {"layers": layers, "tuned": {"before": {"layers": layers}}})
+    assert text.count("layers: [25, 26]") == 2 and not {"&", "*"} & set(text)
