@@ -177,7 +177,7 @@ def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: P
     models = {SMALL: {"source": "embedded"}, "mine": {"source": "folder", "path": str(folder_of(tmp_path / "m"))}}
     # Whatever it is called, this is another model.
     models |= {"other": {"source": "folder", "path": str(folder_of(tmp_path / "o", hidden_size=64))}}
-    plan = Plan(parse_study({"models": models, "methods": ["baft", "lora", "ft_l"]}))
+    plan = Plan(parse_study({"models": models, "methods": ["baft", "zero", "ft_l"]}))
 
     def of(model: str, method: str) -> tuple[dict, str | None]:
         spec = Cell.from_spec(plan.edits.spec(model, method, "single", "mini_wiki_recent", "0")).method
@@ -186,14 +186,7 @@ def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: P
     for method in ("baft", "ft_l"):
         assert of("mine", method) == of(SMALL, method) != of("other", method)
         assert (of("mine", method)[1], of("other", method)[1]) == (SMALL, None)
-    assert of("mine", "lora") == of(SMALL, "lora") == of("other", "lora"), "LoRA has no settings for any model"
-    assert of("mine", "lora")[1] is None
-
-
-def test_which_settings_a_job_takes_is_said() -> None:
-    said = f"those of baft for {SMALL} (config/methods/baft.yaml), set by hand"
-    assert said_of_section("baft", section_of("baft", SMALL)) == said
-    assert said_of_section("lora", section_of("lora", SMALL)) == "no settings of lora for this model: defaults"
+    assert of("mine", "zero") == of(SMALL, "zero") == of("other", "zero") == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +194,7 @@ def test_which_settings_a_job_takes_is_said() -> None:
     [
         ("baft", SMALL, {}, None),
         ("baft", None, {"hidden_size": 64}, None),
-        ("lora", None, {}, None),
+        ("zero", None, {}, None),
         ("baft", SMALL, {"hidden_size": 64}, "hidden_size is 64, not 576"),
         ("baft", SMALL, {"model_type": "gpt2"}, "model_type is 'gpt2', not 'llama'"),
         ("baft", None, {}, f"planned without them: plan the study again, or add its id to {SMALL}.hub"),
@@ -311,6 +304,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     methods._sections_of.cache_clear()
     yield tmp_path
     methods._sections_of.cache_clear()
+
+
+def test_which_settings_a_job_takes_is_said(own_folder: Path) -> None:
+    (own_folder / "reft.yaml").write_text(f"{SMALL}: {{layer: 20}}")
+    said = f"those of reft for {SMALL} (config/methods/reft.yaml), set by hand"
+    assert said_of_section("reft", section_of("reft", SMALL)) == said
+    assert said_of_section("lora", section_of("lora", SMALL)) == "no settings of lora for this model: defaults"
 
 
 def test_a_section_that_a_search_chose_says_so_and_what_was_there_before(own_folder: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_map_that_cannot_be_is_told(sensitivity: dict, message: str) -> None:
         ({"method": "reft", "variants": {"a": {"rnk": 2}}}, r"'rnk' is not a known setting in ablations\.variants\.a"),
         ({"method": "reft", "variants": {"a": {"rank": -2}}}, r"ablations\.variants\.a\.rank is -2"),
         ({"method": "reft", "variants": {"a@b": {"rank": 2}}}, "a@b"),
-        ({"method": "reft", "variants": {"a": {"rank": 12}}}, "has the settings that 'reft' has anyway"),
+        ({"method": "reft", "variants": {"a": {"tolerance": 0.05}}}, "has the settings that 'reft' has anyway"),
         ({"method": "reft", "variants": {"rank-8": {"rank": 9}}}, "the label of another point, 'reft@rank-8'"),
         (
             {"method": "reft", "variants": {"a": {"rank": 2}}, "protocols": ["x"]},

@@ -50,7 +50,7 @@ def test_swept_points_are_run_on_the_benchmarks_chosen_for_curves(tmp_path: Path
 def test_a_map_has_a_method_for_every_pair_of_layer_and_rank(tmp_path: Path) -> None:
     study: dict[str, Any] = {
         "models": {"smollm2-135m": {}},
-        "methods": {"none": None, "wide": {"method": "reft", "settings": {"rank": 4}}},
+        "methods": {"none": None, "wide": {"method": "reft", "settings": {"layer": 25, "rank": 4}}},
         "protocols": {"single": {}, "continual": {"length": 2}},
         "sensitivity": {"method": "wide", "layer": [10, 25], "rank": [4, 8], "protocol": "continual"},
     }

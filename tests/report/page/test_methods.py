@@ -1,6 +1,10 @@
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from baft.config import RunMethod, method_settings
+import pytest
+
+from baft.config import RunMethod, method_settings, methods
 from baft.report.page.methods import described
 
 
@@ -9,13 +13,30 @@ def run(label: str, method: str, model: str, section: str | None = None, **given
     return RunMethod(label=label, method=method, settings=settings, section=section, model=model, given=given)
 
 
-def test_settings_are_listed_with_where_they_are_from() -> None:
-    (tuned,) = described([run("ft_l", "ft_l", "a", "smollm2-135m", steps=7)])
-    assert tuned.name == "FT-L"
-    assert "steps: 7" in tuned.settings and "lr: 0.005" in tuned.settings
-    assert "For smollm2-135m, from config/methods/ft_l.yaml: lr: 0.005; bound: 0.02." in tuned.origin
-    assert "larger steps to learn" in tuned.origin, "what the file says of it"
-    assert tuned.origin.endswith("This study: steps: 7.")
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(methods, "FOLDER", tmp_path)
+    methods._sections_of.cache_clear()
+    yield tmp_path
+    methods._sections_of.cache_clear()
+
+
+def test_settings_are_listed_with_where_they_are_from(folder: Path) -> None:
+    (folder / "ft_l.yaml").write_text("# It needs larger steps to learn.\nsmollm2-135m: {lr: 0.005, bound: 0.02}\n")
+    (chosen,) = described([run("ft_l", "ft_l", "a", "smollm2-135m", steps=7)])
+    assert chosen.name == "FT-L"
+    assert "steps: 7" in chosen.settings and "lr: 0.005" in chosen.settings
+    assert "For smollm2-135m, from config/methods/ft_l.yaml: lr: 0.005; bound: 0.02." in chosen.origin
+    assert "larger steps to learn" in chosen.origin, "what the file says of it"
+    assert chosen.origin.endswith("This study: steps: 7.")
+
+
+def test_what_a_search_chose_names_it() -> None:
+    (tuned,) = described([run("ft_l", "ft_l", "a", "smollm2-135m")])
+    assert "from config/methods/ft_l.yaml: lr: 0.018; bound: 0.11; layer: 3; steps: 34." in tuned.origin
+    assert (
+        "Chosen by study tuning: the best of 12 trials, each on the first 6 records of wiki_counterfact" in tuned.origin
+    )
 
 
 def test_what_was_not_tuned_says_so() -> None:
