@@ -19,7 +19,7 @@ CONFIG = {
     "statistics": {"level": 0.9},
     "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
     "ablations": {"method": "reft", "variants": {"a": {"rank": 2}}},
-    "analysis": {"records": 7, "rank": 9, "picture": None},
+    "analysis": {"records": 7, "rank": 9, "layer": None, "picture": None},
     "protocols": {"single": {"size": 1, "length": 1}, "continual": {"size": 1, "length": 100}},
     "evaluation": {"max_new_tokens": 12},
     "tuning": {"trials": 3, "records": 53},
@@ -72,5 +72,14 @@ def test_the_main_caption_says_which_records() -> None:
     ("record", "said"), [(None, "first record of the first benchmark"), ("r5", "of the record r5")]
 )
 def test_the_picture_says_whose_edit_it_shows(record: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CONFIG, "analysis", {"records": 7, "rank": 9, "picture": record})
+    monkeypatch.setitem(CONFIG, "analysis", {"records": 7, "rank": 9, "layer": None, "picture": record})
     assert said in " ".join(render(next(c for c in CAPTIONS if c.stem == "method_picture")).split())
+
+
+@pytest.mark.parametrize(
+    "name", ["redundant_dimensions", "basis_weights", "generality_locality_bound", "method_picture"]
+)
+def test_what_is_looked_into_says_at_which_layer(name: str) -> None:
+    own = CONFIG | {"analysis": {"records": 7, "rank": 9, "layer": 0, "picture": None}}
+    assert "Each method at its own layer." in caption(name, CONFIG)
+    assert "All at layer 0." in caption(name, own)
