@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,19 @@ ARCHITECTURES = (
     "gptj",
     "gpt_neox",
 )
+
+
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder in the place of config/methods."""
+    from baft.config import methods
+
+    folder = tmp_path / "own_settings"
+    folder.mkdir()
+    monkeypatch.setattr(methods, "FOLDER", folder)
+    methods._sections_of.cache_clear()
+    yield folder
+    methods._sections_of.cache_clear()
 
 
 @pytest.fixture(params=ARCHITECTURES)

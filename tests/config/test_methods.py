@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -298,23 +297,15 @@ smollm2-135m:
 """
 
 
-@pytest.fixture
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(methods, "FOLDER", tmp_path)
-    methods._sections_of.cache_clear()
-    yield tmp_path
-    methods._sections_of.cache_clear()
-
-
-def test_which_settings_a_job_takes_is_said(own_folder: Path) -> None:
-    (own_folder / "reft.yaml").write_text(f"{SMALL}: {{layer: 20}}")
+def test_which_settings_a_job_takes_is_said(own_settings: Path) -> None:
+    (own_settings / "reft.yaml").write_text(f"{SMALL}: {{layer: 20}}")
     said = f"those of reft for {SMALL} (config/methods/reft.yaml), set by hand"
     assert said_of_section("reft", section_of("reft", SMALL)) == said
     assert said_of_section("lora", section_of("lora", SMALL)) == "no settings of lora for this model: defaults"
 
 
-def test_a_section_that_a_search_chose_says_so_and_what_was_there_before(own_folder: Path) -> None:
-    (own_folder / "reft.yaml").write_text(TUNED)
+def test_a_section_that_a_search_chose_says_so_and_what_was_there_before(own_settings: Path) -> None:
+    (own_settings / "reft.yaml").write_text(TUNED)
     assert methods.sections_of("reft") == {SMALL: {"layer": 20, "lr": 0.004}}
     assert methods.tuned_of("reft", SMALL).trials == 12
     assert methods.tuned_of("reft", None) is methods.tuned_of("lora", SMALL) is None
@@ -334,13 +325,13 @@ def test_a_section_that_a_search_chose_says_so_and_what_was_there_before(own_fol
         ("trials: many", "smollm2-135m.tuned.trials is 'many'"),
     ],
 )
-def test_what_a_section_says_of_its_search_is_checked(own_folder: Path, changed: str, message: str) -> None:
-    (own_folder / "reft.yaml").write_text(TUNED.replace("trials: 12", changed))
+def test_what_a_section_says_of_its_search_is_checked(own_settings: Path, changed: str, message: str) -> None:
+    (own_settings / "reft.yaml").write_text(TUNED.replace("trials: 12", changed))
     with pytest.raises(UserError, match=message):
         methods.sections_of("reft")
 
 
-def test_settings_from_before_a_search_are_checked_too(own_folder: Path) -> None:
-    (own_folder / "reft.yaml").write_text(TUNED.replace("before: {layer", "before: {layers"))
+def test_settings_from_before_a_search_are_checked_too(own_settings: Path) -> None:
+    (own_settings / "reft.yaml").write_text(TUNED.replace("before: {layer", "before: {layers"))
     with pytest.raises(UserError, match=r"'layers' is not a known setting in .*before"):
         methods.sections_of("reft")

@@ -206,10 +206,7 @@ def test_any_file_is_a_study_or_one_sentence(tmp_path: Path, content: bytes) -> 
     _parsed_or_refused(lambda: read_config(path))
 
 
-def test_a_methods_own_file_is_held_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "reft.yaml").write_text("smollm2-135m:\n  rank: 4\n  rank: 8\n")
-    monkeypatch.setattr(methods, "FOLDER", tmp_path)
-    methods._sections_of.cache_clear()
+def test_a_methods_own_file_is_held_to_the_same(own_settings: Path) -> None:
+    (own_settings / "reft.yaml").write_text("smollm2-135m:\n  rank: 4\n  rank: 8\n")
     with pytest.raises(UserError, match=r"smollm2-135m in .*reft\.yaml has 'rank' twice"):
         methods.sections_of("reft")
-    methods._sections_of.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +14,6 @@ from tests.report.searches import write_search
 
 SMALL = "smollm2-135m"
 LAYERS = [{"layer": n, "lr": 0.001} for n in range(3)]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    own = tmp_path / "methods"
-    own.mkdir()
-    monkeypatch.setattr(methods, "FOLDER", own)
-    methods._sections_of.cache_clear()
-    yield own
-    methods._sections_of.cache_clear()
 
 
 def plan(tmp_path: Path, **changes: object) -> Plan:
@@ -42,11 +31,11 @@ def trials(tmp_path: Path, label: str, method: str, *objectives: float | None) -
     write_search(path, method, objectives, LAYERS[: len(objectives)], trials=3)
 
 
-def test_the_best_trial_becomes_the_models_section_with_what_chose_it(tmp_path: Path, folder: Path) -> None:
-    (folder / "reft.yaml").write_text(f"# Chosen by eye.\n{SMALL}: {{layer: 25}}\n")
+def test_the_best_trial_becomes_the_models_section_with_what_chose_it(tmp_path: Path, own_settings: Path) -> None:
+    (own_settings / "reft.yaml").write_text(f"# Chosen by eye.\n{SMALL}: {{layer: 25}}\n")
     trials(tmp_path, "reft", "reft", 0.2, 0.5, 0.4)
     before = plan(tmp_path).searches.spec(SMALL, "reft")
-    (said,) = apply(plan(tmp_path), [], folder)
+    (said,) = apply(plan(tmp_path), [], own_settings)
     assert said.endswith("trial 1 of 3, layer 1, rank 3, lr 0.001")
     methods._sections_of.cache_clear()
     assert methods.sections_of("reft") == {SMALL: {"layer": 1, "rank": 3, "lr": 0.001}}
@@ -54,21 +43,23 @@ def test_the_best_trial_becomes_the_models_section_with_what_chose_it(tmp_path: 
     assert (tuned.study, tuned.trials, tuned.benchmarks, tuned.records) == ("found", 3, ("mini_wiki_recent",), 6)
     assert tuned.hash == "0123456789ab"
     assert tuned.before == {"layer": 25}
-    assert (folder / "reft.yaml").read_text().startswith("# Chosen by eye.\n")
+    assert (own_settings / "reft.yaml").read_text().startswith("# Chosen by eye.\n")
     # Taking it over is no reason to search again, and taking it over again changes nothing.
     assert plan(tmp_path).searches.spec(SMALL, "reft") == before
-    text = (folder / "reft.yaml").read_text()
-    list(apply(plan(tmp_path), ["reft"], folder))
-    assert (folder / "reft.yaml").read_text() == text
+    text = (own_settings / "reft.yaml").read_text()
+    list(apply(plan(tmp_path), ["reft"], own_settings))
+    assert (own_settings / "reft.yaml").read_text() == text
 
 
-def test_a_method_without_a_file_gets_one_and_a_start_that_is_the_best_says_so(tmp_path: Path, folder: Path) -> None:
+def test_a_method_without_a_file_gets_one_and_a_start_that_is_the_best_says_so(
+    tmp_path: Path, own_settings: Path
+) -> None:
     own = {"lr": methods.method_settings("lora").lr, "rank": methods.method_settings("lora").rank}
     path = tmp_path / f"results/tuning/model={SMALL}/method=lora/part.parquet"
     write_search(path, "lora", [0.5], [own], trials=3)
-    (said,) = apply(plan(tmp_path, methods=["lora"]), [], folder)
+    (said,) = apply(plan(tmp_path, methods=["lora"]), [], own_settings)
     assert said.endswith("trial 0 of 3, the defaults")
-    assert yaml.safe_load((folder / "lora.yaml").read_text())[SMALL].keys() == {"tuned"}
+    assert yaml.safe_load((own_settings / "lora.yaml").read_text())[SMALL].keys() == {"tuned"}
 
 
 @pytest.mark.parametrize(
@@ -88,14 +79,14 @@ def test_a_method_without_a_file_gets_one_and_a_start_that_is_the_best_says_so(t
     ],
 )
 def test_what_cannot_be_taken_over_is_refused_before_anything_is_written(
-    tmp_path: Path, folder: Path, changes: dict, labels: list[str], message: str
+    tmp_path: Path, own_settings: Path, changes: dict, labels: list[str], message: str
 ) -> None:
     trials(tmp_path, "reft", "reft", 0.2, 0.5, 0.4)
     trials(tmp_path, "other", "reft", 0.2, 0.5, 0.4)
     trials(tmp_path, "wise", "wise", None, None)
     with pytest.raises(UserError, match=message):
-        list(apply(plan(tmp_path, **changes), labels, folder))
-    assert not list(folder.iterdir())
+        list(apply(plan(tmp_path, **changes), labels, own_settings))
+    assert not list(own_settings.iterdir())
 
 
 @pytest.mark.parametrize(

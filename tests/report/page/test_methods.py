@@ -1,10 +1,7 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from baft.config import RunMethod, method_settings, methods
+from baft.config import RunMethod, method_settings
 from baft.report.page.methods import described
 
 
@@ -13,16 +10,10 @@ def run(label: str, method: str, model: str, section: str | None = None, **given
     return RunMethod(label=label, method=method, settings=settings, section=section, model=model, given=given)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(methods, "FOLDER", tmp_path)
-    methods._sections_of.cache_clear()
-    yield tmp_path
-    methods._sections_of.cache_clear()
-
-
-def test_settings_are_listed_with_where_they_are_from(folder: Path) -> None:
-    (folder / "ft_l.yaml").write_text("# It needs larger steps to learn.\nsmollm2-135m: {lr: 0.005, bound: 0.02}\n")
+def test_settings_are_listed_with_where_they_are_from(own_settings: Path) -> None:
+    (own_settings / "ft_l.yaml").write_text(
+        "# It needs larger steps to learn.\nsmollm2-135m: {lr: 0.005, bound: 0.02}\n"
+    )
     (chosen,) = described([run("ft_l", "ft_l", "a", "smollm2-135m", steps=7)])
     assert chosen.name == "FT-L"
     assert "steps: 7" in chosen.settings and "lr: 0.005" in chosen.settings
