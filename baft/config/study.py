@@ -154,6 +154,12 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
+    def _protocols_of_methods_are_there(self) -> Self:
+        for label, section in self.methods.items():
+            self._refuse_unknown(f"methods.{label}.protocols", section.protocols, self.protocols)
+        return self
+
+    @model_validator(mode="after")
     def _the_edit_of_zeros_has_its_label(self) -> Self:
         section = self.methods.get(ZERO)
         if self.zero_edit and section is not None and section.method not in (None, ZERO):
@@ -175,8 +181,6 @@ class Study(Section):
     @model_validator(mode="after")
     def _variations_are_of_what_is_run(self) -> Self:
         sensitivity, ablations = self.sensitivity, self.ablations
-        for label, section in self.methods.items():
-            self._refuse_unknown(f"methods.{label}.protocols", section.protocols, self.protocols)
         mapped = (sensitivity.protocol or next(iter(self.protocols)),)
         self._refuse_unknown("sensitivity.method", (sensitivity.method,), self.methods)
         self._refuse_unknown("sensitivity.protocol", mapped, self.protocols)

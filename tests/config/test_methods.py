@@ -172,11 +172,13 @@ def test_no_two_known_models_are_taken_for_each_other() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: Path) -> None:
+def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: Path, own_settings: Path) -> None:
+    (own_settings / "baft.yaml").write_text(f"{SMALL}: {{layer: 20}}")
+    (own_settings / "ft_l.yaml").write_text(f"{SMALL}: {{lr: 0.005}}")
     models = {SMALL: {"source": "embedded"}, "mine": {"source": "folder", "path": str(folder_of(tmp_path / "m"))}}
     # Whatever it is called, this is another model.
     models |= {"other": {"source": "folder", "path": str(folder_of(tmp_path / "o", hidden_size=64))}}
-    plan = Plan(parse_study({"models": models, "methods": ["baft", "zero", "ft_l"]}))
+    plan = Plan(parse_study({"models": models, "methods": ["baft", "lora", "ft_l"]}))
 
     def of(model: str, method: str) -> tuple[dict, str | None]:
         spec = Cell.from_spec(plan.edits.spec(model, method, "single", "mini_wiki_recent", "0")).method
@@ -185,7 +187,8 @@ def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: P
     for method in ("baft", "ft_l"):
         assert of("mine", method) == of(SMALL, method) != of("other", method)
         assert (of("mine", method)[1], of("other", method)[1]) == (SMALL, None)
-    assert of("mine", "zero") == of(SMALL, "zero") == of("other", "zero") == ({}, None)
+    assert of("mine", "lora") == of(SMALL, "lora") == of("other", "lora"), "LoRA has no settings for any model"
+    assert of("mine", "lora")[1] is None
 
 
 @pytest.mark.parametrize(
@@ -193,15 +196,16 @@ def test_the_same_weights_under_another_label_have_the_same_settings(tmp_path: P
     [
         ("baft", SMALL, {}, None),
         ("baft", None, {"hidden_size": 64}, None),
-        ("zero", None, {}, None),
+        ("lora", None, {}, None),
         ("baft", SMALL, {"hidden_size": 64}, "hidden_size is 64, not 576"),
         ("baft", SMALL, {"model_type": "gpt2"}, "model_type is 'gpt2', not 'llama'"),
         ("baft", None, {}, f"planned without them: plan the study again, or add its id to {SMALL}.hub"),
     ],
 )
 def test_a_loaded_model_that_is_not_the_planned_one_is_told(
-    method: str, section: str | None, changes: dict, told: str | None
+    method: str, section: str | None, changes: dict, told: str | None, own_settings: Path
 ) -> None:
+    (own_settings / "baft.yaml").write_text(f"{SMALL}: {{layer: 20}}")
     loaded = SimpleNamespace(**SHAPE | changes)
     if told is None:
         check_section(method, section, loaded, "hub a/b")
