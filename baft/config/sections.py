@@ -132,7 +132,10 @@ class ModelConfig(Section):
         2048, gt=0, description="Tokens, padding included, in one forward pass; halved when memory runs out."
     )
     streams: int = Field(
-        8, gt=0, description="Streams edited side by side at most; a line of progress for each so many."
+        8,
+        gt=0,
+        description="Edited models side by side at most: streams that are edited, steps of them that are scored together; "
+        "a line of progress for each so many edits.",
     )
     trust_remote_code: bool = Field(False, description="Let the model's repository run its own Python code.")
     modules: Annotated[ModulesConfig, BeforeValidator(_empty_section)] = Field(

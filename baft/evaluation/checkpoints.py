@@ -1,10 +1,11 @@
-"""What a job has done so far, on disk: a killed job goes on from the last step that every stream of a group finished.
+"""What a job has done so far, on disk: a killed job goes on from the last step of a group of streams that was scored.
 
 It outlives the job's end. Where Snakemake was killed, a job may finish without it; Snakemake then removes the job's files as
 incomplete and runs it again, which takes no work as long as this is there.
 
-A group of streams has its rows as one part a step, the state after its last step, and a marker that is written last; what
-the marker does not name does not count. A state that cannot be saved is not: its group begins again.
+A group of streams has its rows in parts, one for the steps that were scored together, the state after its last step, and a
+marker that is written last; what the marker does not name does not count. A state that cannot be saved is not: its group
+begins again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Reached:
     """Steps done by a group, its state after them (None before the first and after the last), edits that failed so far.
 
     ``kept`` are the entries of the index of kept edits, by record; ``seconds`` is what the steps took, in all attempts.
+    ``parts`` are the steps after which rows were kept.
     """
 
     step: int = 0
@@ -43,6 +45,7 @@ class Reached:
     failed: Mapping[str, str] | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)
     seconds: float = 0.0
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ class Checkpoints:
             state = load_state(folder / f"state-{steps}", self.model)[0] if marker["state"] else None
             kept = {record: Kept(**entry) for record, entry in marker["kept"].items()}
             seconds = float(marker["seconds"])
+            numbers = tuple(marker["parts"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        parts = [folder / f"{kind}-{step}.parquet" for kind in _PARTS for step in range(1, steps + 1)]
-        return Reached(steps, state, marker["failed"], kept, seconds) if all(map(is_whole, parts)) else None
+        parts = [folder / f"{kind}-{number}.parquet" for kind in _PARTS for number in numbers]
+        return Reached(steps, state, marker["failed"], kept, seconds, numbers) if all(map(is_whole, parts)) else None
 
     def keep(
         self,
@@ -88,7 +92,7 @@ class Checkpoints:
         probes: Sequence[Columns],
         edits: Sequence[Columns],
     ) -> None:
-        """Keeps the rows of the step that has led to ``reached``."""
+        """Keeps the rows of the steps that have led to ``reached``, the last of whose parts they are."""
         folder, number = self.folder / group, reached.step
         for kind, rows in (("probes", probes), ("edits", edits)):
             write_rows(rows, _PARTS[kind], folder / f"{kind}-{number}.parquet", {})
@@ -104,16 +108,18 @@ class Checkpoints:
             "failed": dict(reached.failed or {}),
             "kept": {record: asdict(one) for record, one in reached.kept.items()},
             "seconds": reached.seconds,
+            "parts": list(reached.parts),
         }
         with replacing(folder / "done.json") as file:
             file.write(json.dumps(marker).encode())
-        shutil.rmtree(folder / f"state-{number - 1}", ignore_errors=True)
+        for earlier in reached.parts[-2:-1]:
+            shutil.rmtree(folder / f"state-{earlier}", ignore_errors=True)
 
     def tables(self, kind: str, groups: Sequence[str]) -> Iterator[pa.Table]:
-        """The rows of finished ``groups``, step by step; ``kind`` is ``probes`` or ``edits``."""
+        """The rows of finished ``groups``, in the order of their steps; ``kind`` is ``probes`` or ``edits``."""
         for group in groups:
-            for step in range(1, self._marker(group)["step"] + 1):
-                yield read_table([self.folder / group / f"{kind}-{step}.parquet"])
+            for number in self._marker(group)["parts"]:
+                yield read_table([self.folder / group / f"{kind}-{number}.parquet"])
 
     def kept(self, groups: Sequence[str]) -> dict[str, Kept]:
         """The entries of the index of kept edits of finished ``groups``, by record."""

@@ -17,8 +17,8 @@ STATE = EditState(1, {}, {"x": torch.ones(1, 2)})
 
 def kept(folder: Path) -> Checkpoints:
     checkpoints = Checkpoints(folder, "digest", engine("llama").model)
-    for step in (0, 1):
-        checkpoints.keep("0", STREAMS, Reached(step + 1, STATE, {}), [], [EDIT | {"step": step}])
+    for step, parts in ((0, (1,)), (1, (1, 2))):
+        checkpoints.keep("0", STREAMS, Reached(step + 1, STATE, {}, parts=parts), [], [EDIT | {"step": step}])
     return checkpoints
 
 

@@ -61,12 +61,14 @@ class Job:
         self.steps = 0
         self.done = self.found = 0
 
+    def ask(self, state: EditState, wanted: Sequence[Scoring]) -> list[Columns]:
+        self.steps += 1
+        if self.steps == self.kill_at:
+            raise Killed
+        return list(score(self.engine, state, wanted, self.before, EVALUATION))
+
     def run(self, together: int = 8, kill_at: int | None = None) -> tuple[list[Columns], list[Columns]]:
-        def ask(state: EditState, wanted: Sequence[Scoring]) -> list[Columns]:
-            self.steps += 1
-            if self.steps == kill_at:
-                raise Killed
-            return list(score(self.engine, state, wanted, self.before, EVALUATION))
+        self.kill_at = kill_at
 
         def drift(state: EditState, ids: Sequence[str]) -> list[float | None]:
             return [1.0] * state.streams
@@ -75,7 +77,7 @@ class Job:
             self.done += count
             self.found += found
 
-        runner = Runner(self.engine, self.method, self.protocol, Context(0), ask, drift, self.checkpoints, advance)
+        runner = Runner(self.engine, self.method, self.protocol, Context(0), self.ask, drift, self.checkpoints, advance)
         groups = runner.run(streams_of(self.protocol, self.records), together)
         probes, edits = (
             [row for table in self.checkpoints.tables(kind, groups) for row in table.to_pylist()]
@@ -100,8 +102,8 @@ def test_a_killed_job_goes_on_and_gives_the_rows_of_an_undisturbed_one(name: str
     assert again == whole
     assert job.done == len(RECORDS)
     assert 0 < job.found < job.done
-    # 3 streams in 2 groups take 3 + 2 steps, and each kill costs the step that it fell into, nothing else.
-    assert steps == 3 + 2 + 3
+    # Two streams are asked after each of 3 steps, the third once for both of its own; each kill costs what it fell into.
+    assert steps == 3 + 1 + 3
 
 
 def test_rows_say_when_they_were_measured(tmp_path: Path) -> None:
@@ -132,6 +134,42 @@ def test_streams_side_by_side_are_those_run_alone(name: str, tmp_path: Path) -> 
     for one, other in zip(sorted(together, key=key), sorted(alone, key=key), strict=True):
         assert (key(one), one["decoded"]) == (key(other), other["decoded"])
         assert one["logprob_after"] == pytest.approx(other["logprob_after"], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_steps_of_one_stream_are_asked_together_as_each_alone(name: str, tmp_path: Path) -> None:
+    protocol, tiny = ProtocolConfig(length=7, at=(2, 5)), engine("llama", torch.float64)
+    several, one = (Job(tmp_path / folder, tiny, name, protocol, RECORDS[:7]) for folder in ("a", "b"))
+    (together, edits), (alone, their_edits) = several.run(together=6), one.run(together=1)
+    # Records to score after each step: 1, 1 + 2, 1, 1, | 1 + 5, | 1, 1 + 7.
+    assert (several.steps, one.steps) == (3, 7)
+    measured = ("logprob_after", "kl")
+    assert [{k: v for k, v in row.items() if k not in measured} for row in together] == [
+        {k: v for k, v in row.items() if k not in measured} for row in alone
+    ]
+    for column in measured:
+        found, expected = ([row[column] for row in rows if row[column] is not None] for rows in (together, alone))
+        assert found == pytest.approx(expected, abs=1e-9)
+    assert edits == their_edits
+
+
+def test_steps_that_do_not_fit_in_memory_together_are_asked_one_by_one(tmp_path: Path) -> None:
+    protocol, tiny = ProtocolConfig(length=4), engine("llama", torch.float64)
+    asked: list[int] = []
+
+    class Small(Job):
+        """On a device that has room for two edited models."""
+
+        def ask(self, state: EditState, wanted: Sequence[Scoring]) -> list[Columns]:
+            if state.streams > 2:
+                raise torch.OutOfMemoryError
+            asked.append(state.streams)
+            return super().ask(state, wanted)
+
+    small, _ = Small(tmp_path / "a", tiny, "reft", protocol, RECORDS[:4]).run(together=3)
+    alone, _ = Job(tmp_path / "b", tiny, "reft", protocol, RECORDS[:4]).run(together=1)
+    assert asked == [1, 1, 1, 1]
+    assert small == alone
 
 
 def test_one_record_that_cannot_be_edited_costs_no_other(tmp_path: Path) -> None:
@@ -188,7 +226,7 @@ def test_moments_that_fall_on_one_state_share_its_answers(tmp_path: Path, monkey
 
     monkeypatch.setattr(jobs, "measure", counted)
     protocol = ProtocolConfig(length=3, at=(2,))
-    probes, _ = Job(tmp_path, engine("llama"), "reft", protocol, RECORDS[:3]).run()
+    probes, _ = Job(tmp_path, engine("llama"), "reft", protocol, RECORDS[:3]).run(together=1)
     # Two probes a record: of the first; of the first two, the second being also immediate; of all three, likewise.
     assert asked == [2, 4, 6]
     last = {

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import get_type_hints
 
@@ -188,6 +188,20 @@ def test_a_stream_goes_on_from_what_was_saved(name: str, tmp_path: Path) -> None
         answers(tiny, fit(tiny, name, rest, loaded).state, [0, 1]),
         answers(tiny, fit(tiny, name, rest, first).state, [0, 1]),
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_states_along_a_stream_stay_as_they_were_and_are_asked_side_by_side(name: str) -> None:
+    tiny = engine("llama", torch.float64)
+    states: list[EditState] = []
+    alone = []
+    for request in REQUESTS[:3]:
+        states.append(fit(tiny, name, [[request]], states[-1] if states else None).state)
+        alone.append(answers(tiny, states[-1], [0]))
+    # The last edit has changed nothing of the states before it.
+    assert torch.equal(answers(tiny, states[0], [0]), alone[0])
+    joined = EditState.join([replace(state, memory={}) for state in states])
+    equal(answers(tiny, joined, [0, 1, 2]), torch.cat(alone))
 
 
 @pytest.mark.parametrize("name", NAMES)
