@@ -20,7 +20,8 @@ class Inputs:
 
     ``files`` are those of the cells that the product declares; ``edits`` and ``probes`` the edits and the answers behind
     them, a file a shard; ``methods`` the labels in the order of the config; ``settings`` the keys of the config that the
-    product asks for. ``origins`` is who chose the settings, by model and method.
+    product asks for. ``origins`` is who chose the settings, by model and method. ``missing`` are edits and probes of cells
+    that have been made, which somebody has taken away since.
     """
 
     files: Sequence[Path]
@@ -30,6 +31,7 @@ class Inputs:
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     settings: Mapping[str, Any] = field(default_factory=dict)
     origins: Origins = field(default_factory=dict)
+    missing: Sequence[Path] = ()
 
     @classmethod
     def of(cls, product: Product, grid: Grid) -> Inputs:
@@ -41,10 +43,10 @@ class Inputs:
         """Those that have been made so far. A cell of which only some shards are done is left out altogether."""
         files = [path for path in self.files if path.is_file()]
         cells = {_cell(path) for path in files}
-        edits, probes = (
-            [path for path in paths if path.is_file() and _cell(path) in cells] for paths in (self.edits, self.probes)
-        )
-        return replace(self, files=files, edits=edits, probes=probes)
+        edits, probes = ([path for path in paths if _cell(path) in cells] for paths in (self.edits, self.probes))
+        missing = [path for path in (*edits, *probes) if not path.is_file()]
+        edits, probes = ([path for path in paths if path.is_file()] for paths in (edits, probes))
+        return replace(self, files=files, edits=edits, probes=probes, missing=missing)
 
 
 def write_product(product: Product, inputs: Inputs, stem: Path) -> list[Path]:

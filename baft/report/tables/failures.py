@@ -31,7 +31,7 @@ _NO_PERPLEXITY = "the perplexity of general text is not a number"
 def write(inputs: Inputs, stem: Path) -> list[Path]:
     """Write the table at ``stem`` with the suffixes of tables; return the paths."""
     frame = failures_frame(inputs.edits, inputs.probes)
-    return write_table(stem, frame, failure_tables(frame))
+    return write_table(stem, frame, failure_tables(frame, inputs.missing))
 
 
 def failures_frame(edits: Sequence[Path], probes: Sequence[Path]) -> pd.DataFrame:
@@ -66,12 +66,17 @@ def failures_frame(edits: Sequence[Path], probes: Sequence[Path]) -> pd.DataFram
     return ordered.reset_index(drop=True)[_COLUMNS]
 
 
-def failure_tables(frame: pd.DataFrame) -> list[Table]:
-    """A table a model and protocol in which anything failed: a block a benchmark, a row a method, thing and reason."""
+def failure_tables(frame: pd.DataFrame, missing: Sequence[Path] = ()) -> list[Table]:
+    """A table a model and protocol in which anything failed: a block a benchmark, a row a method, thing and reason.
+
+    ``missing`` are result files that are not here, of which a note says that nothing is known.
+    """
+    unknown = [_unknown(missing)] if missing else []
     if frame.empty:
         note = "No edit failed, and every probe that was asked was measured."
-        return [Table("Failures", _HEADS, [], [note])]
+        return [Table("Failures", _HEADS, [], unknown or [note])]
     notes = [
+        *unknown,
         "Over all seeds. A failed edit counts as no success and is left out of locality; its probes are not counted again. "
         "What could not be measured is left out of the means. A probe counts once, whenever it was asked; drift counts "
         "streams. Reasons that differ only in names and numbers are one row, with the text of the first record.",
@@ -80,6 +85,15 @@ def failure_tables(frame: pd.DataFrame) -> list[Table]:
         Table(f"{model}, {protocol} editing: failures", _HEADS, _blocks(shown), notes)
         for model, protocol, shown in settings_of(frame)
     ]
+
+
+def _unknown(missing: Sequence[Path]) -> str:
+    cells = {tuple(read[name] for name in CELL) for read in map(store.read_partition_values, missing)}
+    others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+    return (
+        f"What failed is not known of {', '.join(min(cells))}{others}: files with edits or answers are not here, such as "
+        f"{min(missing)}."
+    )
 
 
 def _blocks(shown: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:

@@ -83,3 +83,16 @@ def test_where_nothing_failed_the_table_says_so(tmp_path: Path) -> None:
     assert "No edit failed, and every probe that was asked was measured." in paths[1].read_text()
     assert pd.read_csv(paths[0]).empty
     assert paths[2].read_text().startswith(r"\begin{table*}")
+
+
+def test_of_cells_without_their_answers_it_says_that_nothing_is_known(tmp_path: Path) -> None:
+    probes, edits = write_shard(tmp_path, {**CELL, "method": "rome"}, [probe("a", "reliability")], [edit("a")])
+    records = tmp_path / "records" / probes.relative_to(tmp_path / "probes").parent.parent / "part.parquet"
+    records.parent.mkdir(parents=True)
+    records.touch()
+    probes.unlink()
+    inputs = Inputs([records], [edits], [probes]).there()
+    assert (inputs.edits, inputs.probes, inputs.missing) == ([edits], [], [probes])
+    text = write(inputs, tmp_path / "failures")[1].read_text()
+    assert "What failed is not known of m, single, rome, b: files with edits or answers are not here" in text
+    assert "No edit failed" not in text
