@@ -33,6 +33,8 @@ class Product:
     place: int
     # Of the analysis: it shows weights, so that the study must have a method whose weights depend on the input.
     weighed: bool = False
+    # It is about several benchmarks, which some protocol must have.
+    several_benchmarks: bool = False
     # Keys of the config that it is told, such as "analysis.picture".
     settings: tuple[str, ...] = ()
     # Name of its rule, where that is not what the rule does and the product's name.

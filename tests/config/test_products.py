@@ -9,7 +9,9 @@ import pytest
 from baft.config import Plan, parse_study, source_digest
 from baft.config.products import Product, TableProduct, all_products, declared
 
+TWO = {label: {"source": "embedded"} for label in ("mini_zsre", "mini_wikibio")}
 EVERYTHING = {
+    "benchmarks": TWO,
     "methods": ["none", "reft", "baft"],
     "protocols": {"single": {}, "continual": {"length": 4}},
     "sensitivity": {"method": "reft", "layer": [1], "rank": [2]},
@@ -39,7 +41,9 @@ def test_no_two_products_share_a_caption_a_rule_a_file_or_a_place() -> None:
 def test_a_study_has_the_products_that_its_cells_allow() -> None:
     assert list(Plan(parse_study(EVERYTHING)).report.products) == list(all_products())
     few = {one.name for one in Plan(parse_study({"methods": ["none", "rome"]})).report.products}
-    assert few == {one.name for one in all_products() if one.cells in ("records", "curves", "benchmarks")}
+    own = [one for one in all_products() if one.cells in ("records", "curves", "benchmarks")]
+    assert few == {one.name for one in own if not one.several_benchmarks}
+    assert Plan(parse_study({"methods": ["none", "rome"], "benchmarks": TWO})).report.products.keys() == set(own)
 
 
 def test_each_is_made_of_its_own_cells() -> None:

@@ -52,7 +52,7 @@ class Report:
         found = {}
         for one in all_products():
             grid = grids.get(one.cells, self.grids.all)
-            if grid is not None and self._has_methods_of(one):
+            if grid is not None and self._has_methods_of(one) and _has_benchmarks_of(one, grid):
                 told = {key: self._setting(key) for key in one.settings}
                 says = isinstance(one, TableProduct) and one.of_cells
                 found[one] = grid.model_copy(update={"settings": told, "origins": self.lineup.origins if says else {}})
@@ -118,3 +118,7 @@ class Report:
             value = getattr(value, part)
         found: JsonValue = value
         return found
+
+
+def _has_benchmarks_of(one: Product, grid: Grid) -> bool:
+    return not one.several_benchmarks or any(len(own) > 1 for own in grid.protocols.values())

@@ -1,0 +1,77 @@
+"""The cells of one model and protocol as those of one benchmark, which has the records of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from baft.report.cells import Cells
+
+POOLED = "all benchmarks"
+"""What the benchmark of pooled cells is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The pooled ``cells`` of one model and protocol, how many ``records`` each benchmark has in them, and the methods that
+    are ``left_out``, for they lack a benchmark or a seed that others have."""
+
+    cells: Cells
+    records: dict[str, int]
+    left_out: list[str]
+
+
+def pool(cells: Cells) -> Pool | None:
+    """Pools the ``cells`` of one model and protocol; None if they are of one benchmark.
+
+    Only the methods that were run on all benchmarks with all seeds are among them, so that all means are of the same
+    records. A record weighs the same whichever benchmark it is of. Records, units and streams of different benchmarks stay
+    apart.
+    """
+    benchmarks = sorted(set(cells.facts["benchmark"]))
+    if len(benchmarks) < 2:
+        return None
+    wanted = len(cells.facts[["benchmark", "seed"]].drop_duplicates())
+    counts = cells.facts.groupby("method").size()
+    whole = [str(method) for method in counts.index[counts.eq(wanted)]]
+    values, facts, unmeasured = (
+        frame[frame["method"].isin(whole)] for frame in (cells.values, cells.facts, cells.unmeasured)
+    )
+    named = {column: values["benchmark"] + "/" + values[column] for column in ("record_id", "unit_id", "stream_id")}
+    records = facts.groupby("benchmark")["edited"].max()
+    by = ["model", "protocol", "method", "benchmark", "seed"]
+    together = facts.assign(benchmark=POOLED).groupby(by, as_index=False)
+    where = [*by, "moment", "edits", "metric", "group"]
+    lost = unmeasured.assign(benchmark=POOLED).groupby(where, as_index=False).agg(unmeasured=("unmeasured", "sum"))
+    return Pool(
+        Cells(
+            values.assign(**named).assign(benchmark=POOLED),
+            together.agg(
+                path=("path", "first"),
+                conditions=("conditions", "first"),
+                edited=("edited", "sum"),
+                failed=("failed", "sum"),
+                rejected=("rejected", "sum"),
+            ),
+            lost,
+            cells.origins,
+        ),
+        {benchmark: int(records[benchmark]) for benchmark in benchmarks if benchmark in records},
+        sorted(set(cells.facts["method"]) - set(whole)),
+    )
+
+
+def pools(cells: Cells) -> list[tuple[str, str, Pool]]:
+    """Model, protocol and their pool, of those that have several benchmarks."""
+    found = []
+    for model, protocol in cells.settings():
+        one = pool(cells.one(model, protocol))
+        if one is not None and not one.cells.facts.empty:
+            found.append((model, protocol, one))
+    return found
+
+
+def pooled_frame(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """``frames`` of pools one below the other; one without rows where there are none."""
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
