@@ -11,6 +11,9 @@ from baft.report.cells import Cells
 POOLED = "all benchmarks"
 """What the benchmark of pooled cells is called."""
 
+NOTHING_POOLED = "No method has been run on all of several benchmarks."
+"""What stands where there is nothing to be pooled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -72,6 +75,13 @@ def pools(cells: Cells) -> list[tuple[str, str, Pool]]:
     return found
 
 
-def pooled_frame(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """``frames`` of pools one below the other; one without rows where there are none."""
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+def pooled(cells: Cells) -> Cells | None:
+    """The cells of all :func:`pools`; None where there is none."""
+    found = [one.cells for *_, one in pools(cells)]
+    if not found:
+        return None
+    values, facts, unmeasured = (
+        pd.concat(frames, ignore_index=True)
+        for frames in zip(*((own.values, own.facts, own.unmeasured) for own in found), strict=True)
+    )
+    return Cells(values, facts, unmeasured, cells.origins)

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from baft.config import StatisticsConfig
 from baft.report import style
-from baft.report.cells import read_cells, rows_of, settings_of
+from baft.report.cells import Cells, rows_of, settings_of
 from baft.report.labels import FLOORS, UNEDITED, method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
 from baft.report.tradeoff import VARIANTS, areas_frame, tradeoff_frame
@@ -29,9 +29,7 @@ _PITCH = 4.4
 _FRONT: dict[str, Any] = {"color": "#9A9A9A", "linewidth": 0.9, "linestyle": "-", "zorder": 2}
 
 
-def draw_tradeoff(
-    records: Sequence[Path], out: Path, statistics: StatisticsConfig, score: str, *, with_areas: bool
-) -> list[Path]:
+def draw_tradeoff(cells: Cells, out: Path, statistics: StatisticsConfig, score: str, *, with_areas: bool) -> list[Path]:
     """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths.
 
     A panel a benchmark; locality to the right, the ``score`` of :func:`~baft.report.tradeoff.tradeoff_frame` upwards, per
@@ -43,7 +41,6 @@ def draw_tradeoff(
     above the panel. Where a setting of a method was swept, its further points are hollow and joined in the order of
     the setting; ``with_areas`` a row of panels below then has the area that each method's points dominate.
     """
-    cells = read_cells(records)
     frame = tradeoff_frame(cells, statistics, score)
     swept = bool(frame["method"].ne(frame["line"]).any())
     areas = areas_frame(cells, statistics) if swept and with_areas else None

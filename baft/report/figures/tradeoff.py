@@ -7,6 +7,7 @@ from pathlib import Path
 
 from baft.config import StatisticsConfig
 from baft.config.products import FigureProduct
+from baft.report.cells import read_cells
 from baft.report.inputs import Inputs
 from baft.report.tradeoff_panels import draw_tradeoff
 
@@ -21,4 +22,4 @@ def write(inputs: Inputs, stem: Path) -> list[Path]:
 def plot_tradeoff(records: Sequence[Path], out: Path, statistics: StatisticsConfig) -> list[Path]:
     """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths. See
     :func:`~baft.report.tradeoff_panels.draw_tradeoff`."""
-    return draw_tradeoff(records, out, statistics, "success", with_areas=True)
+    return draw_tradeoff(read_cells(records), out, statistics, "success", with_areas=True)

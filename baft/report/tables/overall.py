@@ -15,7 +15,7 @@ from baft.report.cells import NO_ORIGINS, Origins, read_cells, rows_of, settings
 from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import interval_note, record_notes, significance_mark, significance_notes, unit_notes
-from baft.report.pooling import Pool, pooled_frame, pools
+from baft.report.pooling import NOTHING_POOLED, Pool, pools
 from baft.report.rendering import HOLE, Table, estimate, percent
 from baft.report.tradeoff import VARIANTS, volumes_frame
 from baft.report.writing import write_table
@@ -25,6 +25,7 @@ from baft.results.schema import ALL_GROUPS
 PRODUCT = TableProduct(cells="records", label="all benchmarks together", place=12, several_benchmarks=True)
 
 _VOLUME = ["Volume", "Above", "Below"]
+_TABLE_HEADS = ["Method", *HEADS.values(), *_VOLUME]
 _WHERE = ["model", "protocol", "method", "other", "metric"]
 _COLUMNS = [*_WHERE, "mean", "low", "high", "p", "p_holm", "records", "units"]
 
@@ -43,9 +44,11 @@ def tabulate_overall(
     more than the other: than the reference, or of volume than any other. p-values are corrected among the methods.
     """
     made = pools(read_cells(records, origins))
-    frame = pooled_frame([overall_frame(pool, statistics) for *_, pool in made], _COLUMNS)
+    frame = pd.concat([overall_frame(pool, statistics) for *_, pool in made] or [pd.DataFrame(columns=_COLUMNS)])
     kept = {(model, protocol): pool for model, protocol, pool in made}
     tables = [_table(own, kept[model, protocol], statistics) for model, protocol, own in settings_of(frame)]
+    if not tables:
+        tables = [Table("All benchmarks together", _TABLE_HEADS, [], [NOTHING_POOLED])]
     return write_table(out, frame, tables)
 
 
@@ -71,10 +74,8 @@ def _table(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> Tab
             for variant, ending in VARIANTS.items()
         ]
     model, protocol = (str(frame[name].iloc[0]) for name in ("model", "protocol"))
-    heads = ["Method", *HEADS.values(), *_VOLUME]
-    return Table(
-        f"{model}, {protocol} editing: all benchmarks together", heads, blocks, _notes(frame, pool, statistics)
-    )
+    title = f"{model}, {protocol} editing: all benchmarks together"
+    return Table(title, _TABLE_HEADS, blocks, _notes(frame, pool, statistics))
 
 
 def _means(frame: pd.DataFrame, ending: str) -> list[list[str]]:

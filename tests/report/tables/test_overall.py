@@ -30,7 +30,10 @@ def test_means_differences_and_volumes_stand_in_one_table(
     ]
 
 
-def test_a_study_of_one_benchmark_has_no_such_table(study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
+def test_of_one_benchmark_the_table_says_that_nothing_is_pooled(
+    study: Study, statistics: StatisticsConfig, tmp_path: Path
+) -> None:
     one = [path for path in study.records if "mini_zsre" in str(path)]
     paths = tabulate_overall(one, tmp_path / "overall", statistics)
     assert pd.read_csv(paths[0]).empty
+    assert "No method has been run on all of several benchmarks." in paths[1].read_text()
