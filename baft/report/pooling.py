@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from baft.report.cells import Cells
+from baft.report.cells import Cells, rows_of
 
 POOLED = "all benchmarks"
 """What the benchmark of pooled cells is called."""
@@ -29,8 +29,8 @@ def pool(cells: Cells) -> Pool | None:
     """Pools the ``cells`` of one model and protocol; None if they are of one benchmark.
 
     Only the methods that were run on all benchmarks with all seeds are among them, so that all means are of the same
-    records. A record weighs the same whichever benchmark it is of. Records, units and streams of different benchmarks stay
-    apart.
+    records. A record weighs the same whichever benchmark it is of. Records of different benchmarks stay apart, and so do
+    their units, unless the benchmarks are of one file: then a record that both have is one unit.
     """
     benchmarks = sorted(set(cells.facts["benchmark"]))
     if len(benchmarks) < 2:
@@ -41,7 +41,14 @@ def pool(cells: Cells) -> Pool | None:
     values, facts, unmeasured = (
         frame[frame["method"].isin(whole)] for frame in (cells.values, cells.facts, cells.unmeasured)
     )
-    named = {column: values["benchmark"] + "/" + values[column] for column in ("record_id", "unit_id", "stream_id")}
+    files = {
+        row.benchmark: row.conditions.sha256 or row.benchmark for row in rows_of(facts.drop_duplicates("benchmark"))
+    }
+    origin = values["benchmark"].map(files)
+    named = {
+        "record_id": values["benchmark"] + "/" + values["record_id"],
+        **{column: origin + "/" + values[column] for column in ("unit_id", "stream_id")},
+    }
     records = facts.groupby("benchmark")["edited"].max()
     by = ["model", "protocol", "method", "benchmark", "seed"]
     together = facts.assign(benchmark=POOLED).groupby(by, as_index=False)

@@ -16,8 +16,8 @@ METHODS = {"baft": (0.97, 0.55, 20_000, 0), "reft": (0.98, 0.3, 14_000, 0)}
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     """Two benchmarks of different sizes."""
-    larger = make_study(tmp_path / "larger", METHODS, BENCHMARKS[:1], count=30)
-    smaller = make_study(tmp_path / "smaller", METHODS, BENCHMARKS[1:], count=12)
+    larger = make_study(tmp_path / "larger", METHODS, BENCHMARKS[:1], count=30, sha256="a" * 64)
+    smaller = make_study(tmp_path / "smaller", METHODS, BENCHMARKS[1:], count=12, sha256="b" * 64)
     return Study(larger.records + smaller.records, larger.edits + smaller.edits)
 
 
@@ -55,8 +55,20 @@ def test_records_of_different_benchmarks_are_different_units(study: Study, stati
         assert row.high - row.low < widths[row.metric]
 
 
+def test_a_record_that_two_benchmarks_take_from_one_file_is_one_unit(
+    tmp_path: Path, statistics: StatisticsConfig
+) -> None:
+    studies = [
+        make_study(tmp_path / name, METHODS, [name], count=count, sha256="ab" * 32)
+        for name, count in (("zsre", 12), ("zsre_100", 30))
+    ]
+    ((*_, made),) = pools(read_cells([path for study in studies for path in study.records]))
+    paired = estimates.differences(made.cells, "reft", level=statistics.level)
+    assert paired.loc[paired["metric"].eq("edit_success"), ["records", "units"]].to_numpy().tolist() == [[42, 30]]
+
+
 def test_a_method_that_lacks_a_benchmark_is_left_out(study: Study, tmp_path: Path) -> None:
-    more = make_study(tmp_path / "more", {"rome": (0.9, 0.6, 576, 884_736)}, BENCHMARKS[:1])
+    more = make_study(tmp_path / "more", {"rome": (0.9, 0.6, 576, 884_736)}, BENCHMARKS[:1], sha256="a" * 64)
     ((*_, made),) = pools(read_cells([*study.records, *more.records]))
     assert set(made.cells.facts["method"]) == {"baft", "reft"}
     assert made.left_out == ["rome"]
