@@ -93,7 +93,7 @@ def test_a_partial_report_has_every_table_and_figure_and_names_what_is_missing(r
     assert "method lora, benchmark mini_zsre" in text and "method reft, benchmark mini_wikibio" in text
     for name in ("area under the trade-off", "cost of an edit", "differences from ReFT", "Benchmarks as read"):
         assert name in text
-    assert text.count('src="data:image/png;base64,') == 3
+    assert text.count('src="data:image/png;base64,') == 4
     assert (tmp_path / "tables" / "main.tex").is_file()
 
 
