@@ -26,7 +26,8 @@ class Pool:
 
 
 def pool(cells: Cells) -> Pool | None:
-    """Pools the ``cells`` of one model and protocol; None if they are of one benchmark.
+    """Pools the ``cells`` of one model and protocol; None if they are of one benchmark, or no method was run
+    on all of them.
 
     Only the methods that were run on all benchmarks with all seeds are among them, so that all means are of the same
     records. A record weighs the same whichever benchmark it is of. Records of different benchmarks stay apart, and so do
@@ -38,6 +39,8 @@ def pool(cells: Cells) -> Pool | None:
     wanted = len(cells.facts[["benchmark", "seed"]].drop_duplicates())
     counts = cells.facts.groupby("method").size()
     whole = [str(method) for method in counts.index[counts.eq(wanted)]]
+    if not whole:
+        return None
     values, facts, unmeasured = (
         frame[frame["method"].isin(whole)] for frame in (cells.values, cells.facts, cells.unmeasured)
     )
@@ -67,19 +70,15 @@ def pool(cells: Cells) -> Pool | None:
             lost,
             cells.origins,
         ),
-        {benchmark: int(records[benchmark]) for benchmark in benchmarks if benchmark in records},
+        {benchmark: int(records[benchmark]) for benchmark in benchmarks},
         sorted(set(cells.facts["method"]) - set(whole)),
     )
 
 
 def pools(cells: Cells) -> list[tuple[str, str, Pool]]:
     """Model, protocol and their pool, of those that have several benchmarks."""
-    found = []
-    for model, protocol in cells.settings():
-        one = pool(cells.one(model, protocol))
-        if one is not None and not one.cells.facts.empty:
-            found.append((model, protocol, one))
-    return found
+    made = ((model, protocol, pool(cells.one(model, protocol))) for model, protocol in cells.settings())
+    return [(model, protocol, one) for model, protocol, one in made if one is not None]
 
 
 def pooled(cells: Cells) -> Cells | None:

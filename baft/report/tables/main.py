@@ -26,14 +26,14 @@ from baft.report.notes import (
     kind_of,
     origin_notes,
     record_notes,
-    significance_mark,
     significance_notes,
     unit_notes,
     unmeasured_parts,
 )
-from baft.report.rendering import HOLE, Behind, Table, estimate, number, quantity
+from baft.report.rendering import HOLE, Behind, Table, number, quantity
+from baft.report.texts import difference_text, mean_text
 from baft.report.writing import write_table
-from baft.results.metrics import METRICS, SCORES, STREAM, measure_of
+from baft.results.metrics import METRICS, SCORES, STREAM
 from baft.results.schema import ALL_GROUPS
 
 PRODUCT = TableProduct(
@@ -124,9 +124,9 @@ def main_tables(main: pd.DataFrame, cells: Cells, statistics: StatisticsConfig) 
         title, counts = f"{model}, {protocol} editing", [*count_notes(setting), *unit_notes(setting)]
         notes = [*_main_notes(statistics, cells.one(model, protocol), setting), *counts]
         heads = ["Method", *_HEADS.values()]
-        made.append(Table(title, heads, _blocks(setting, _HEADS, _estimate), notes, _behind(setting, _HEADS)))
+        made.append(Table(title, heads, _blocks(setting, _HEADS, mean_text), notes, _behind(setting, _HEADS)))
         if further := _present(setting):
-            blocks = _blocks(setting, further, _estimate)
+            blocks = _blocks(setting, further, mean_text)
             notes = [*_further_notes(statistics, further), *counts]
             title, heads = f"{title}: likelihoods and side effects", ["Method", *further.values()]
             made.append(Table(title, heads, blocks, notes, _behind(setting, further)))
@@ -167,10 +167,6 @@ def _behind(setting: pd.DataFrame, metrics: Iterable[str]) -> Behind:
         ordered_methods(setting["method"]),
         ["", *("" if kind == STREAM else kind for kind in kinds)],
     )
-
-
-def _estimate(row: Any) -> str:
-    return estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit)
 
 
 def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFrame) -> list[str]:
@@ -248,7 +244,7 @@ def paired_tables(paired: pd.DataFrame, cells: Cells, statistics: StatisticsConf
             *record_notes(cells.one(model, protocol)),
         ]
         title = f"{model}, {protocol} editing: differences from {reference}"
-        cell = functools.partial(_difference, level=statistics.level)
+        cell = functools.partial(difference_text, level=statistics.level)
         heads = ["Method", *_HEADS.values()]
         made.append(Table(title, heads, _blocks(setting, _HEADS, cell), notes, _behind(setting, _HEADS)))
         if further := _present(setting):
@@ -273,11 +269,6 @@ def _pairs(setting: pd.DataFrame) -> list[str]:
         ]
         notes.append(f"{benchmark}: {counts[0]} records compared, {counts[1]} independent units.")
     return notes
-
-
-def _difference(row: Any, level: float) -> str:
-    text = estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit, signed=True)
-    return text + significance_mark(row.p_holm, level)
 
 
 def cost_tables(cost: pd.DataFrame, cells: Cells) -> list[Table]:

@@ -14,18 +14,17 @@ from baft.report import estimates
 from baft.report.cells import NO_ORIGINS, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import interval_note, record_notes, significance_mark, significance_notes, unit_notes
+from baft.report.notes import interval_note, record_notes, significance_notes, unit_notes
 from baft.report.pooling import NOTHING_POOLED, Pool, pools
-from baft.report.rendering import HOLE, Table, estimate, percent
+from baft.report.rendering import HOLE, Table, percent
+from baft.report.texts import ABOVE_BELOW, VOLUME_HEADS, difference_text, mean_text, volume_texts
 from baft.report.tradeoff import VARIANTS, volumes_frame
 from baft.report.writing import write_table
-from baft.results.metrics import measure_of
 from baft.results.schema import ALL_GROUPS
 
 PRODUCT = TableProduct(cells="records", label="all benchmarks together", place=12, several_benchmarks=True)
 
-_VOLUME = ["Volume", "Above", "Below"]
-_TABLE_HEADS = ["Method", *HEADS.values(), *_VOLUME]
+_TABLE_HEADS = ["Method", *HEADS.values(), *VOLUME_HEADS]
 _WHERE = ["model", "protocol", "method", "other", "metric"]
 _COLUMNS = [*_WHERE, "mean", "low", "high", "p", "p_holm", "records", "units"]
 
@@ -80,48 +79,35 @@ def _table(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> Tab
 
 def _means(frame: pd.DataFrame, ending: str) -> list[list[str]]:
     own = frame[frame["other"].eq("")]
-    found = {(row.method, row.metric): row for row in rows_of(own)}
+    found = _by_metric(own)
     others = frame[frame["metric"].eq(f"volume{ending}") & frame["other"].ne("")]
     rows = []
     for method in ordered_methods(own["method"]):
-        cells = [_estimate(found.get((method, f"{metric}{ending}"))) for metric in HEADS]
-        rows.append([method_name(method), *cells, *_volume(found.get((method, f"volume{ending}")), others, method)])
+        means = [found.get((method, f"{metric}{ending}")) for metric in HEADS]
+        volume = _limits(found.get((method, f"volume{ending}")))
+        cells = [HOLE if row is None else mean_text(row) for row in means]
+        rows.append([method_name(method), *cells, *volume_texts(volume, others[others["method"].eq(method)])])
     return rows
-
-
-def _volume(row: Any, others: pd.DataFrame, method: str) -> list[str]:
-    if row is None or pd.isna(row.mean):
-        return [HOLE] * len(_VOLUME)
-    apart = others[others["method"].eq(method)]
-    told = [str(int(apart["low"].gt(0).sum())), str(int(apart["high"].lt(0).sum()))]
-    return [percent(row.mean, row.low, row.high), *(told if apart["low"].notna().any() else [HOLE, HOLE])]
 
 
 def _differences(frame: pd.DataFrame, reference: str, ending: str, statistics: StatisticsConfig) -> list[list[str]]:
     chosen = frame[frame["other"].eq(reference)]
-    found = {(row.method, row.metric): row for row in rows_of(chosen)}
+    found = _by_metric(chosen)
     rows = []
     for method in ordered_methods(chosen["method"]):
-        cells = [_difference(found.get((method, f"{metric}{ending}")), statistics.level) for metric in HEADS]
-        volume = found.get((method, f"volume{ending}"))
-        told = (
-            HOLE
-            if volume is None or pd.isna(volume.mean)
-            else percent(volume.mean, volume.low, volume.high, signed=True)
-        )
-        rows.append([method_name(method), *cells, told, "", ""])
+        apart = [found.get((method, f"{metric}{ending}")) for metric in HEADS]
+        volume = _limits(found.get((method, f"volume{ending}")))
+        cells = [HOLE if row is None else difference_text(row, statistics.level) for row in apart]
+        rows.append([method_name(method), *cells, HOLE if volume is None else percent(*volume, signed=True), "", ""])
     return rows
 
 
-def _estimate(row: Any) -> str:
-    return HOLE if row is None else estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit)
+def _by_metric(rows: pd.DataFrame) -> dict[tuple[str, str], Any]:
+    return {(row.method, row.metric): row for row in rows_of(rows)}
 
 
-def _difference(row: Any, level: float) -> str:
-    if row is None:
-        return HOLE
-    text = estimate(row.mean, row.low, row.high, unit=measure_of(row.metric).unit, signed=True)
-    return text + significance_mark(row.p_holm, level)
+def _limits(row: Any) -> tuple[float, float, float] | None:
+    return None if row is None else (row.mean, row.low, row.high)
 
 
 def _notes(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> list[str]:
@@ -131,9 +117,7 @@ def _notes(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> lis
     return [
         "Per cent, mean over the records of all benchmarks that have such probes, each record weighing the same "
         f"({counts}). {interval_note(statistics.level)} They are about further records in these shares of the benchmarks.",
-        "Volume: what a method's point dominates above 0 in the four means, which is their product. Above, below: how many "
-        "others have less volume, or more, by a paired difference whose interval leaves 0 out; among many methods a few are "
-        "by chance.",
+        "Volume: what a method's point dominates above 0 in the four means, which is their product. " + ABOVE_BELOW,
         *(significance_notes(paired, statistics.level) if not paired.empty else []),
         *([f"Left out, for they lack a benchmark: {left}."] if left else []),
         *unit_notes(frame[frame["other"].eq("")].assign(benchmark="All benchmarks")),

@@ -15,12 +15,13 @@ from baft.report.inputs import Inputs
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.notes import record_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
+from baft.report.texts import ABOVE_BELOW, VOLUME_HEADS, volume_texts
 from baft.report.tradeoff import VARIANTS, tradeoff_frame, volumes_frame
 from baft.report.writing import write_table
 
 PRODUCT = TableProduct(cells="curves", label="editing and hypervolume", place=15)
 
-_HEADS = ["Editing", "Locality", "Volume", "Above", "Below"]
+_HEADS = ["Editing", "Locality", *VOLUME_HEADS]
 
 
 def write(inputs: Inputs, stem: Path) -> list[Path]:
@@ -60,8 +61,7 @@ def volume_tables(
             "benchmark has; a dash where one of them could not be measured. Volume: what a method's points dominate above "
             f"0 in all measures named, for a single point their product. {statistics.level:.0%} intervals over independent "
             "units: Gaffke's for bounded values, with the same weights for all methods.",
-            "Above, below: how many others have less volume, or more, by a paired difference whose interval leaves 0 out. "
-            "Each by itself: among many methods a few are by chance.",
+            ABOVE_BELOW,
             *unit_notes(setting.assign(metric="volume")),
             *record_notes(cells.one(model, protocol)),
         ]
@@ -76,16 +76,11 @@ def volume_tables(
 def _cells(line: str, variant: str, own: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     """The texts of one method and variant under the heads."""
     point = next(rows_of(points[points["method"].eq(line) & points["variant"].eq(variant)]), None)
-    rows = list(rows_of(own[own["line"].eq(line) & own["variant"].eq(variant)]))
-    volume = next((row for row in rows if not row.other), None)
-    others = [row for row in rows if row.other]
+    rows = own[own["line"].eq(line) & own["variant"].eq(variant)]
+    alone = rows["other"].eq("")
+    volume = next(((row.volume, row.low, row.high) for row in rows_of(rows[alone])), None)
     sides = [HOLE, HOLE] if point is None else [_side(point, "editing"), _side(point, "locality")]
-    counts = [sum(row.low > 0 for row in others), sum(row.high < 0 for row in others)]
-    if volume is None or pd.isna(volume.volume):
-        return [*sides, HOLE, HOLE, HOLE]
-    compared = any(not pd.isna(row.low) for row in others)
-    told = [str(count) if compared else HOLE for count in counts]
-    return [*sides, percent(volume.volume, volume.low, volume.high), *told]
+    return [*sides, *volume_texts(volume, rows[~alone])]
 
 
 def _side(point: Any, side: str) -> str:
