@@ -14,13 +14,11 @@ Before anything is timed, the three are compared: they must give the same edit.
 from __future__ import annotations
 
 import argparse
-import statistics
-import tempfile
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
+from embedded import embedded_engine
+from rounds import print_rates
 from torch import Tensor
 
 from baft.benchmarks.embedded import build
@@ -28,13 +26,11 @@ from baft.config import ModelConfig, method_settings
 from baft.engine.deltas import Delta
 from baft.engine.engine import Engine
 from baft.evaluation.editing import request_of
-from baft.evaluation.jobs import load_engine
 from baft.methods.baft import Baft, imbalance
 from baft.methods.base import Context, Request
 from baft.methods.irrelevant import general_activations, hidden_states, irrelevant_prompts
 from baft.methods.registry import create
 from baft.methods.subspace import initial, orthonormal, site_of, where_of
-from baft.models.prepare import prepare_model
 
 Edit = dict[str, Tensor]
 
@@ -123,13 +119,6 @@ def compare(engine: Engine, method: Baft, requests: Sequence[Request]) -> float:
     return largest
 
 
-def rate(edits: int, run: Callable[[], object]) -> float:
-    """Edits per second of one run."""
-    start = time.perf_counter()
-    run()
-    return edits / (time.perf_counter() - start)
-
-
 def main() -> None:
     """Prints the rates and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,10 +128,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--benchmark", default="mini_wiki_counterfact")
     given = parser.parse_args()
-    config = ModelConfig(dtype=given.dtype)
-    with tempfile.TemporaryDirectory() as folder:
-        prepare_model(config, Path(folder))
-        engine = load_engine(config, Path(folder))
+    engine = embedded_engine(ModelConfig(dtype=given.dtype))
     settings = method_settings("baft", "smollm2-135m", {"steps": given.steps, "tolerance": 0})
     method = create("baft", settings)
     assert isinstance(method, Baft)
@@ -155,16 +141,8 @@ def main() -> None:
         "engine, one at a time": lambda: [engine_edits(engine, method, [r]) for r in requests],
         "engine, together": lambda: engine_edits(engine, method, requests),
     }
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(given.rounds):
-        for way, run in ways.items():
-            rates[way].append(rate(len(requests), run))
-    base = rates["whole model, one at a time"]
-    print(f"{len(requests)} edits of {given.steps} steps, {given.dtype}, {torch.get_num_threads()} threads")
-    print(f"{'':28}{'edits/s':>9}{'ratio':>8}   (median of {given.rounds} rounds, ratio round by round)")
-    for way, found in rates.items():
-        ratio = statistics.median(f / b for f, b in zip(found, base, strict=True))
-        print(f"{way:28}{statistics.median(found):9.2f}{ratio:8.1f}")
+    print(f"{len(requests)} edits of {given.steps} steps, {given.dtype}")
+    print_rates(ways, len(requests), "edits", given.rounds)
 
 
 if __name__ == "__main__":

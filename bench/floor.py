@@ -13,7 +13,6 @@ other work on the machine matters little.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from embedded import embedded_engine
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,11 +33,9 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.evaluation.covariances import collect, texts_of
 from baft.evaluation.editing import request_of, withheld_of
-from baft.evaluation.jobs import load_engine
 from baft.evaluation.metrics import Asked, Measured, measure, measure_unedited
 from baft.methods.base import Context
 from baft.methods.registry import create
-from baft.models.prepare import prepare_model
 
 EVALUATION = EvaluationConfig(max_new_tokens=8, stop=("\n",))
 T = TypeVar("T")
@@ -160,11 +158,7 @@ def main() -> None:
     given = parser.parse_args()
 
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        config = ModelConfig(token_budget=16384)
-        if given.model is None:
-            prepare_model(config, Path(folder) / "model")
-        engine = load_engine(config, given.model or Path(folder) / "model")
+    engine = embedded_engine(ModelConfig(token_budget=16384), given.model)
     records = build(given.benchmark).records[: given.records]
     asked = [Asked(place, record, probe) for place, record in enumerate(records) for probe in record.probes]
     before = measure_unedited(engine, asked, EVALUATION)

@@ -16,7 +16,6 @@ import argparse
 import json
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 import torch
 import transformers
+from embedded import embedded_engine
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from baft.benchmarks.embedded import build
@@ -32,11 +32,9 @@ from baft.engine.engine import Engine
 from baft.engine.frozen import Reads
 from baft.engine.rows import Row, collate
 from baft.evaluation.editing import request_of
-from baft.evaluation.jobs import load_engine
 from baft.methods.base import Context, Method, Request
 from baft.methods.registry import create
 from baft.models.loading import device_name
-from baft.models.prepare import prepare_model
 
 # No early stop, so that every edit takes as many steps.
 METHODS: dict[str, dict[str, Any]] = {
@@ -134,9 +132,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="JSON of keys that replace those of the 7B shape")
     given = parser.parse_args()
     config = ModelConfig(dtype="bfloat16", device=given.device, token_budget=given.budget)
-    with tempfile.TemporaryDirectory() as folder:
-        prepare_model(config, Path(folder))
-        embedded = load_engine(config, Path(folder))
+    embedded = embedded_engine(config)
     requests = [request_of(record) for record in build("mini_wiki_counterfact", limit=given.records).records]
     print(
         f"{device_name(embedded.model.device)}; Python {platform.python_version()}, torch {torch.__version__}", end=""

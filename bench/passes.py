@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from embedded import embedded_engine
 
 from baft.benchmarks.embedded import build
 from baft.benchmarks.store import read_benchmark
 from baft.config import EvaluationConfig, ModelConfig, method_settings
 from baft.engine import cutting
 from baft.evaluation.editing import request_of
-from baft.evaluation.jobs import load_engine
 from baft.evaluation.metrics import Asked, measure_unedited
 from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context
 from baft.methods.registry import create
-from baft.models.prepare import prepare_model
 
 METHODS = ("reft", "ft_l", "lora", "rome")
 CUT, PADDED = cutting.PASS_TOKENS["cpu"], 10**9
@@ -45,11 +43,7 @@ def main() -> None:
     parser.add_argument("--file", type=Path, help="a prepared benchmark")
     parser.add_argument("--model", type=Path, help="the embedded model, prepared; it is prepared unless given")
     given = parser.parse_args()
-    config = ModelConfig(dtype=given.dtype)
-    with tempfile.TemporaryDirectory() as folder:
-        if given.model is None:
-            prepare_model(config, Path(folder))
-        engine = load_engine(config, given.model or Path(folder))
+    engine = embedded_engine(ModelConfig(dtype=given.dtype), given.model)
     half = given.records // 2
     mixed = [*build("mini_wikibio").records[:half], *build("mini_zsre").records[: given.records - half]]
     records = read_benchmark(given.file).records[: given.records] if given.file else mixed

@@ -10,14 +10,14 @@ compared. Only times of one run are compared, round by round.
 from __future__ import annotations
 
 import argparse
-import statistics
-import tempfile
-import time
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from embedded import embedded_engine
+from rounds import print_rates
 
 from baft.benchmarks.embedded import build
 from baft.benchmarks.records import Record
@@ -25,12 +25,10 @@ from baft.config import EvaluationConfig, ModelConfig, method_settings
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.editing import request_of
-from baft.evaluation.jobs import load_engine
 from baft.evaluation.metrics import Asked, Columns, Key, Measured, measure, measure_unedited
 from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context
 from baft.methods.registry import create
-from baft.models.prepare import prepare_model
 
 EVALUATION = EvaluationConfig()
 
@@ -67,33 +65,20 @@ def main() -> None:
     parser.add_argument("--method", default="baft")
     parser.add_argument("--model", type=Path, help="the embedded model, prepared; it is prepared unless given")
     given = parser.parse_args()
-    config = ModelConfig()
-    with tempfile.TemporaryDirectory() as folder:
-        if given.model is None:
-            prepare_model(config, Path(folder))
-        engine = load_engine(config, given.model or Path(folder))
+    engine = embedded_engine(ModelConfig(), given.model)
     records = build("mini_zsre").records[: given.length]
     asked = [Asked(0, record, probe) for record in records for probe in record.probes]
     before = {a.key: m for a, m in zip(asked, measure_unedited(engine, asked, EVALUATION), strict=True)}
     states = states_of(engine, given.method, records)
     ways = {"each after its step": 1, f"{given.together} together": given.together}
     alone, together = (
-        torch.tensor([row.get("logprob_after") or 0.0 for row in scored(engine, states, records, before, n)])
+        torch.tensor([row["logprob_after"] for row in scored(engine, states, records, before, n)])
         for n in ways.values()
     )
     print(f"largest distance between log-probabilities: {float((alone - together).abs().max()):.1e}")
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(given.rounds):
-        for way, n in ways.items():
-            start = time.perf_counter()
-            scored(engine, states, records, before, n)
-            rates[way].append(len(records) / (time.perf_counter() - start))
     print(f"{given.method}: a stream of {len(records)} edits, {len(asked)} probes")
-    print(f"{torch.get_num_threads()} threads; median of {given.rounds} rounds, ratio round by round")
-    base = rates["each after its step"]
-    for way, found in rates.items():
-        ratio = statistics.median(f / b for f, b in zip(found, base, strict=True))
-        print(f"{way:20}{statistics.median(found):9.2f} records/s{ratio:8.2f}")
+    runs = {way: functools.partial(scored, engine, states, records, before, n) for way, n in ways.items()}
+    print_rates(runs, len(records), "records", given.rounds)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,21 @@ edits. Only times of one run are compared, round by round.
 from __future__ import annotations
 
 import argparse
-import statistics
-import tempfile
-import time
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+from embedded import embedded_engine
+from rounds import print_rates
 
 from baft.benchmarks.embedded import build
 from baft.config import ModelConfig, method_settings
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.evaluation.editing import request_of
-from baft.evaluation.jobs import load_engine
 from baft.evaluation.needed import covariances_for
 from baft.methods.base import Context, Method, Request
 from baft.methods.registry import create
-from baft.models.prepare import prepare_model
 
 BENCHMARKS = ("mini_wiki_counterfact", "mini_zsre")
 
@@ -68,11 +65,7 @@ def main() -> None:
     parser.add_argument("--method", default="baft")
     parser.add_argument("--model", type=Path, help="the embedded model, prepared; it is prepared unless given")
     given = parser.parse_args()
-    config = ModelConfig()
-    with tempfile.TemporaryDirectory() as folder:
-        if given.model is None:
-            prepare_model(config, Path(folder))
-        engine = load_engine(config, given.model or Path(folder))
+    engine = embedded_engine(ModelConfig(), given.model)
     settings = method_settings(given.method, "smollm2-135m", {"steps": given.steps, "tolerance": 0})
     method = create(given.method, settings)
     edits = given.streams * given.length
@@ -84,19 +77,10 @@ def main() -> None:
     few = [stream[:2] for stream in streams[:2]]
     apart = distance(together(engine, method, few, context), one_by_one(engine, method, few, context))
     print(f"largest relative distance between the two: {apart:.1e}")
-    ways = {"one after another": one_by_one, "side by side": together}
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(given.rounds):
-        for way, run in ways.items():
-            start = time.perf_counter()
-            run(engine, method, streams, context)
-            rates[way].append(edits / (time.perf_counter() - start))
     print(f"{given.method}: {given.streams} streams of {given.length} edits, {given.steps} steps each")
-    print(f"{torch.get_num_threads()} threads; median of {given.rounds} rounds, ratio round by round")
-    base = rates["one after another"]
-    for way, found in rates.items():
-        ratio = statistics.median(f / b for f, b in zip(found, base, strict=True))
-        print(f"{way:20}{statistics.median(found):9.2f} edits/s{ratio:8.2f}")
+    ways = {"one after another": one_by_one, "side by side": together}
+    runs = {way: functools.partial(run, engine, method, streams, context) for way, run in ways.items()}
+    print_rates(runs, edits, "edits", given.rounds)
 
 
 if __name__ == "__main__":
