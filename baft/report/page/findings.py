@@ -42,7 +42,7 @@ def few_records(main: pd.DataFrame) -> str:
             f"With {counts} independent units a benchmark (records, or streams of edits) this study shows that everything "
             "works, and not how methods rank."
         )
-    names = _listed(f"{row.benchmark}, {row.protocol} ({row.units})" for row in rows_of(few.reset_index()))
+    names = listed(f"{row.benchmark}, {row.protocol} ({row.units})" for row in rows_of(few.reset_index()))
     return (
         f"There are fewer than {FEW} independent units (records, or streams of edits) of {names}. These show that "
         "everything works, and not how methods rank."
@@ -95,7 +95,7 @@ def _of_front(points: pd.DataFrame, start: str, baft: Sequence[str]) -> list[str
     front = front.assign(shown=front["line"].map(order)).sort_values(["shown", "place"], kind="stable")
     named = [f"{_name(row)} ({_both(row)})" for row in rows_of(front)]
     more = [f"{len(named) - _NAMED} more points"] if len(named) > _NAMED else []
-    sentences = [f"{start}: the front is {_listed([*named[:_NAMED], *more])}."]
+    sentences = [f"{start}: the front is {listed([*named[:_NAMED], *more])}."]
     for label in baft:
         own = points[points["line"].eq(label)]
         if not own.empty and not own["on_front"].any():
@@ -103,7 +103,7 @@ def _of_front(points: pd.DataFrame, start: str, baft: Sequence[str]) -> list[str
             best = (line if len(line) else own).iloc[0]
             ahead = [_name(row) for row in rows_of(front) if _exceeds(row, best)]
             if ahead:
-                sentences.append(f"{method_name(label)} ({_both(best)}) is exceeded by {_listed(ahead)}.")
+                sentences.append(f"{method_name(label)} ({_both(best)}) is exceeded by {listed(ahead)}.")
     return sentences
 
 
@@ -113,13 +113,13 @@ def _of_differences(paired: pd.DataFrame, baft: Sequence[str]) -> list[str]:
     for label in baft:
         own = paired[paired["method"].eq(label)].drop_duplicates("metric").set_index("metric")
         parts = [
-            f"{name} {_share(own.loc[metric], '', signed=True)} points"
+            f"{name} {share(own.loc[metric], signed=True)} points"
             for metric, name in (("edit_success", "success"), ("locality", "locality"))
             if metric in own.index and not math.isnan(float(str(own.loc[metric, "mean"])))
         ]
         if parts:
             reference = method_name(str(own["reference"].iloc[0]))
-            sentences.append(f"{method_name(label)} less {reference}, forced: {_listed(parts)}.")
+            sentences.append(f"{method_name(label)} less {reference}, forced: {listed(parts)}.")
     return sentences
 
 
@@ -130,10 +130,11 @@ def _name(row: Any) -> str:
 
 def _both(row: Any) -> str:
     given = row._asdict() if hasattr(row, "_asdict") else row
-    return f"{_share(given, 'success_')} / {_share(given, 'locality_')}"
+    return f"{share(given, 'success_')} / {share(given, 'locality_')}"
 
 
-def _share(given: Any, prefix: str, *, signed: bool = False) -> str:
+def share(given: Any, prefix: str = "", *, signed: bool = False) -> str:
+    """The mean of a row, whose columns begin with ``prefix``, in per cent, with its interval if it has one."""
     mean, low, high = (float(given[f"{prefix}{name}"]) for name in ("mean", "low", "high"))
     text = percent(mean, signed=signed)
     return text if math.isnan(low) else f"{text} [{percent(low)}, {percent(high)}]"
@@ -146,7 +147,7 @@ def _exceeds(row: Any, other: Any) -> bool:
     )
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """``a, b and c``."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last

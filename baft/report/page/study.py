@@ -16,6 +16,7 @@ from baft.report.page.findings import few_records, findings, standing
 from baft.report.page.html import embedded, in_one_column, library, write_page
 from baft.report.page.methods import described
 from baft.report.page.sortable import sortable
+from baft.report.page.together import together
 from baft.report.writing import read_tables
 
 ANSWERS = "answers.html"
@@ -71,7 +72,7 @@ def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] =
 
 def _came_out(spec: PageSpec, made: Path) -> dict[str, Any]:
     """What the sentences at the beginning of the page are made of."""
-    main, paired = (_read(made / "tables" / f"{name}.csv") for name in ("main", "paired"))
+    main, paired, overall = (_read(made / "tables" / f"{name}.csv") for name in ("main", "paired", "overall"))
     tradeoff, editing = (_read(made / "figures" / f"{name}.csv") for name in ("tradeoff", "editing"))
     baft = [
         label for label in spec.grid.methods if any(one.label == label and one.method == "baft" for one in spec.methods)
@@ -83,6 +84,7 @@ def _came_out(spec: PageSpec, made: Path) -> dict[str, Any]:
             for points, score in ((tradeoff, "success"), (editing, _EDITING))
             if len(points) and (said := standing(points, baft, score))
         ],
+        "together": together(overall, baft) if len(overall) else [],
         "findings": findings(tradeoff, paired, baft) if len(tradeoff) else [],
     }
 
@@ -91,7 +93,9 @@ def _read(path: Path) -> pd.DataFrame:
     """A table of numbers; an empty one if it has not been made. Labels stay text: a method is called "none"."""
     if not path.is_file():
         return pd.DataFrame()
-    text = dict.fromkeys([*CELL, "group", "metric", "variant", "line", "setting", "swept_to", "reference"], str)
+    text = dict.fromkeys(
+        [*CELL, "group", "metric", "variant", "line", "setting", "swept_to", "reference", "other"], str
+    )
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
 
 

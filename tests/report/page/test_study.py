@@ -7,6 +7,7 @@ from baft.config import PageSpec, Plan, parse_study
 from baft.report.figures.tradeoff import plot_tradeoff
 from baft.report.page.study import write_report
 from baft.report.tables.main import tabulate
+from baft.report.tables.overall import tabulate_overall
 from tests.report.conftest import METHODS, make_study
 
 SHOWN = {name: METHODS[name] for name in ("none", "baft", "reft")}
@@ -28,9 +29,9 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> PageSpec:
     }
     plan = Plan(parse_study(config))
     made = make_study(root, SHOWN, ["mini_zsre", "mini_wikibio"], 12)
-    tabulate(
-        made.records, made.edits, root / "tables", plan.grids.all.statistics.model_copy(update={"reference": "reft"})
-    )
+    statistics = plan.grids.all.statistics.model_copy(update={"reference": "reft"})
+    tabulate(made.records, made.edits, root / "tables", statistics)
+    tabulate_overall(made.records, root / "tables/overall", statistics)
     plot_tradeoff(made.records, root / "figures/tradeoff", plan.grids.all.statistics)
     return plan.report.page
 
@@ -59,6 +60,7 @@ def test_it_opens_with_what_was_asked_and_what_came_out(text: str) -> None:
             "ReFT: only single.",
             "With 12 independent units a benchmark",
             "BaFT is on the Pareto front of success and locality in",
+            "All benchmarks together, single editing",
             "mini_zsre, single editing",
             "Edit success against locality",
             "Means over records",
