@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,16 +111,19 @@ def _of_differences(paired: pd.DataFrame, baft: Sequence[str]) -> list[str]:
     """BaFT against the reference method, forced success and locality."""
     sentences = []
     for label in baft:
-        own = paired[paired["method"].eq(label)].drop_duplicates("metric").set_index("metric")
-        parts = [
-            f"{name} {share(own.loc[metric], signed=True)} points"
-            for metric, name in (("edit_success", "success"), ("locality", "locality"))
-            if metric in own.index and not math.isnan(float(str(own.loc[metric, "mean"])))
-        ]
+        own = paired[paired["method"].eq(label)]
+        parts = [f"{part} points" for part in gains(own, {"edit_success": "success", "locality": "locality"})]
         if parts:
             reference = method_name(str(own["reference"].iloc[0]))
             sentences.append(f"{method_name(label)} less {reference}, forced: {listed(parts)}.")
     return sentences
+
+
+def gains(paired: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """The differences ``paired`` of one method from another that were measured, in the order of ``names``, which says what
+    the metrics are called."""
+    own = paired[paired["mean"].notna()].drop_duplicates("metric").set_index("metric")
+    return [f"{name} {share(own.loc[metric], signed=True)}" for metric, name in names.items() if metric in own.index]
 
 
 def _name(row: Any) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from baft.report.cells import settings_of
 from baft.report.labels import HEADS, method_name, ordered_methods
-from baft.report.page.findings import Finding, listed, share
+from baft.report.page.findings import Finding, gains, listed, share
 from baft.report.tradeoff import VARIANTS
 
 
@@ -73,11 +73,9 @@ def _of_later(label: str, apart: pd.DataFrame) -> str:
 
 def _of_differences(setting: pd.DataFrame, label: str, variant: str, ending: str) -> list[str]:
     """What BaFT has more than the reference method."""
-    paired = setting[setting["method"].eq(label) & setting["other"].notna() & setting["mean"].notna()]
-    rows = paired.drop_duplicates("metric").set_index("metric")
     names = {f"{metric}{ending}": metric.removeprefix("edit_") for metric in HEADS}
-    parts = [f"{name} {share(rows.loc[metric], signed=True)}" for metric, name in names.items() if metric in rows.index]
+    own = setting[setting["method"].eq(label) & setting["other"].notna() & setting["metric"].isin(list(names))]
+    parts = gains(own, names)
     if not parts:
         return []
-    reference = method_name(str(rows.loc[rows.index.isin(list(names)), "other"].iloc[0]))
-    return [f"{method_name(label)} less {reference}, {variant}: {listed(parts)} points."]
+    return [f"{method_name(label)} less {method_name(str(own['other'].iloc[0]))}, {variant}: {listed(parts)} points."]
