@@ -9,16 +9,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from baft.config import StatisticsConfig
+from baft.report.cells import Cells, read_cells
 from baft.report.labels import method_name
-from baft.results.store import read_partition_values, read_table
+from baft.report.pooling import pool
+from baft.report.tables.overall import overall_frame
+from baft.report.tradeoff import volumes_frame
 
 ROOT = Path(__file__).parents[1]
 MEASURES = ("edit_success", "generality", "portability", "locality")
 
 
+REFERENCE = "reft-matched"
+
+
 @pytest.fixture(scope="module")
-def scores(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """A row a record, method and metric."""
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """The single edits."""
     folder = tmp_path_factory.mktemp("published")
     with tarfile.open(ROOT / "docs/data/final.tar.xz") as archive:
         for member in filter(tarfile.TarInfo.isfile, archive):
@@ -27,16 +34,42 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
             path = folder / member.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(held.read())
-    frames = [
-        read_table([path]).to_pandas().assign(**read_partition_values(path))
-        for path in sorted(folder.glob("results-final/records/**/part.parquet"))
-    ]
-    rows = pd.concat(frames, ignore_index=True)
+    everything = read_cells(sorted(folder.glob("results-final/records/**/part.parquet")))
+    return everything.one("smollm2-135m", "single")
+
+
+@pytest.fixture(scope="module")
+def scores(cells: Cells) -> pd.DataFrame:
+    """A row a record, method and metric."""
+    rows = cells.values
     return rows[rows["group"].eq("*") & rows["moment"].isin(["final", "before"])]
 
 
+@pytest.fixture(scope="module")
+def together(cells: Cells) -> pd.DataFrame:
+    """The rows of the report's table of all benchmarks together."""
+    pooled = pool(cells)
+    assert pooled is not None
+    return overall_frame(pooled, StatisticsConfig(reference=REFERENCE))
+
+
+@pytest.fixture(scope="module")
+def volumes(cells: Cells) -> pd.DataFrame:
+    """The rows of the report's table of volumes."""
+    return volumes_frame(cells, StatisticsConfig(reference=REFERENCE))
+
+
 def shown(number: float) -> str:
-    return f"{round(100 * number, 1):g}"
+    return f"{round(100 * number, 1):g}".replace("-", "−")
+
+
+def volume_texts(rows: pd.DataFrame) -> list[str]:
+    """A method's volume with its interval, and over and under how many others it lies."""
+    alone, apart = rows[rows["other"].eq("")].iloc[0], rows[~rows["other"].isin(["", "none"])]
+    if pd.isna(alone["low"]):
+        return [shown(alone["volume"]), "–"]
+    interval = f"[{shown(alone['low'])}, {shown(alone['high'])}]"
+    return [f"{shown(alone['volume'])} {interval}", f"{apart['low'].gt(0).sum()} / {apart['high'].lt(0).sum()}"]
 
 
 def table(after: str) -> dict[str, list[str]]:
@@ -68,7 +101,18 @@ def test_the_table_of_all_benchmarks_has_the_means_over_all_records(scores: pd.D
                 assert row[column].partition(" ")[0] == shown(volume), method
 
 
-@pytest.mark.parametrize(
+def test_the_table_of_all_benchmarks_has_the_intervals_of_the_report(together: pd.DataFrame) -> None:
+    found = table("**All five together**")
+    methods = set(together["method"]) - {"none"}
+    for method in methods:
+        for column, ending in ((4, ""), (6, "_decoded")):
+            own = together[together["method"].eq(method) & together["metric"].eq(f"volume{ending}")]
+            assert found[label(method)][column : column + 2] == volume_texts(own.rename(columns={"mean": "volume"})), (
+                method
+            )
+
+
+BENCHMARKS = pytest.mark.parametrize(
     ("benchmark", "after"),
     [
         ("wiki_counterfact", "wiki_counterfact, 30 records"),
@@ -78,24 +122,57 @@ def test_the_table_of_all_benchmarks_has_the_means_over_all_records(scores: pd.D
         ("convsent", "ConvSent, 12 records"),
     ],
 )
+
+
+@BENCHMARKS
 def test_the_table_of_a_benchmark_has_its_means(scores: pd.DataFrame, benchmark: str, after: str) -> None:
     own = scores[scores["benchmark"].eq(benchmark)]
     means, found = own.groupby(["method", "metric"])["value"].mean(), table(after)
     measures = [name for name in MEASURES if own["metric"].eq(name).any()]
     assert own.groupby("method")["record_id"].nunique().eq(int(re.findall(r"\d+", after)[-1])).all()
+    assert {label(method) for method in own["method"]} == set(found)
     for method in own["method"].unique():
         for column, ending in ((0, ""), (1, "_decoded")):
             expected = ", ".join(shown(means[method, f"{name}{ending}"]) for name in measures)
             assert found[label(method)][column] == expected, method
 
 
-def test_the_readme_has_the_differences_that_the_scores_have(scores: pd.DataFrame) -> None:
-    means = scores[scores["method"].isin(["baft", "reft-matched", "baft_keyed"])]
-    means = means.groupby(["metric", "method"])["value"].mean().unstack()
-    apart = 100 * (means["baft"] - means["reft-matched"])
-    keyed = 100 * (means["baft_keyed"] - means["reft-matched"])
+@BENCHMARKS
+def test_the_table_of_a_benchmark_has_the_intervals_of_the_report(
+    volumes: pd.DataFrame, benchmark: str, after: str
+) -> None:
+    found, own = table(after), volumes[volumes["benchmark"].eq(benchmark)]
+    for method in set(own["line"]) - {"none"}:
+        for column, variant in ((2, "forced"), (4, "decoded")):
+            rows = own[own["line"].eq(method) & own["variant"].eq(variant)]
+            assert found[label(method)][column : column + 2] == volume_texts(rows), method
+
+
+def told(number: float) -> str:
+    return f"{100 * number:+.1f}".replace("-", "−")
+
+
+def test_the_readme_has_the_differences_of_the_report(together: pd.DataFrame) -> None:
+    """Those of BaFT and the reference, and the portability that the keyed edits give up, whose sign is in the words."""
+    apart = together[together["other"].eq(REFERENCE)].set_index(["method", "metric"])
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"({apart['edit_success']:+.1f} points [".replace("-", "−") in text
-    assert f"**{apart['locality']:.1f}** points more locality" in text
-    assert f"**{-apart['generality']:.1f}** points of generality" in text
-    assert f"{-keyed['portability']:.1f} points less portability" in text
+
+    def limits(method: str, metric: str, sign: int = 1) -> str:
+        row = apart.loc[method, metric]
+        low, high = sorted((sign * row["low"], sign * row["high"]))
+        return f"[{100 * low:.1f}, {100 * high:.1f}]".replace("-", "−")
+
+    def mean(method: str, metric: str) -> float:
+        return float(apart.loc[(method, metric), "mean"])
+
+    assert f"({told(mean('baft', 'edit_success'))} points {limits('baft', 'edit_success')})" in text
+    assert f"**{100 * mean('baft', 'locality'):.1f}** points more locality {limits('baft', 'locality')}" in text
+    assert (
+        f"**{-100 * mean('baft', 'generality'):.1f}** points of generality {limits('baft', 'generality', -1)}" in text
+    )
+    forced, decoded = (
+        f"{told(mean('baft', metric))} {limits('baft', metric)}" for metric in ("volume", "volume_decoded")
+    )
+    assert f"({forced}; decoded {decoded})" in text
+    less = f"{-100 * mean('baft_keyed', 'portability'):.1f} points less portability than ReFT"
+    assert f"{less} {limits('baft_keyed', 'portability', -1)}" in text
