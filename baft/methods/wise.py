@@ -23,7 +23,7 @@ from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Params, Reading, Schedule, minimise
 from baft.engine.frozen import is_transposed
 from baft.engine.positions import Everywhere
-from baft.engine.rows import Batch, Row, chosen, collate
+from baft.engine.rows import Batch, Row, chosen
 from baft.engine.sgd import Sgd
 from baft.engine.sites import Site
 from baft.engine.state import EditState
@@ -41,30 +41,18 @@ from baft.methods.base import (
     seed_of,
 )
 from baft.methods.checks import check_linear
-from baft.methods.key_value import Prefixes
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import edit_rows, row_lengths
 from baft.methods.settings.wise import Settings
+from baft.methods.side_memory import DECAY, Settling, Texts, activations
 from baft.methods.turns import Turns
 
 EDITS, MASK = "edits", "mask"
 """Memory of a stream (S,) int64: how many edits it has had, and the seed of the mask of the side memory in use."""
 
-DECAY = 1e-5
-"""Published weight decay."""
-
-STARTS = ("I", "You", "Because", "Yes", "Q: ")
-"""What the authors' sampled texts begin with."""
-
-LENGTHS = (5, 10)
-"""Tokens of the authors' sampled texts."""
-
 LONG = 100
 """Tokens above which the authors' distance, as published, is the largest of any token and no mean."""
-
-SETTLED, LOW = 1e-4, 0.02
-"""Training ends once the loss has changed by no more than the first in a step, and is no more than the second."""
 
 KEPT_SHARE = 0.6
 """Weight of what was merged before, beside the memories merged into it (WISE-Merge)."""
@@ -242,9 +230,7 @@ class Wise(Method):
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        long = settings.prefixes // 2
-        counts = (settings.prefixes - long, long)
-        self._prefixes = [Prefixes(count, (length,), STARTS) for count, length in zip(counts, LENGTHS, strict=True)]
+        self._texts = Texts(settings.prefixes)
         self._typical = Remembered[float]()
 
     def site(self, engine: Engine) -> Site:
@@ -291,7 +277,7 @@ class Wise(Method):
         masks = torch.stack([self._mask(shelf.mask, weight) for shelf in shelves])
         inputs = self._inputs(engine, site, requests, context)
         unit = self._unit(engine, site, activation)
-        before = torch.full((2, len(requests)), torch.inf, dtype=engine.model.precision, device=engine.model.device)
+        settling = Settling(engine, len(requests))
 
         def build(params: Mapping[str, Tensor]) -> dict[Site, Delta]:
             # The gradient reaches only what the mask lets through; weight decay is the optimiser's, and reaches all.
@@ -303,10 +289,7 @@ class Wise(Method):
             near, far = inputs.distances(change, reading.streams, activation)
             margin = margin_loss(near / unit, far / unit, settings.alpha, settings.beta, settings.gamma)
             total = reading.nll() + margin.to(reading.nlls.device)
-            last = before[:, reading.streams]
-            settled = (last[0] - last[1]).abs() <= SETTLED
-            before[:, reading.streams] = torch.stack([total.detach(), last[0]])
-            return Losses(total, total, settled & (last[0] <= LOW))
+            return Losses(total, total, settling.ended(total, reading.streams))
 
         def bound(params: Params, streams: Tensor) -> None:
             if settings.bound:
@@ -335,7 +318,7 @@ class Wise(Method):
 
     def _contexts(self, engine: Engine, context: Context) -> tuple[str, ...]:
         """The texts before the prompt."""
-        return tuple(text for drawn in self._prefixes for text in drawn.of(engine, context.seed))
+        return self._texts.of(engine, context.seed)
 
     def _irrelevant(self, engine: Engine, request: Request, context: Context) -> list[str]:
         """The request's irrelevant prompts: the benchmark's for training if there are some, else unrelated ones."""
@@ -431,27 +414,3 @@ def typical_norm(engine: Engine, site: Site, activation: str) -> float:
     rows = [Row(0, ids, len(ids)) for ids in prompts if engine.fits(len(ids))]
     _, y, tokens = activations(engine, site, rows)
     return float(ACT2FN[activation](y).norm(dim=-1)[tokens].mean())
-
-
-@torch.no_grad()
-def activations(engine: Engine, site: Site, rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
-    """Input (R, T, d_in) and output (R, T, d_out) of ``site``'s module in the unedited model, and what are tokens (R, T).
-
-    Rows are padded, and may have none. In the model's precision, on the site's device.
-    """
-    width = max(len(row.ids) for row in rows)
-    there = [n for n, row in enumerate(rows) if row.ids]
-    place, precision = engine.model.device_at(site), engine.model.precision
-    sizes = engine.model.widths(site)
-    x, y = (torch.zeros(len(rows), width, size, dtype=precision, device=place) for size in sizes)
-    tokens = torch.zeros(len(rows), width, dtype=torch.bool, device=place)
-
-    def work(group: Sequence[int]) -> None:
-        batch = collate([rows[n] for n in group], engine.model.device, engine.pad)
-        seen, index = engine.model.activations(batch, site), torch.tensor(group, device=place)
-        for whole, part in zip((x, y, tokens), (*seen, batch.real), strict=True):
-            whole[index, : part.shape[1]] = part.to(place, whole.dtype)
-
-    for _ in engine.budget.run(there, lambda n: len(rows[n].ids), work):
-        pass
-    return x, y, tokens
