@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -176,3 +177,38 @@ def test_the_readme_has_the_differences_of_the_report(together: pd.DataFrame) ->
     assert f"({forced}; decoded {decoded})" in text
     less = f"{-100 * mean('baft_keyed', 'portability'):.1f} points less portability than ReFT"
     assert f"{less} {limits('baft_keyed', 'portability', -1)}" in text
+
+
+CARDINAL = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty twenty-one twenty-two"
+)
+ORDINAL = "first second third fourth fifth sixth seventh eighth ninth tenth"
+
+
+def names(methods: Iterable[str]) -> set[str]:
+    return {label(method) for method in methods}
+
+
+def test_the_readme_says_who_is_first_and_whom_that_exceeds(together: pd.DataFrame) -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    cardinal, ordinal = ("", *CARDINAL.split()), ("", *ORDINAL.split())
+    place = re.search(r"by that product it is (\S+) of (\S+) when forced and (\S+) when decoded", text)
+    first = re.search(
+        r"its product exceeds that of (\S+) of the (\S+) others when forced \(not ([^)]*), by intervals that have "
+        r"0 in them\) and of (\S+) when decoded \(not ([^)]*)\)",
+        text,
+    )
+    assert place is not None and first is not None
+    for metric, (nth, count, beside) in {
+        "volume": (place[1], first[1], first[3]),
+        "volume_decoded": (place[3], first[4], first[5]),
+    }.items():
+        rows = together[together["metric"].eq(metric) & ~together["method"].eq("none") & ~together["other"].eq("none")]
+        alone = rows[rows["other"].eq("")].sort_values("mean", ascending=False)
+        order, apart = list(alone["method"]), rows[rows["method"].eq("baft_keyed") & rows["other"].ne("")]
+        assert order[0] == "baft_keyed" and ordinal.index(nth) == order.index("baft") + 1
+        assert (cardinal.index(place[2]), cardinal.index(first[2])) == (len(order), len(order) - 1)
+        assert cardinal.index(count) == apart["low"].gt(0).sum()
+        told = {name.removesuffix("'s") for name in re.split(r", | and ", beside)}
+        assert told == names(apart.loc[~apart["low"].gt(0), "other"])
