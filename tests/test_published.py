@@ -19,8 +19,6 @@ from baft.report.tradeoff import volumes_frame
 
 ROOT = Path(__file__).parents[1]
 MEASURES = ("edit_success", "generality", "portability", "locality")
-
-
 REFERENCE = "reft-matched"
 
 
@@ -210,5 +208,5 @@ def test_the_readme_says_who_is_first_and_whom_that_exceeds(together: pd.DataFra
         assert order[0] == "baft_keyed" and ordinal.index(nth) == order.index("baft") + 1
         assert (cardinal.index(place[2]), cardinal.index(first[2])) == (len(order), len(order) - 1)
         assert cardinal.index(count) == apart["low"].gt(0).sum()
-        told = {name.removesuffix("'s") for name in re.split(r", | and ", beside)}
-        assert told == names(apart.loc[~apart["low"].gt(0), "other"])
+        not_exceeded = {name.removesuffix("'s") for name in re.split(r", | and ", beside)}
+        assert not_exceeded == names(apart.loc[~apart["low"].gt(0), "other"])

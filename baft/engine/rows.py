@@ -133,6 +133,12 @@ def chosen(tensor: Tensor, index: Tensor) -> Tensor:
     return tensor[index.to(tensor.device)]
 
 
+def mean_over(values: Tensor, tokens: Tensor) -> Tensor:
+    """The mean (B, d) of ``values`` (B, T, d) over the ``tokens`` (B, T) bool of each row, of which there are some."""
+    real = tokens[..., None]
+    return torch.where(real, values, 0.0).sum(1) / real.sum(1)
+
+
 LARGE = 1 << 16
 """Numbers of an entry from which on :func:`kept` moves entries one by one."""
 

@@ -20,6 +20,7 @@ from baft.engine.positions import PromptEnds
 from baft.engine.rows import Row, chosen, collate
 from baft.engine.sites import Site
 from baft.methods.base import Batches, Context, Request, digest, seed_of
+from baft.methods.rows import prompt_rows
 from baft.methods.settings._irrelevant import IrrelevantSettings
 from baft.words import find_words, replace_words
 
@@ -118,13 +119,18 @@ def general_activations(
     )
 
 
+def unrelated_prompts(engine: Engine) -> list[str]:
+    """The pool's prompts that have nothing to do with any edit, of those that the model can read."""
+    return [text for text in load_pool().general if engine.fits(len(engine.text.prompt(text)))]
+
+
 WHOLE = PromptEnds(0, 1 << 30)
 """Every token of a prompt."""
 
 
 def hidden_states(engine: Engine, texts: Sequence[str], site: Site, where: PromptEnds) -> list[Tensor]:
     """Per text the hidden states (n, d), in the model's precision, at the prompt positions that ``where`` picks."""
-    rows = [Row(0, tuple(ids), len(ids)) for ids in map(engine.text.prompt, texts)]
+    rows = prompt_rows(engine, texts)
     for text, row in zip(texts, rows, strict=True):
         engine.check_length(len(row.ids), text)
     return row_states(engine, rows, site, where)

@@ -16,19 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from baft.benchmarks.irrelevant import load_pool
 from baft.engine.deltas import Choosing, Delta, Dense, Seen
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Losses, Reading, Schedule, minimise
 from baft.engine.positions import Everywhere
-from baft.engine.rows import Batch, Row
+from baft.engine.rows import Batch, mean_over
 from baft.engine.sgd import Sgd
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, generator
 from baft.methods.checks import check_linear
+from baft.methods.irrelevant import unrelated_prompts
 from baft.methods.registry import register
-from baft.methods.rows import edit_rows, row_lengths
+from baft.methods.rows import edit_rows, prompt_rows, row_lengths
 from baft.methods.settings.memoir import Settings
 from baft.methods.side_memory import DECAY, Settling, Texts, activations
 from baft.methods.turns import Turns
@@ -83,14 +83,8 @@ def fingerprints(x: Tensor, tokens: Tensor, centre: Tensor, count: int) -> Tenso
 
     ``x`` (b, T, d_in) are a layer's inputs: (b, d_in), 0 elsewhere.
     """
-    apart = (mean_inputs(x, tokens) - centre).abs()
+    apart = (mean_over(x, tokens) - centre).abs()
     return torch.zeros_like(apart).scatter(1, apart.topk(count, dim=1).indices, 1.0)
-
-
-def mean_inputs(x: Tensor, tokens: Tensor) -> Tensor:
-    """The mean (b, d_in) of ``x`` (b, T, d_in) over the ``tokens`` (b, T) bool of each row, of which there are some."""
-    real = tokens[..., None]
-    return torch.where(real, x, 0.0).sum(1) / real.sum(1)
 
 
 @dataclass
@@ -192,25 +186,23 @@ class Memoir(Method):
         """The mean (d_in,) over prompts that have nothing to do with any edit, each weighing the same."""
 
         def make() -> Tensor:
-            texts = [text for text in load_pool().general if engine.fits(len(engine.text.prompt(text)))]
-            x, _, tokens = activations(engine, site, prompt_rows(engine, texts))
-            return mean_inputs(x, tokens).mean(0)
+            x, _, tokens = activations(engine, site, prompt_rows(engine, unrelated_prompts(engine)))
+            return mean_over(x, tokens).mean(0)
 
         return self._centre.of((engine, site), make)
 
     def _stores(self, engine: Engine, state: EditState | None, site: Site, count: int, context: Context) -> list[Store]:
         width_in, width_out = engine.model.widths(site)
-        order = torch.randperm(width_in, generator=generator("memoir order", context.seed))
         place, precision = engine.model.device_at(site), engine.model.precision
-        fresh = Store(torch.zeros(width_out, width_in, dtype=precision, device=place), order.to(place), [])
+        memory = torch.zeros(width_out, width_in, dtype=precision, device=place)
+        order = torch.randperm(width_in, generator=generator("memoir order", context.seed)).to(place)
         known = deltas_of(state).get(site)
         stores = []
         for s in range(count):
-            if isinstance(known, ResidualMemory) and known.fingerprints[s].any():
-                there = known.fingerprints[s].any(-1)
+            if isinstance(known, ResidualMemory) and (there := known.fingerprints[s].any(-1)).any():
                 stores.append(Store(known.memory[s], known.order[s], list(known.fingerprints[s, there])))
             else:
-                stores.append(Store(fresh.memory, fresh.order, []))
+                stores.append(Store(memory, order, []))
         return stores
 
     def _state(self, engine: Engine, stores: Sequence[Store], site: Site) -> EditState:
@@ -226,9 +218,3 @@ class Memoir(Method):
             centre.repeat(len(stores), 1),
         )
         return EditState(len(stores), {site: delta})
-
-
-def prompt_rows(engine: Engine, prompts: Sequence[str]) -> list[Row]:
-    """A row a prompt, of stream 0."""
-    read = [tuple(engine.text.prompt(prompt)) for prompt in prompts]
-    return [Row(0, ids, len(ids)) for ids in read]

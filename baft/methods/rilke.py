@@ -16,16 +16,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
-from baft.benchmarks.irrelevant import load_pool
 from baft.engine.deltas import Choosing, Seen
 from baft.engine.engine import Engine
 from baft.engine.positions import PromptEnds
-from baft.engine.rows import Batch
+from baft.engine.rows import Batch, mean_over
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of
-from baft.methods.irrelevant import WHOLE, hidden_states
+from baft.methods.irrelevant import WHOLE, hidden_states, unrelated_prompts
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.rilke import Settings
@@ -85,8 +84,7 @@ def pooled(states: Tensor, batch: Batch, pooling: str) -> Tensor:
     """What stands for each row's prompt (B, d) of ``states`` (B, T, d): its last token's, or the mean over its tokens."""
     if pooling == "last":
         return states[torch.arange(len(states), device=states.device), batch.prompt - 1 - batch.base]
-    real = batch.prompts[..., None]
-    return torch.where(real, states, 0.0).sum(1) / real.sum(1)
+    return mean_over(states, batch.prompts)
 
 
 @register
@@ -142,8 +140,7 @@ class Rilke(Method):
         """The mean (d,) over the pool's prompts that have nothing to do with any edit; zeros if it is not taken off."""
 
         def make() -> Tensor:
-            texts = [text for text in load_pool().general if engine.fits(len(engine.text.prompt(text)))]
-            mean = self._pooled(engine, texts).mean(0)
+            mean = self._pooled(engine, unrelated_prompts(engine)).mean(0)
             return mean if self.settings.centre else torch.zeros_like(mean)
 
         return self._centre.of((engine,), make)

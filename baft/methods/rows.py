@@ -10,6 +10,11 @@ from baft.engine.rows import Row
 from baft.methods.base import Batches, Request, forced_length
 
 
+def prompt_rows(engine: Engine, prompts: Sequence[str]) -> list[Row]:
+    """One row a prompt, to be read by the unedited model."""
+    return [Row(0, tuple(ids), len(ids)) for ids in map(engine.text.prompt, prompts)]
+
+
 def edit_rows(engine: Engine, batches: Batches, contexts: Sequence[str] = ()) -> list[Row]:
     """One forced row a request, and one more for each of ``contexts`` put before its prompt."""
     return [

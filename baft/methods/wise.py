@@ -41,9 +41,10 @@ from baft.methods.base import (
     seed_of,
 )
 from baft.methods.checks import check_linear
+from baft.methods.irrelevant import unrelated_prompts
 from baft.methods.registry import register
 from baft.methods.routed import Routed
-from baft.methods.rows import edit_rows, row_lengths
+from baft.methods.rows import edit_rows, prompt_rows, row_lengths
 from baft.methods.settings.wise import Settings
 from baft.methods.side_memory import DECAY, Settling, Texts, activations
 from baft.methods.turns import Turns
@@ -410,7 +411,5 @@ def weight_at(engine: Engine, site: Site) -> Tensor:
 
 def typical_norm(engine: Engine, site: Site, activation: str) -> float:
     """The mean of ‖act(W x)‖ over the tokens of unrelated prompts."""
-    prompts = [tuple(engine.text.prompt(text)) for text in load_pool().general]
-    rows = [Row(0, ids, len(ids)) for ids in prompts if engine.fits(len(ids))]
-    _, y, tokens = activations(engine, site, rows)
+    _, y, tokens = activations(engine, site, prompt_rows(engine, unrelated_prompts(engine)))
     return float(ACT2FN[activation](y).norm(dim=-1)[tokens].mean())

@@ -13,9 +13,10 @@ from torch.nn import functional
 from baft.benchmarks.irrelevant import load_pool
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
+from baft.engine.rows import mean_over
 from baft.engine.state import EditState
 from baft.methods.base import Context, Request
-from baft.methods.memoir import Memoir, ResidualMemory, Store, fingerprints, mean_inputs
+from baft.methods.memoir import Memoir, ResidualMemory, Store, fingerprints
 from baft.methods.registry import create
 from baft.methods.settings.memoir import Settings
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
@@ -60,7 +61,7 @@ def plain_fingerprint(tiny: Engine, prompt: str, count: int) -> Tensor:
 def test_fingerprints_by_hand() -> None:
     x = torch.tensor([[[1.0, 5, 0, -4], [3, 1, 0, -2], [99, 99, 99, 99]], [[0, 0, 8, 0], [0, 0, 0, 0], [0, 7, 0, 0]]])
     tokens = torch.tensor([[True, True, False], [True, False, True]])
-    assert mean_inputs(x, tokens).tolist() == [[2, 3, 0, -3], [0, 3.5, 4, 0]]
+    assert mean_over(x, tokens).tolist() == [[2, 3, 0, -3], [0, 3.5, 4, 0]]
     # Apart from the centre by 1, 3, 1.5 and 4, and by 1, 3.5, 5.5 and 1.
     centre = torch.tensor([1.0, 0, -1.5, 1])
     assert fingerprints(x, tokens, centre, 2).tolist() == [[0, 1, 0, 1], [0, 1, 1, 0]]
