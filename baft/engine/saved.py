@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.files import replacing
 
-FORMAT = 2
+FORMAT = 3
 """Version of what is written; no other one is read."""
 
 TEXT, TENSORS = "edit.json", "edit.safetensors"
@@ -45,8 +46,11 @@ def save_state(state: EditState, folder: Path, about: Mapping[str, object]) -> N
     for s, edited in enumerate(state.models):
         if edited is not None and edited.changed is not None:
             tensors |= {f"models/{s}/{name}": _written(t) for name, t in edited.changed.items()}
+    # Clones: tensors that share memory, as views of one another do, cannot be written.
+    content = save({name: t.detach().clone().contiguous() for name, t in tensors.items()})
     text = {
         "format": FORMAT,
+        "tensors": hashlib.sha256(content).hexdigest(),
         "streams": state.streams,
         "edited": state.edited.tolist(),
         "deltas": {str(site): delta.described() for site, delta in state.deltas.items()},
@@ -54,22 +58,22 @@ def save_state(state: EditState, folder: Path, about: Mapping[str, object]) -> N
         "models": [None if edited is None else sorted(edited.changed or ()) for edited in state.models],
         "about": dict(about),
     }
-    # Clones: tensors that share memory, as views of one another do, cannot be written.
-    own = {name: t.detach().clone().contiguous() for name, t in tensors.items()}
     with replacing(folder / TENSORS) as weights, replacing(folder / TEXT) as words:
-        weights.write(save(own))
+        weights.write(content)
         words.write((json.dumps(text, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def load_state(folder: Path, model: FrozenModel) -> tuple[EditState, dict[str, Any]]:
     """What :func:`save_state` wrote: the state, each delta where the model has its site, and ``about``.
 
-    Raises UserError unless the whole of it is there and fits the model: kinds, sites, shapes, finite numbers.
+    Raises UserError unless the whole of it is there and fits the model: kinds, sites, shapes, finite numbers, and the
+    tensors as they were written.
     """
     about = read_about(folder)
     try:
-        tensors = load_file(folder / TENSORS)
-        state = _state(_text(folder), tensors, model)
+        tensors, text = load_file(folder / TENSORS), _text(folder)
+        state = _state(text, tensors, model)
+        _check_untouched(folder / TENSORS, _field(text, "tensors", str))
     except (OSError, SafetensorError, Unreadable) as error:
         raise _refused(folder, error) from error
     return state, about
@@ -202,6 +206,13 @@ def _part(described: Any, prefix: str, left: dict[str, Tensor], base: type[Part]
         raise Unreadable(f"the values of {kind.__name__} in {TEXT} must be keys with values")
     own = {name: left.pop(prefix + name) for name in tensor_fields(kind) if prefix + name in left}
     return rebuilt(kind, values, own)
+
+
+def _check_untouched(file: Path, digest: str) -> None:
+    """Of numbers that are only other numbers than they were, nothing else would tell."""
+    with file.open("rb") as held:
+        if hashlib.file_digest(held, "sha256").hexdigest() != digest:
+            raise Unreadable(f"{file.name} is not as it was saved")
 
 
 def _check_values(name: str, tensor: Tensor, streams: int) -> None:
