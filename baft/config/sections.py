@@ -7,8 +7,9 @@ import neither torch nor pandas, for the Snakefile is parsed again by every job.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
@@ -147,8 +148,8 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> Self:
-        _require(self, "hub", "hub_id", "revision")
-        _require(self, "folder", "path")
+        needed = {"embedded": (), "hub": ("hub_id", "revision"), "folder": ("path",)}
+        _hold_to_source(self, needed, {"hub": ("allow_unpinned",)})
         if self.device_map is not None and self.device != "auto":
             raise ValueError(
                 f"device_map spreads the model over GPUs, and device is {self.device!r}: leave one of them out"
@@ -177,7 +178,7 @@ class BenchmarkConfig(Section):
     filename: str | None = Field(None, description="File inside the data set (source: hub).")
     revision: str = Field("main", description="Commit of the data set (source: hub); a branch only with sha256.")
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="SHA-256 that the file must have."
+        None, description="SHA-256 that the file must have (source: file or hub)."
     )
     skip: int = Field(0, ge=0, description="Leave out the first so many records of the file.")
     limit: int | None = Field(
@@ -187,8 +188,12 @@ class BenchmarkConfig(Section):
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> Self:
-        _require(self, "file", "path")
-        _require(self, "hub", "hub_id", "filename")
+        read = ("format", "sha256")
+        _hold_to_source(
+            self,
+            {"embedded": (), "file": ("path",), "hub": ("hub_id", "filename")},
+            {"embedded": ("name",), "file": read, "hub": ("revision", *read)},
+        )
         if self.source == "hub" and self.sha256 is None and not PINNED.fullmatch(self.revision):
             raise ValueError(
                 f"revision is {self.revision!r}, but must be a commit of 40 hex digits (or give sha256, "
@@ -275,8 +280,7 @@ class CovariancesConfig(Section):
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> Self:
-        _require(self, "file", "path")
-        _require(self, "hub", "hub_id", "filename", "revision")
+        _hold_to_source(self, {"embedded": (), "file": ("path",), "hub": ("hub_id", "filename", "revision")})
         if self.source == "hub" and not PINNED.fullmatch(self.revision or ""):
             raise ValueError(f"revision is {self.revision!r}, but must be a commit of 40 hex digits")
         return self
@@ -378,8 +382,20 @@ class StatisticsConfig(Section):
     )
 
 
-def _require(section: ModelConfig | BenchmarkConfig | CovariancesConfig, source: str, *keys: str) -> None:
-    """Hold a section to the keys its source needs."""
-    missing = [key for key in keys if getattr(section, key) is None]
-    if section.source == source and missing:
-        raise ValueError(f"source: {source} needs the key {' and '.join(missing)}")
+def _hold_to_source(
+    section: ModelConfig | BenchmarkConfig | CovariancesConfig,
+    needed: Mapping[str, Sequence[str]],
+    optional: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
+    """Refuse a section without a key that its source needs, or with one that only other sources read.
+
+    ``needed`` and ``optional`` are the keys of each source. Without the second part a forgotten ``source`` would run the
+    default one under the name of what was meant.
+    """
+    keys = {source: (*own, *optional.get(source, ())) for source, own in needed.items()}
+    if missing := [key for key in needed[section.source] if getattr(section, key) is None]:
+        raise ValueError(f"source: {section.source} needs the key {' and '.join(missing)}")
+    for key in dict.fromkeys(key for own in keys.values() for key in own):
+        if key not in keys[section.source] and getattr(section, key) != type(section).model_fields[key].default:
+            readers = " or ".join(source for source, own in keys.items() if key in own)
+            raise ValueError(f"{key} is for source: {readers}, and source is {section.source}")
