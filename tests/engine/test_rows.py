@@ -22,6 +22,17 @@ def test_rows_return_from_their_groups(streams: list[int], tokens: int) -> None:
     assert torch.equal(grouping.scatter(tagged, tokens)[:, 0, 0], torch.tensor(streams))
 
 
+@pytest.mark.parametrize(("streams", "broken"), [([0, 1, 1], 0), ([0, 0, 1], 1)])
+def test_a_stream_that_is_not_finite_spoils_no_other_streams_gradients(streams: list[int], broken: int) -> None:
+    grouping, stream = Grouping(torch.tensor(streams)), torch.tensor(streams)
+    x, weight = torch.ones(3, 1, 1), torch.ones(2, 1, 1)
+    x[stream == broken] = weight[broken] = torch.nan
+    y = grouping.scatter(grouping.gather(x.requires_grad_()) @ weight.requires_grad_(), 1)
+    y[stream != broken].sum().backward()
+    assert x.grad is not None and x.grad[stream != broken].flatten().tolist() == [1, 1]
+    assert weight.grad is not None and weight.grad[1 - broken].item() == 2
+
+
 def test_a_batch_may_begin_before_or_inside_its_rows() -> None:
     rows = [Row(0, (5, 6, 7), 2), Row(1, (8,), 1)]
     batch = collate(rows, torch.device("cpu"), 0, [1, -1])
