@@ -35,11 +35,8 @@ from baft.methods.turns import Turns
 NEAR = 0.2
 """How much more of another edit's subject a prompt may have than of the one that it opens."""
 
-REPEATED = 0.75
-"""Share of each other's relation, or their thresholds if larger, that two edits of the same fact have more than."""
-
-SUBJECTS = "subjects"
-"""Memory of a stream: whom each edit is about (S, n), as a number that tells whether two edits are about the same."""
+PROMPTS = "prompts"
+"""Memory of a stream: the prompt of each edit (S, n), as a number that tells whether two edits have the same."""
 
 
 @dataclass(frozen=True)
@@ -177,24 +174,10 @@ _OF_AN_EDIT = tuple(name for name in KeyedSubspace.shapes if name not in OF_A_ST
 
 @dataclass(frozen=True)
 class _Edit:
-    """One edit of a stream: what the delta has of it, by name and without the stream, and whom it is about."""
+    """One edit of a stream: what the delta has of it, by name and without the stream, and the number of its prompt."""
 
     parts: Mapping[str, Tensor]
-    about: float
-
-    def repeats(self, other: _Edit) -> bool:
-        """Whether both are about one subject, and each has the other's relation: the same fact, told again.
-
-        A passage that goes on is another fact: the longer prompt is at most half as long again.
-        """
-        short, long = sorted(float(edit.parts["length"]) for edit in (self, other))
-        return self.about == other.about and long <= 1.5 * short and self._has(other) and other._has(self)
-
-    def _has(self, other: _Edit) -> bool:
-        own, wanted = self.parts, other.parts
-        said = own["keys"][own["subject"] + own["relation"] > 0]
-        found = weighed(best_matches(wanted["keys"][None], said[None, None])[0, 0], wanted["relation"])
-        return float(found) > max(float(wanted["threshold"]), REPEATED)
+    prompt: float
 
 
 @register
@@ -234,20 +217,20 @@ class BaftKeyed(Method):
         streams = _edits(state, site, len(batches))
         for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
-                new = _edit(trained, n, keys[n], number_of("subject", digest(request.subject)))
-                streams[s] = [earlier for earlier in streams[s] if not new.repeats(earlier)] + [new]
+                new = _edit(trained, n, keys[n], number_of("prompt", digest(request.prompt)))
+                # By content nobody could tell a fact told again from another one about the same subject.
+                streams[s] = [earlier for earlier in streams[s] if earlier.prompt != new.prompt] + [new]
         if not any(streams):
             return Outcome(EditState(len(streams)), turns.trainings())
         parts = {name: _stacked(streams, name, trained.weight) for name in _OF_AN_EDIT}
         shared = {name: getattr(known, name).to(trained.weight) for name in OF_A_STREAM}
         parts |= {name: part.repeat(len(streams), *[1] * part.dim()) for name, part in shared.items()}
         delta = KeyedSubspace(where, read, settings.width, **parts)
-        about = pad_sequence(
-            [torch.tensor([edit.about for edit in edits], dtype=torch.float64) for edits in streams], batch_first=True
+        prompts = pad_sequence(
+            [torch.tensor([edit.prompt for edit in edits], dtype=torch.float64) for edits in streams], batch_first=True
         )
         numbers = sum(p[0].numel() for p in fit.params.values())
-        after = EditState(len(streams), {site: delta}, {SUBJECTS: about})
-        return Outcome(after, turns.trainings(), trained=numbers * max(map(len, batches)))
+        return Outcome(EditState(len(streams), {site: delta}, {PROMPTS: prompts}), turns.trainings(), trained=numbers)
 
     def _known(self, engine: Engine, context: Context) -> Background:
         read, withheld = Site(engine.model.layer(self.settings.key_layer)), context.withheld
@@ -260,11 +243,11 @@ def _where(settings: Settings) -> Where:
     return Onwards(settings.head, settings.tail) if settings.follow else where_of(settings)
 
 
-def _edit(bases: Subspace, n: int, key: PromptKeys, about: float) -> _Edit:
+def _edit(bases: Subspace, n: int, key: PromptKeys, prompt: float) -> _Edit:
     """The edit with the bases of stream ``n``."""
     parts = {field.name: torch.as_tensor(getattr(key, field.name)) for field in fields(key)}
     parts |= {name: part[n] for name, part in bases.tensors().items()}
-    return _Edit({name: part.to(bases.weight) for name, part in parts.items()}, about)
+    return _Edit({name: part.to(bases.weight) for name, part in parts.items()}, prompt)
 
 
 def _edits(state: EditState | None, site: Site, streams: int) -> list[list[_Edit]]:
@@ -272,11 +255,11 @@ def _edits(state: EditState | None, site: Site, streams: int) -> list[list[_Edit
     delta = deltas_of(state).get(site)
     if state is None or not isinstance(delta, KeyedSubspace):
         return [[] for _ in range(streams)]
-    tensors, about = delta.tensors(), state.memory[SUBJECTS].tolist()
+    tensors, prompts = delta.tensors(), state.memory[PROMPTS].tolist()
     there = (delta.relation > 0).any(-1).tolist()
     return [
         [
-            _Edit({name: tensors[name][s, n] for name in _OF_AN_EDIT}, about[s][n])
+            _Edit({name: tensors[name][s, n] for name in _OF_AN_EDIT}, prompts[s][n])
             for n, real in enumerate(there[s])
             if real
         ]

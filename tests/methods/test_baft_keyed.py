@@ -216,12 +216,27 @@ def test_a_later_edit_of_the_same_fact_replaces_the_earlier_one() -> None:
         assert delta_of(state).rotation.shape[1] == 2
         alone = delta_of(fitted(tiny, [[again]]))
         torch.testing.assert_close(delta_of(state).weight[0, 1], alone.weight[0, 0], atol=1e-9, rtol=0)
+    # Case and white space make no other fact.
+    loud = Request("loud", "the  CAPITAL of France is", "Rome", REQUESTS[0].subject)
+    assert delta_of(fitted(tiny, [[REQUESTS[0], loud]])).rotation.shape[1] == 1
     # The same words about somebody else are another fact.
     other = Request("other", "The capital of Romania is", "Rome", "Romania")
     assert delta_of(fitted(tiny, [[REQUESTS[0], other]])).rotation.shape[1] == 2
     # As are other words about the same.
     more = Request("more", "France has a border with", "Rome", "France")
     assert delta_of(fitted(tiny, [[REQUESTS[0], more]])).rotation.shape[1] == 2
+    # As are nearly the same words, in any order, with or without a subject.
+    for subject in ("France", ""):
+        close = [Request(p, p, "Rome", subject) for p in (PROMPTS[0], f"Is {PROMPTS[0][:-3]}", PROMPTS[0] + " not")]
+        state = fitted(tiny, [close], fitted(tiny, [[Request("first", "Of France the capital is", "Rome", subject)]]))
+        assert delta_of(state).rotation.shape[1] == 4
+
+
+def test_what_an_edit_trains_does_not_depend_on_its_batch_or_its_neighbours() -> None:
+    tiny, method = engine("llama"), create("baft_keyed", TINY)
+    alone = method.fit(tiny, [REQUESTS[:1]], None, Context())
+    together = method.fit(tiny, [REQUESTS[:1], REQUESTS[1:4]], None, Context())
+    assert alone.trained == together.trained > 0
 
 
 def test_what_is_said_of_another_edits_subject_opens_no_edit() -> None:
