@@ -23,12 +23,9 @@ from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, Training
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, Training, digest, number_of
 from baft.methods.registry import register
 from baft.methods.settings.in_context import Settings
-
-SAME = 1e-3
-"""Difference of cosines that rounding can make: of facts that are equally near by it the latest counts."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +43,40 @@ class OraclePreamble(Preamble):
 
 @dataclass(frozen=True)
 class NearestPreamble(Preamble):
-    """The fact whose prompt has the largest cosine with the question, if it is ``similarity`` at least.
+    """The fact whose prompt is the question, or has the largest cosine with it, if that is ``similarity`` at least.
 
-    ``keys`` (S, n, d) are the facts' prompts at the output of block ``layer`` (:func:`prompt_vectors`) less ``centre``
-    (S, d), the mean over unrelated prompts: without that, any two prompts are much alike.
+    Of facts with one prompt, for which ``prompts`` (S, n) has one number, the latest counts. ``keys`` (S, n, d) are the
+    prompts at the output of block ``layer`` (:func:`prompt_vectors`) less ``centre`` (S, d), the mean over unrelated
+    prompts: without that, any two prompts are much alike.
     """
 
-    shapes: ClassVar[Mapping[str, str]] = {"keys": "S n d", "centre": "S d"}
+    shapes: ClassVar[Mapping[str, str]] = {"keys": "S n d", "prompts": "S n", "centre": "S d"}
 
     keys: Tensor
+    prompts: Tensor
     centre: Tensor
     layer: int
     similarity: float
 
     def choose(self, engine: Engine, queries: Sequence[Query]) -> list[str]:
         vectors = prompt_vectors(engine, [query.prompt for query in queries], self.layer)
-        return [self._nearest(query.stream, vector) for query, vector in zip(queries, vectors, strict=True)]
+        return [
+            self._nearest(query.stream, _number(query.prompt), vector)
+            for query, vector in zip(queries, vectors, strict=True)
+        ]
 
-    def _nearest(self, stream: int, vector: Tensor | None) -> str:
+    def _nearest(self, stream: int, prompt: float, vector: Tensor | None) -> str:
         facts = self.facts[stream]
         if vector is None or not facts:
             return ""
-        query = vector.to(self.keys) - self.centre[stream]
-        cosines = cosine_similarity(self.keys[stream, : len(facts)], query, dim=-1)
-        best = float(cosines.max())
-        latest = int(torch.nonzero(cosines >= best - SAME)[-1])
-        return facts[latest].text if best >= self.similarity else ""
+        prompts = self.prompts[stream, : len(facts)]
+        if not (prompts == prompt).any():
+            query = vector.to(self.keys) - self.centre[stream]
+            cosines = cosine_similarity(self.keys[stream, : len(facts)], query, dim=-1)
+            if float(cosines.max()) < self.similarity:
+                return ""
+            prompt = float(prompts[cosines.argmax()])
+        return facts[int(torch.nonzero(prompts == prompt)[-1])].text
 
 
 @torch.no_grad()
@@ -133,9 +138,9 @@ class InContext(Method):
         else:
             layer = engine.model.layer(self.settings.layer)
             centre = self._centre.of((engine,), lambda: centre_of(engine, layer))
-            keys = self._keys(engine, batches, earlier, layer, centre)
+            keys, prompts = self._keys(engine, batches, earlier, layer, centre)
             preamble = NearestPreamble(
-                facts, keys, centre.expand(len(batches), -1).clone(), layer, self.settings.similarity
+                facts, keys, prompts, centre.expand(len(batches), -1).clone(), layer, self.settings.similarity
             )
         return Outcome(EditState(len(batches), preamble=preamble), tuple(Training() for _ in batches))
 
@@ -143,12 +148,23 @@ class InContext(Method):
         fact = request.prompt + joint(request.prompt, request.target) + request.target
         return self.settings.template.replace("{fact}", fact)
 
-    def _keys(self, engine: Engine, batches: Batches, earlier: Preamble | None, layer: int, centre: Tensor) -> Tensor:
+    def _keys(
+        self, engine: Engine, batches: Batches, earlier: Preamble | None, layer: int, centre: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The keys of each stream's facts (S, n, d) and the numbers of their prompts (S, n), the earlier ones first."""
         vectors = iter(prompt_vectors(engine, [r.prompt for batch in batches for r in batch], layer))
-        streams = []
+        keys, prompts = [], []
         for s, batch in enumerate(batches):
             own = [vector.to(centre) - centre for _, vector in zip(batch, vectors, strict=False) if vector is not None]
+            numbers = [_number(request.prompt) for request in batch]
             if isinstance(earlier, NearestPreamble):
                 own = [*earlier.keys[s, : len(earlier.facts[s])], *own]
-            streams.append(torch.stack(own))
-        return pad_sequence(streams, batch_first=True)
+                numbers = [*earlier.prompts[s, : len(earlier.facts[s])].tolist(), *numbers]
+            keys.append(torch.stack(own))
+            prompts.append(torch.tensor(numbers, dtype=torch.float64))
+        return pad_sequence(keys, batch_first=True), pad_sequence(prompts, batch_first=True)
+
+
+def _number(prompt: str) -> float:
+    """What tells whether two prompts are the same."""
+    return number_of("prompt", digest(prompt))

@@ -63,6 +63,18 @@ def test_of_two_facts_of_one_record_the_later_counts() -> None:
         assert tiny.openings(state, [Query(0, FRANCE.prompt, "france")]) == ["The capital of France is Warsaw.\n"]
 
 
+def test_a_facts_own_prompt_gets_that_fact_however_alike_a_later_one_is() -> None:
+    tiny = engine("llama")
+    passage = "The capital of France is a city, and Marie Curie was born in Warsaw. " * 12
+    born, died = (Request(end, passage + end, "Rome") for end in ("It is", "It was"))
+    state = edited(tiny, [[born, died]], choose="nearest", similarity=0)
+    vectors = torch.stack([v for v in prompt_vectors(tiny, [born.prompt, died.prompt], 1) if v is not None])
+    assert vectors[0] @ vectors[1] > 1 - 1e-3
+    assert tiny.openings(state, [Query(0, r.prompt) for r in (born, died)]) == [
+        f"{r.prompt} Rome.\n" for r in (born, died)
+    ]
+
+
 def test_the_nearest_fact_is_put_before_a_question_that_is_like_its_prompt() -> None:
     tiny = engine("llama", torch.float64)
     state = edited(tiny, [[FRANCE, CURIE], [CURIE]], similarity=0.999)
