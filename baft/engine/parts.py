@@ -60,9 +60,9 @@ class Part:
         """Those of some streams, in the order given."""
         return self.with_tensors({name: chosen(t, streams) for name, t in self.tensors().items()})
 
-    def size(self) -> int:
-        """Numbers stored for one stream."""
-        return sum(t[0].numel() for t in self.tensors().values())
+    def stored(self) -> list[Tensor]:
+        """Tensors (S, …) whose numbers other than 0 an edited model needs: all, unless a subclass says otherwise."""
+        return list(self.tensors().values())
 
     def described(self) -> dict[str, Any]:
         """JSON-able: the kind, the module that defines it, and the plain values."""

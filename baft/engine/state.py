@@ -51,10 +51,10 @@ class EditState:
     def stored(self) -> list[int | None]:
         """Numbers that each stream's edited model has beside the unedited one: those of its deltas and preamble that are not
         0, its changed parameters, and a number for each character of text. None where nobody knows."""
-        counts = _filled([t for delta in self.deltas.values() for t in delta.tensors().values()], self.streams)
+        counts = _filled([t for delta in self.deltas.values() for t in delta.stored()], self.streams)
         if self.preamble is not None:
             texts = [sum(len(fact.text) for fact in facts) for facts in self.preamble.facts]
-            numbers = _filled(list(self.preamble.tensors().values()), self.streams)
+            numbers = _filled(self.preamble.stored(), self.streams)
             counts = [sum(parts) for parts in zip(counts, texts, numbers, strict=True)]
         found: list[int | None] = [
             count if there else 0 for count, there in zip(counts, self.edited.tolist(), strict=True)

@@ -42,6 +42,11 @@ class Triplets(WeightChange):
         down, values = self._of(self.down, present), self._of(self.values, present)
         return (x.to(down.dtype) @ down.mT * (self.scale * values[:, None])) @ self._of(self.up, present)
 
+    def stored(self) -> list[Tensor]:
+        """Triplets without a λ change nothing, and are there only to go on training."""
+        left = self.values[..., None] != 0
+        return [self.down * left, self.values, self.up * left]
+
     def matrix(self, stream: int) -> Tensor:
         return self.scale * (self.up[stream].mT * self.values[stream]) @ self.down[stream]
 
@@ -147,9 +152,9 @@ class AdaLora(AdapterMethod):
             self._objective,
             optimiser=lambda params, lr: Allocating(params, lr, own, sites),
         )
-        return outcome(engine, self._deltas(fit.params, sites), fit)
+        return outcome(self._deltas(fit.params, sites), fit)
 
-    def _deltas(self, params: Mapping[str, Tensor], sites: Sequence[Site]) -> dict[Site, Delta]:
+    def _deltas(self, params: Mapping[str, Tensor], sites: Sequence[Site]) -> dict[Site, Triplets]:
         def part(name: str, site: Site) -> Tensor:
             return params[f"{name} {site}"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from baft.engine.adam import Adam
-from baft.engine.deltas import Delta, LowRank
+from baft.engine.deltas import LowRank, WeightChange
 from baft.engine.engine import Engine
 from baft.engine.fitting import Fit, Params, Schedule, minimise
 from baft.engine.positions import Everywhere
@@ -52,7 +52,7 @@ class LowRankMethod(AdapterMethod):
             engine.pad,
             optimiser=self.optimiser,
         )
-        return outcome(engine, low_rank(fit.params, sites, scale), fit)
+        return outcome(low_rank(fit.params, sites, scale), fit)
 
     def least_steps(self) -> int:
         """Steps before which no stream ends."""
@@ -110,12 +110,12 @@ def drawn(
     ]
 
 
-def outcome(engine: Engine, deltas: Mapping[Site, Delta], fit: Fit) -> Outcome:
-    """The outcome of training adapters: every weight of an adapted layer is another afterwards."""
-    changed = 0
-    for site in deltas:
-        width_in, width_out = engine.model.widths(site)
-        changed += width_in * width_out
+def outcome(deltas: Mapping[Site, WeightChange], fit: Fit) -> Outcome:
+    """The outcome of training adapters, which may leave some weights of their layers as they are."""
+    changed = max(
+        sum(int(torch.count_nonzero(delta.matrix(stream))) for delta in deltas.values())
+        for stream in range(len(fit.steps))
+    )
     trained = sum(p[0].numel() for p in fit.params.values())
     return Outcome(EditState(len(fit.steps), deltas), trainings_of(fit), trained, changed)
 

@@ -61,16 +61,21 @@ class Training:
     """Of one stream's batch: optimiser steps taken, the last loss, and why nothing of it was edited, or None.
 
     ``failed`` are requests that failed by themselves, and why, by id; the others of the batch were edited without them.
+    ``alone`` are the steps and the loss of each request that was trained by itself, by id, of a batch that was not trained
+    as one.
     """
 
     steps: int = 0
     loss: float | None = None
     error: str | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
+    alone: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
     def of(self, request: str) -> Training:
         """What concerns the request of that id."""
-        return Training(error=self.failed[request]) if request in self.failed else self
+        if request in self.failed:
+            return Training(error=self.failed[request])
+        return Training(*self.alone[request]) if request in self.alone else self
 
 
 def trainings_of(fit: Fit) -> tuple[Training, ...]:

@@ -26,6 +26,7 @@ from baft.methods.base import Batches, Context, Outcome, Request, Training, delt
 from baft.methods.checks import check_covariance, check_linear, covariance_at
 from baft.methods.key_value import FactMethod, Lent, appended, at_marks, fact_rows, find_changes
 from baft.methods.settings._layerwise import LayerwiseSettings
+from baft.methods.turns import each_alone
 
 
 @dataclass(frozen=True)
@@ -215,12 +216,11 @@ def least_change(keys: Tensor, residual: Tensor, root: Tensor, weight: float, ea
 
 
 def _training(facts: Facts, fit: Fit, stream: int) -> Training:
-    """Steps in all, the mean loss of the requests that went well, and the others' errors."""
-    own = [i for i, s in enumerate(facts.streams) if s == stream]
-    failed = {facts.requests[i].id: why for i in own if (why := fit.errors[i]) is not None}
-    losses = [fit.loss[i] for i in own if fit.errors[i] is None]
-    error = None if losses else next(iter(failed.values()))
-    return Training(sum(fit.steps[i] for i in own), sum(losses) / len(losses) if losses else math.nan, error, failed)
+    """That of one stream, the value of each of whose requests was found by itself."""
+    own = {i: facts.requests[i] for i, s in enumerate(facts.streams) if s == stream}
+    trained = {request.id: (fit.steps[i], fit.loss[i]) for i, request in own.items()}
+    failed = {request.id: why for i, request in own.items() if (why := fit.errors[i]) is not None}
+    return each_alone(list(own.values()), trained, failed)
 
 
 def _keys_at(site: Site) -> str:

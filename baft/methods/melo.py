@@ -7,6 +7,7 @@ the nearest key in it, and any other prompt is left alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -96,10 +97,9 @@ class Blocks(Routed):
         down, up = self.down[batch.stream, decision], self.up[batch.stream, decision]
         return y + (x.to(down.dtype) @ down.mT) @ up
 
-    def size(self) -> int:
-        """Numbers stored for one stream; an index that is repeated here counts once, where it is first."""
-        blocks = self.down[0].numel() + self.up[0].numel()
-        return blocks if self.again else super().size()
+    def stored(self) -> list[Tensor]:
+        """All but an index that is repeated here, which counts once, where it is first."""
+        return [self.down, self.up] if self.again else super().stored()
 
 
 @dataclass
@@ -302,8 +302,11 @@ def _clusters(known: Blocks, labels: Tensor, stream: int) -> list[Cluster]:
 
 
 def _training(parts: Sequence[tuple[Sequence[Request], int]], fit: Fit) -> Training:
-    """Of one stream all steps, the last block's loss, and an error if no block could be trained."""
+    """That of one stream; the requests of a block share its steps and its loss."""
     failed = {request.id: error for part, n in parts if (error := fit.errors[n]) is not None for request in part}
+    trained = {request.id: (fit.steps[n], fit.loss[n]) for part, n in parts for request in part}
     every = all(fit.errors[n] is not None for _, n in parts)
-    steps, loss = sum(fit.steps[n] for _, n in parts), fit.loss[parts[-1][1]]
-    return Training(steps, loss, next(iter(failed.values())) if every else None, failed)
+    losses = [fit.loss[n] for _, n in parts if fit.errors[n] is None]
+    loss = sum(losses) / len(losses) if losses else math.nan
+    steps = sum(fit.steps[n] for _, n in parts)
+    return Training(steps, loss, next(iter(failed.values())) if every else None, failed, trained)

@@ -264,7 +264,7 @@ class Wise(Method):
                     shelves[s].keep(change, distance, self.settings)
         width_in, width_out = engine.model.widths(site)
         trained = int(self.settings.mask * width_in * width_out)
-        return Outcome(self._state(engine, shelves, site), turns.trainings(), trained, width_in * width_out)
+        return Outcome(self._state(engine, shelves, site), turns.trainings(), trained)
 
     def _turn(
         self, engine: Engine, site: Site, requests: Sequence[Request], shelves: Sequence[Shelf], context: Context

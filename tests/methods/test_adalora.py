@@ -96,6 +96,18 @@ def test_the_final_ranks_add_up_to_the_target_and_differ_between_layers(tiny: En
     assert (ranks != 1).any()
 
 
+def test_a_triplet_without_a_value_is_not_stored_and_changes_nothing(tiny: Engine) -> None:
+    outcome = create("adalora", SETTINGS).fit(tiny, [[r] for r in REQUESTS], None, Context())
+    stored, changed = [], []
+    for s in range(len(REQUESTS)):
+        deltas = [delta for delta in outcome.state.deltas.values() if isinstance(delta, Triplets)]
+        left = [(delta, int((delta.values[s] != 0).sum())) for delta in deltas]
+        stored.append(sum(k * (1 + delta.down.shape[-1] + delta.up.shape[-1]) for delta, k in left))
+        changed.append(sum(delta.down.shape[-1] * delta.up.shape[-1] for delta, k in left if k))
+    assert outcome.state.stored() == stored
+    assert outcome.changed == max(changed)
+
+
 def test_with_equal_ranks_nothing_is_pruned(tiny: Engine) -> None:
     outcome = create("adalora", {**SETTINGS, "target_rank": 3}).fit(tiny, [[REQUESTS[0]]], None, Context())
     assert all((delta.tensors()["values"] != 0).all() for delta in outcome.state.deltas.values())

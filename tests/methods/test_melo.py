@@ -217,8 +217,9 @@ def test_numbers_are_counted() -> None:
     outcome = create("melo", {**SETTINGS, "together": 1}).fit(tiny, [REQUESTS[:3]], None, Context())
     block = 2 * (48 + 32)
     assert (outcome.trained, outcome.changed) == (2 * block, 0)
-    # Of three edits: two matrices at each layer, and once a centre, a radius, a key, its cluster and its block.
-    assert sum(delta.size() for delta in outcome.state.deltas.values()) == 3 * (2 * block + 32 + 1 + 32 + 2)
+    # Of three edits: two matrices at each layer, and once a centre, a radius, a key, its block and its cluster, one of
+    # which is the number 0.
+    assert outcome.state.stored() == [3 * (2 * block + 32 + 1 + 32 + 2) - 1]
 
 
 def test_an_index_above_the_blocks_is_refused() -> None:

@@ -156,8 +156,13 @@ def test_numbers_are_counted() -> None:
     tiny = engine("llama")
     outcome = create("rilke", SETTINGS).fit(tiny, [REQUESTS[:3]], None, Context())
     assert (outcome.trained, outcome.changed) == (4 * (2 * 32 + 1), 0)
+    # Each by itself, in the steps that it takes alone.
+    alone = create("rilke", SETTINGS).fit(tiny, [[r] for r in REQUESTS[:3]], None, Context()).trainings
+    (together,) = outcome.trainings
+    assert [together.of(r.id).steps for r in REQUESTS[:3]] == [report.steps for report in alone]
+    assert [together.of(r.id).loss for r in REQUESTS[:3]] == pytest.approx([report.loss for report in alone])
     # A module and a key for each of three facts, and one centre.
-    assert modules(outcome.state).size() == 3 * (4 * (2 * 32 + 1) + 32) + 32
+    assert outcome.state.stored() == [3 * (4 * (2 * 32 + 1) + 32) + 32]
 
 
 def test_a_router_above_the_modules_is_refused() -> None:
