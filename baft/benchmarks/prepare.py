@@ -9,8 +9,9 @@ from pathlib import Path
 from baft.benchmarks.configured import built, loaded
 from baft.benchmarks.hub import download
 from baft.benchmarks.records import Benchmark
-from baft.benchmarks.store import write_benchmark
+from baft.benchmarks.store import refuse_other, write_benchmark
 from baft.config import BenchmarkConfig
+from baft.errors import UserError
 from baft.files import replacing
 
 # Records that cannot be used, and notes on the file, that the terminal shows.
@@ -21,8 +22,10 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
     """Build, read or download the benchmark that ``config`` describes, call it ``name`` and write it to ``out``.
 
     Beside it goes :func:`report_path`: a row a record that cannot be used, and a row a remark on one that is.
-    Raises :class:`~baft.errors.UserError` if it cannot be had, read or written.
+    Raises :class:`~baft.errors.UserError` if it cannot be had, read or written, or if ``out`` is a file of another kind.
     """
+    _refuse_source(config, out)
+    refuse_other(out)
     benchmark = _SOURCES[config.source](config, name)
     # Neither without the other, should the disk be full.
     with replacing(report_path(out)) as report:
@@ -40,6 +43,16 @@ def prepare_benchmark(config: BenchmarkConfig, name: str, out: Path) -> None:
         print(f"{name}: {note}")
     if benchmark.rejected or benchmark.remarks or benchmark.notes:
         print(f"{name}: all of that, and {len(benchmark.remarks)} remarks, in {report_path(out)}")
+
+
+def _refuse_source(config: BenchmarkConfig, out: Path) -> None:
+    """Raises UserError if the file of facts is one of those that are written."""
+    if config.source != "file" or config.path is None:
+        return
+    source = Path(config.path)
+    for written in (out, report_path(out)):
+        if written.exists() and source.exists() and written.samefile(source):
+            raise UserError(f"{written} is the file that is read, and would be overwritten; give --out another name.")
 
 
 def report_path(out: Path) -> Path:

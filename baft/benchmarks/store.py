@@ -65,6 +65,20 @@ def write_benchmark(benchmark: Benchmark, path: Path) -> None:
         pq.write_table(table, file, compression="zstd")
 
 
+def refuse_other(path: Path) -> None:
+    """Raises UserError if ``path`` is there and is not what :func:`write_benchmark` writes, which would replace it."""
+    if not path.exists():
+        return
+    try:
+        metadata: Mapping[bytes, bytes] = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        metadata = {}
+    if METADATA_KEY not in metadata:
+        raise UserError(
+            f"{path} exists already and is not a prepared benchmark; give another name, or remove it first."
+        )
+
+
 def read_benchmark(path: Path) -> Benchmark:
     """Read the file that :func:`write_benchmark` wrote.
 
