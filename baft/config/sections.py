@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
@@ -286,8 +287,11 @@ class CovariancesConfig(Section):
         return self
 
     def files(self) -> list[str]:
-        """The local file or folder that the text is read from, if it is."""
-        return [self.path] if self.source == "file" and self.path else []
+        """The local files that the text is read from, if it is, in the order in which they are read."""
+        if self.source != "file" or not self.path:
+            return []
+        path = Path(self.path)
+        return [str(file) for file in sorted(path.rglob("*.txt"))] if path.is_dir() else [self.path]
 
 
 class AnalysisConfig(Section):

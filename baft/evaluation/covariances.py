@@ -33,12 +33,10 @@ def texts_of(covariances: CovariancesConfig) -> Iterable[str]:
     if covariances.source == "embedded":
         return leads()
     if covariances.source == "file":
-        path = Path(covariances.path or "")
-        files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
         try:
-            return [file.read_text(encoding="utf-8") for file in files]
+            return [Path(file).read_text(encoding="utf-8") for file in covariances.files()]
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"covariances.path: {path} cannot be read as UTF-8 text: {error}.") from error
+            raise UserError(f"covariances.path: {covariances.path} cannot be read as UTF-8 text: {error}.") from error
     assert covariances.hub_id and covariances.filename
     place = hf_hub_download(
         covariances.hub_id, covariances.filename, repo_type="dataset", revision=covariances.revision

@@ -119,6 +119,36 @@ def test_a_model_in_a_folder_is_prepared_again_when_its_content_changes(tmp_path
     assert jobs["prepare_model"] == jobs["measure_base"] == 1
 
 
+def test_facts_and_texts_are_read_again_when_their_content_changes(tmp_path: Path) -> None:
+    tiny = engine("llama")
+    tiny.model.model.save_pretrained(tmp_path / "tiny")
+    tiny.text.tokenizer.save_pretrained(tmp_path / "tiny")
+    facts, text = tmp_path / "facts.csv", tmp_path / "text/one.txt"
+    text.parent.mkdir()
+    facts.write_text("prompt,target,subject\nThe capital of France is,Rome,France\n")
+    text.write_text("The capital of France is Paris.\n")
+    config = {
+        "models": {"mine": {"source": "folder", "path": str(tmp_path / "tiny")}},
+        "benchmarks": {"facts": {"source": "file", "path": str(facts)}},
+        "methods": {"rome": {"settings": {"layer": 1}}},
+        "covariances": {"source": "file", "path": str(text.parent), "tokens": 4},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    (covariances,) = Plan(parse_study(config)).outputs.covariances("mine")
+    targets = ["results/benchmarks/facts.parquet", covariances]
+    done = snakemake(tmp_path, *targets, "--configfile", str(tmp_path / "study.yaml"), "--cores", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in (facts, text):
+        path.touch()
+    assert not {"prepare_benchmark", "collect_covariances"} & planned(tmp_path, config).keys()
+    # Older files in the place of others: no time is newer than what was made of them.
+    for path in (facts, text):
+        path.write_text(path.read_text().replace("France", "Spain"))
+        os.utime(path, (1e9, 1e9))
+    jobs = planned(tmp_path, config)
+    assert jobs["prepare_benchmark"] == jobs["collect_covariances"] == 1
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

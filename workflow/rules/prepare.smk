@@ -30,7 +30,7 @@ rule prepare_model:
 
 rule prepare_benchmark:
     input:
-        lambda w: plan.benchmarks.files(w.benchmark),
+        ancient(lambda w: plan.benchmarks.files(w.benchmark)),
     output:
         records=layout.benchmark,
         loading=layout.loading,
@@ -40,6 +40,7 @@ rule prepare_benchmark:
         layout.timing("prepare_benchmark", "benchmark")
     params:
         spec=lambda w: plan.benchmarks.spec(w.benchmark),
+        contents=lambda w: plan.benchmarks.contents(w.benchmark),
         source=shipped_source("baft.benchmarks.prepare"),
     shell:
         "baft prepare-benchmark --benchmark {params.spec:q} --name {wildcards.benchmark:q} --out {output.records:q}"
@@ -76,7 +77,7 @@ rule collect_covariances:
     input:
         model=layout.model,
         # A function, for braces in a path are no wildcards.
-        text=lambda w: study.covariances.files(),
+        text=ancient(lambda w: study.covariances.files()),
     output:
         layout.covariances,
     log:
@@ -93,6 +94,7 @@ rule collect_covariances:
         # A function of the output is nothing for which Snakemake runs a job again: other studies may share its work out otherwise.
         model=lambda w, output: plan.models.spec(w.model),
         covariances=study.covariances.model_dump_json(),
+        contents=lambda w: plan.covariances.contents,
         source=shipped_source("baft.evaluation.jobs"),
     shell:
         "OMP_NUM_THREADS={threads}"

@@ -13,6 +13,7 @@ from baft.config.layout import Layout
 from baft.config.plan.analyses import Analyses
 from baft.config.plan.benchmarks import Benchmarks
 from baft.config.plan.checks import check
+from baft.config.plan.covariances import Covariances
 from baft.config.plan.edits import Edits
 from baft.config.plan.grid import Grid
 from baft.config.plan.grids import Grids
@@ -51,6 +52,11 @@ class Plan:
     def benchmarks(self) -> Benchmarks:
         """The benchmarks."""
         return Benchmarks(self.study)
+
+    @functools.cached_property
+    def covariances(self) -> Covariances:
+        """The text of key covariances."""
+        return Covariances(self.study)
 
     @functools.cached_property
     def lineup(self) -> Lineup:

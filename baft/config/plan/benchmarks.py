@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
+from baft.config.contents import contents_digest
 from baft.config.study import Study
 
 
@@ -25,6 +27,17 @@ class Benchmarks:
         section = self.study.benchmarks[benchmark]
         return [self.study.located(section.path)] if section.source == "file" and section.path else []
 
+    def contents(self, benchmark: str) -> str:
+        """Digest of a local file, which the user may change; empty for a benchmark that is pinned.
+
+        The content counts and not the time of a file, or an older file in the place of another would rerun nothing.
+        """
+        return self._contents[benchmark]
+
     def shards(self, benchmark: str) -> int:
         """Into how many jobs a cell is dealt."""
         return self.study.benchmarks[benchmark].shards
+
+    @functools.cached_property
+    def _contents(self) -> dict[str, str]:
+        return {label: contents_digest(self.files(label)) for label in self.study.benchmarks}
