@@ -82,7 +82,47 @@ def test_a_users_file_counts_with_its_neighbours_and_what_it_imports_of_the_pack
     assert _closure([here / "mine.py"], root) >= {"baft.methods.one", "baft.methods.shared"}
 
 
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ("helpers/core.py", True),
+        ("helpers/util.py", True),
+        ("pkg/sub/core.py", True),
+        ("pkg/util.py", True),
+        ("pkg/__init__.py", True),
+        ("pkg/sub/__init__.py", True),
+        ("pkg/sub/near.py", True),
+        ("pkg/sub/util.py", False),
+        ("helpers/pkg/util.py", False),
+    ],
+)
+def test_what_neighbours_import_counts_from_the_folder_of_the_users_file(
+    tmp_path: Path, changed: str, matters: bool
+) -> None:
+    (tmp_path / "ed.py").write_text("from helpers import core\nimport pkg.sub.core\n")
+    files = {
+        "helpers/core.py": "from helpers.util import STEPS\nimport pkg.util\n",
+        "helpers/util.py": "STEPS = 1\n",
+        "helpers/pkg/util.py": "",
+        "pkg/__init__.py": "",
+        "pkg/util.py": "S = 1\n",
+        "pkg/sub/__init__.py": "",
+        "pkg/sub/core.py": "from ..util import S\nfrom . import near\n",
+        "pkg/sub/near.py": "",
+        "pkg/sub/util.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/link.py").symlink_to(tmp_path / "ed.py")
+    given = (tmp_path / "ed.py", tmp_path / "elsewhere/link.py")
+    before = [source_digest(path) for path in given]
+    (tmp_path / changed).write_text(files[changed] + "# changed\n")
+    assert [source_digest(path) != one for path, one in zip(given, before, strict=True)] == [matters, matters]
+
+
 def test_the_config_is_not_followed() -> None:
     modules = _closure(["baft.benchmarks.prepare"], ROOT)
     assert "baft.benchmarks.load" in modules
-    assert not any(module.startswith("baft.config") for module in modules)
+    assert not any(str(module).startswith("baft.config") for module in modules)
