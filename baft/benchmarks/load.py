@@ -12,7 +12,7 @@ from typing import Any, Literal
 from baft.benchmarks.drafts import Draft, Entry, Format, Unusable
 from baft.benchmarks.formats import FORMATS, format_named, recognise
 from baft.benchmarks.known_files import known_file
-from baft.benchmarks.names import IGNORED, NAMES, canonical, suggestion
+from baft.benchmarks.names import IGNORED, canonical, is_field, suggestion
 from baft.benchmarks.records import Benchmark, Record, Rejected, Remark
 from baft.benchmarks.source import Source, read_source
 from baft.benchmarks.tracking import Tracked
@@ -85,7 +85,8 @@ def load(
         records=tuple(records),
         rejected=tuple(rejected),
         remarks=tuple(remarks),
-        notes=(*renamed, *_unread(read)),
+        # What is lost first, for a terminal shows only some.
+        notes=(*_unread(read), *renamed),
     )
 
 
@@ -105,7 +106,7 @@ def _rename(rows: Sequence[Tracked | None]) -> list[str]:
     for row in rows:
         for key in list(row or ()):
             name = canonical(key)
-            if row is not None and key not in NAMES and name in NAMES and name not in row:
+            if row is not None and not is_field(key) and is_field(name) and name not in row:
                 row[name] = row.pop(key)
                 names[key] = name
     return [f"the field {key!r} is read as {name!r}" for key, name in names.items()]
@@ -140,7 +141,7 @@ def _unread(contents: Sequence[_Content]) -> Iterator[str]:
     for key, lines in found.items():
         name = key.rpartition(".")[2]
         where = f"{len(lines)} {'record' if len(lines) == 1 else 'records'}, first in line {lines[0]}"
-        meant = "" if name in IGNORED else suggestion(name)
+        meant = "" if name in IGNORED or is_field(name) else suggestion(name)
         why = f": {IGNORED[name]}" if name in IGNORED else f"; did you mean {meant!r}?" if meant else ""
         yield f"the field {key!r} is not read ({where}){why}"
 
@@ -172,7 +173,7 @@ def _read(
     for position, content in enumerate(contents[skip:], start=skip):
         if limit is not None and len(records) == limit:
             break
-        id, note = _unused(_own_id(content.item, position), ids)
+        id, note = _unused(_own_id(content, position), ids)
         draft: Draft | None = None
         try:
             if content.row is None:
@@ -201,13 +202,13 @@ def _rival_note(record: Record, prompts: Mapping[str, tuple[Record, int]]) -> It
             )
 
 
-def _own_id(item: Any, position: int) -> str:
-    if isinstance(item, dict):
-        for key in ID_KEYS:
-            if own := text(item.get(key)):
-                return own
-    content = json.dumps(item, sort_keys=True, ensure_ascii=True).encode("ascii")
-    return f"{position:05d}-{hashlib.sha256(content).hexdigest()[:8]}"
+def _own_id(content: _Content, position: int) -> str:
+    row = content.row or {}
+    for key in ID_KEYS:
+        if own := text(row.get(key)):
+            return own
+    whole = json.dumps(content.item, sort_keys=True, ensure_ascii=True).encode("ascii")
+    return f"{position:05d}-{hashlib.sha256(whole).hexdigest()[:8]}"
 
 
 def _unused(id: str, ids: set[str]) -> tuple[str, list[str]]:

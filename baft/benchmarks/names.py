@@ -152,6 +152,18 @@ def answer_fields(name: str, number: str) -> Iterator[str]:
                 yield f"{stem}{number}_{word}"
 
 
+_ANSWER_FIELDS = frozenset({field for name in PROBES for field in (*PROBES[name].answers, *answer_fields(name, ""))})
+_NUMBERED = frozenset({*PROBES, *_ANSWER_FIELDS, "aliases", "irrelevant"})
+
+
+def is_field(name: str) -> bool:
+    """Whether some format reads a field of this name at the top of a record, numbered ones and answers among them."""
+    if name in NAMES or name in _ANSWER_FIELDS:
+        return True
+    numbered = re.fullmatch(r"(.+?)_?\d+(_[a-z_]+)?", name)
+    return numbered is not None and numbered[1] + (numbered[2] or "") in _NUMBERED
+
+
 def canonical(key: str) -> str:
     """``key`` as names are written here: "Target New" is ``target_new``."""
     return re.sub(r"[\s\-]+", "_", key.strip().lower())

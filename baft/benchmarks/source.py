@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baft.benchmarks.names import NAMES
+from baft.benchmarks.names import canonical, is_field
 from baft.benchmarks.values import Number
 from baft.errors import UserError
 
@@ -272,7 +272,7 @@ def _delimiter(path: Path, text: str) -> str | None:
             headings[delimiter] = []
 
     def fit(delimiter: str) -> tuple[int, bool]:
-        known = sum(name.strip().lower() in NAMES for name in headings[delimiter])
+        known = sum(is_field(canonical(name)) for name in headings[delimiter])
         return known, delimiter == usual
 
     best = max(_DELIMITERS, key=fit)

@@ -280,6 +280,29 @@ def test_a_known_field_in_another_spelling_is_read(written):
     assert "the field 'Prompt' is read as 'prompt'" in benchmark.notes
 
 
+def test_headings_of_numbered_columns_and_answers_may_have_capitals_and_spaces(written):
+    headings = (
+        "ID,Prompt,Target,Subject,Aliases 2,Rephrase,Rephrase 2,Locality,Locality Answer,Locality-2,Locality 2 Answer"
+    )
+    values = (
+        "one,The capital of France is,Rome,France,Roma,r,s,The capital of Spain is,Madrid,The capital of Peru is,Lima"
+    )
+    spelled = load(written(f"{headings},Unheard Of\n{values},lost\n", "spelled.csv"), "x")
+    plain = headings.lower().replace(" ", "_").replace("-", "_")
+    assert spelled.records == load(written(f"{plain}\n{values}\n", "plain.csv"), "x").records
+    (record,) = spelled.records
+    assert record.id == "one" and record.probes[0].answers == ("Rome", "Roma")
+    assert [probe.kind for probe in record.probes] == ["reliability", *["generality"] * 2, *["locality"] * 2]
+    # The terminal shows the first notes.
+    assert spelled.notes[0] == "the field 'Unheard Of' is not read (1 record, first in line 2)"
+    assert all("is read as" in note for note in spelled.notes[1:])
+
+
+def test_a_known_field_that_a_form_does_not_read_is_not_taken_for_a_misspelling(written):
+    (note,) = load(written([{"src": "p", "alt": "t", "aliases": ["u"]}]), "x").notes
+    assert note == "the field 'aliases' is not read (1 record, first in line 1)"
+
+
 def test_one_prompt_with_two_targets_is_told(written):
     rows = [row(id="a"), row(id="b", target="Bern"), row(id="c")]
     (remark,) = load(written(rows), "x").remarks
