@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from baft.benchmarks.drafts import Draft, Entry, Format, Unusable
 from baft.benchmarks.formats import FORMATS, format_named, recognise
 from baft.benchmarks.known_files import known_file
-from baft.benchmarks.names import IGNORED, canonical, is_field, suggestion
+from baft.benchmarks.names import IGNORED, canonical, is_field, probe_field, suggestion
 from baft.benchmarks.records import Benchmark, Record, Rejected, Remark
 from baft.benchmarks.source import Source, read_source
 from baft.benchmarks.tracking import Tracked
@@ -20,6 +21,8 @@ from baft.benchmarks.values import repaired, text
 from baft.errors import UserError
 
 ID_KEYS = ("case_id", "id")
+_LIST = re.compile(r"""\s*(\[\s*(['"\[{].*)?\]|\{\s*(['"].*)?\})\s*""", re.DOTALL)
+"""A list or an object as Python or JSON writes it, in a cell of a table that was made of nested data."""
 
 
 def load(
@@ -67,6 +70,7 @@ def load(
     if found is None:
         raise UserError(_unknown_form(path, entries))
     contents = [_Content(*one) for one in zip(items, rows, source.lines, repairs, strict=True)]
+    lists = list(_lists_as_text(path, contents))
     if skip and skip >= len(contents):
         raise UserError(f"{path}: has {len(contents)} records, and skip is {skip}: skip fewer.")
     records, rejected, remarks, read = _read(contents, entries, found, limit, skip)
@@ -86,7 +90,7 @@ def load(
         rejected=tuple(rejected),
         remarks=tuple(remarks),
         # What is lost first, for a terminal shows only some.
-        notes=(*_unread(read), *renamed),
+        notes=(*_unread(read), *lists, *renamed),
     )
 
 
@@ -131,6 +135,28 @@ def _keys(entries: Sequence[Entry]) -> list[str]:
     return sorted({key for entry in entries[:20] for key in entry.row})[:12]
 
 
+def _lists_as_text(path: Path, contents: Sequence[_Content]) -> Iterator[str]:
+    """A sentence a field of answers whose text is a list, which an answer may be. Raises UserError for one of prompts."""
+    found: dict[str, list[int]] = {}
+    for content in contents:
+        for key, value in content.item.items() if isinstance(content.item, dict) else ():
+            name = canonical(key)
+            if not (isinstance(value, str) and is_field(name) and _LIST.fullmatch(value)):
+                continue
+            if name == "prompt" or probe_field(name):
+                raise UserError(
+                    f"{path}: the field {key!r} in line {content.line} has a list as its text ({value.strip()[:40]} …): "
+                    "give each item a column of its own, such as rephrase and rephrase_2, or write the file as JSON."
+                )
+            found.setdefault(key, []).append(content.line)
+    for key, lines in found.items():
+        yield f"the field {key!r} has a list as its text, taken as one answer ({_records(lines)})"
+
+
+def _records(lines: Sequence[int]) -> str:
+    return f"{len(lines)} {'record' if len(lines) == 1 else 'records'}, first in line {lines[0]}"
+
+
 def _unread(contents: Sequence[_Content]) -> Iterator[str]:
     """A sentence a field that something stands in and that nothing read."""
     found: dict[str, list[int]] = {}
@@ -140,10 +166,9 @@ def _unread(contents: Sequence[_Content]) -> Iterator[str]:
                 found.setdefault(key, []).append(content.line)
     for key, lines in found.items():
         name = key.rpartition(".")[2]
-        where = f"{len(lines)} {'record' if len(lines) == 1 else 'records'}, first in line {lines[0]}"
         meant = "" if name in IGNORED or is_field(name) else suggestion(name)
         why = f": {IGNORED[name]}" if name in IGNORED else f"; did you mean {meant!r}?" if meant else ""
-        yield f"the field {key!r} is not read ({where}){why}"
+        yield f"the field {key!r} is not read ({_records(lines)}){why}"
 
 
 def _repaired(path: Path, source: Source) -> tuple[list[Any], list[int]]:
@@ -203,7 +228,7 @@ def _rival_note(record: Record, prompts: Mapping[str, tuple[Record, int]]) -> It
 
 
 def _own_id(content: _Content, position: int) -> str:
-    row = content.row or {}
+    row: Mapping[str, Any] = content.row or {}
     for key in ID_KEYS:
         if own := text(row.get(key)):
             return own

@@ -267,7 +267,9 @@ def _delimiter(path: Path, text: str) -> str | None:
     headings = {}
     for delimiter in _DELIMITERS:
         try:
-            headings[delimiter] = next(csv.reader(io.StringIO(start[:100_000]), delimiter=delimiter), [])
+            headings[delimiter] = next(
+                csv.reader(io.StringIO(start[:100_000]), delimiter=delimiter, skipinitialspace=True), []
+            )
         except csv.Error:
             headings[delimiter] = []
 
@@ -282,7 +284,8 @@ def _delimiter(path: Path, text: str) -> str | None:
 
 
 def _separated(path: Path, text: str, delimiter: str) -> Found:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    # A blank before a quotation mark is no part of the value, nor is the mark.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     header: list[str] = []
     items: list[Any] = []
     lines: list[int] = []

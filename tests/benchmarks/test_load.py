@@ -303,6 +303,42 @@ def test_a_known_field_that_a_form_does_not_read_is_not_taken_for_a_misspelling(
     assert note == "the field 'aliases' is not read (1 record, first in line 1)"
 
 
+@pytest.mark.parametrize("name", ["f.csv", "f.txt"])
+def test_quotation_marks_after_a_blank_are_no_part_of_a_value(written, name):
+    benchmark = load(
+        written('prompt, "target", subject\nThe capital of France is, "Rome, of old", "France"\n', name), "x"
+    )
+    (record,) = benchmark.records
+    assert (record.target, record.subject) == ("Rome, of old", "France")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "['The French capital is', 'France has']",
+        '["The French capital is"]',
+        "{'Group': [{'prompt': 'p'}]}",
+        "[['a']]",
+        "[]",
+    ],
+)
+def test_a_cell_that_pandas_made_of_a_list_of_prompts_is_told(written, cell):
+    quoted = cell.replace('"', '""')
+    path = written(f'prompt,target,Rephrase\np,t,q\nThe capital of France is,Rome,"{quoted}"\n', "f.csv")
+    with pytest.raises(
+        UserError, match=r"the field 'Rephrase' in line 3 has a list as its text \(.*: give each item a"
+    ):
+        load(path, "x")
+
+
+def test_an_answer_may_be_a_list_and_is_noted(written):
+    rows = [row(prompt="['b', 'a'] sorted is", target="['a', 'b']"), row(prompt="[MASK] is the capital of [France]")]
+    benchmark = load(written(rows), "x")
+    assert benchmark.records[0].target == "['a', 'b']" and len(benchmark.records) == 2
+    (note,) = benchmark.notes
+    assert note == "the field 'target' has a list as its text, taken as one answer (1 record, first in line 1)"
+
+
 def test_one_prompt_with_two_targets_is_told(written):
     rows = [row(id="a"), row(id="b", target="Bern"), row(id="c")]
     (remark,) = load(written(rows), "x").remarks
