@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from baft.benchmarks.drafts import Draft, Fields, Format, Unusable, begin, every_row, sole_revision
-from baft.benchmarks.names import TRUTHS
-from baft.benchmarks.probes import add_probes, truth_of
+from baft.benchmarks.drafts import Draft, Fields, Format, Unusable, begin, every_row, sole_revision, sole_text
+from baft.benchmarks.probes import add_probes, draft_of, truth_of
 from baft.benchmarks.values import text
 
 
@@ -24,8 +23,8 @@ def parse_rome(row: Fields) -> Draft:
         (rewrite,) = rewrite
     if not isinstance(rewrite, dict):
         raise Unusable("its requested_rewrite is not an object")
-    subject, template = text(rewrite.get("subject")), text(rewrite.get("prompt"))
-    prompt = template.replace("{}", subject, 1)
+    subject = rewrite.get("subject")
+    prompt = text(rewrite.get("prompt")).replace("{}", sole_text(subject), 1)
     draft = begin(subject, prompt, _answer(rewrite.get("target_new")), truth=truth_of(rewrite, ["target_true"]))
     if "question" in rewrite:
         add_probes(draft, {"rephrase": rewrite.get("question")})
@@ -35,9 +34,7 @@ def parse_rome(row: Fields) -> Draft:
 
 def parse_flat(row: Fields) -> Draft:
     """One record of the flat form, ``{"prompt", "target_new", "rephrase_prompt", "locality_prompt", …}``."""
-    draft = begin(row.get("subject"), row.get("prompt"), row.get("target_new"), truth=truth_of(row, TRUTHS))
-    add_probes(draft, row)
-    return draft
+    return draft_of(row, "prompt", "target_new")
 
 
 def is_rome(row: Fields) -> bool:

@@ -75,7 +75,8 @@ class Format:
 def begin(subject: Any, prompt: Any, target: Any, *, more: Any = (), truth: Any = ()) -> Draft:
     """A draft with its one ``reliability`` probe.
 
-    ``target`` may be a list, of which the first is the edit's target; the others and ``more`` are accepted as well.
+    ``target`` may be a list, of which the first is the edit's target; the others and ``more`` are accepted as well. A
+    ``subject`` that is no text is left out with a remark.
 
     Raises:
         Unusable: there is no prompt or no target.
@@ -87,9 +88,16 @@ def begin(subject: Any, prompt: Any, target: Any, *, more: Any = (), truth: Any 
     if not aliases(target):
         raise Unusable(_not_text("target", target))
     before = tuple(answer for answer in aliases(truth) if answer not in accepted)
-    draft = Draft(subject=text(subject), prompt=question, target=aliases(target)[0], truth=before)
+    draft = Draft(subject=sole_text(subject), prompt=question, target=aliases(target)[0], truth=before)
     draft.add("reliability", "", question, list(accepted), contrast=before)
+    if not draft.subject and not _empty(subject):
+        draft.remarks.append(f"its subject is {kind_of(subject)}, which is no text, and is left out")
     return draft
+
+
+def sole_text(value: Any) -> str:
+    """``value`` as text; of a list with one value that value."""
+    return text(value[0] if isinstance(value, list) and len(value) == 1 else value)
 
 
 def _not_text(name: str, value: Any) -> str:

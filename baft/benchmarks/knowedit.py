@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from baft.benchmarks.drafts import Draft, Entry, Fields, Format, begin, every_row
-from baft.benchmarks.names import PROBES, TRUTHS, probe_field
-from baft.benchmarks.probes import add_probes, truth_of
+from baft.benchmarks.drafts import Draft, Entry, Fields, Format, every_row
+from baft.benchmarks.names import PROBES, probe_field
+from baft.benchmarks.probes import draft_of
 from baft.benchmarks.values import aliases
 
 
 def parse(row: Fields) -> Draft:
     """One record: rephrasings become ``generality``; the groups of the other probes keep their names."""
-    draft = begin(row.get("subject"), row.get("prompt"), row.get("target_new"), truth=truth_of(row, TRUTHS))
-    add_probes(draft, row)
-    return draft
+    return draft_of(row, "prompt", "target_new")
 
 
 def is_zsre(row: Fields) -> bool:

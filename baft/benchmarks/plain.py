@@ -12,13 +12,8 @@ with ``answer`` or ``object``) have that form.
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-from baft.benchmarks.drafts import Draft, Fields, Format, begin, every_row, sole_revision
-from baft.benchmarks.names import TRUTHS
-from baft.benchmarks.probes import add_probes, truth_of
-from baft.benchmarks.values import aliases
+from baft.benchmarks.drafts import Draft, Fields, Format, every_row, sole_revision
+from baft.benchmarks.probes import draft_of
 
 _QUESTIONS = ("question", "update", "prompt")
 _ANSWERS = ("answer", "ans", "object", "target")
@@ -26,12 +21,12 @@ _ANSWERS = ("answer", "ans", "object", "target")
 
 def parse(row: Fields) -> Draft:
     """One record of such a file."""
-    return _record(row, "prompt", "target")
+    return draft_of(row, "prompt", "target")
 
 
 def parse_question(row: Fields) -> Draft:
     """One record with a question and its answer after the edit."""
-    return _record(row, _first(row, _QUESTIONS), _first(row, _ANSWERS))
+    return draft_of(row, _first(row, _QUESTIONS), _first(row, _ANSWERS))
 
 
 def is_plain(row: Fields) -> bool:
@@ -44,26 +39,8 @@ def is_question(row: Fields) -> bool:
     return bool(_first(row, _QUESTIONS) and _first(row, _ANSWERS))
 
 
-def _record(row: Fields, prompt: str, target: str) -> Draft:
-    draft = begin(
-        row.get("subject"),
-        row.get(prompt),
-        row.get(target),
-        more=_column(row, "aliases"),
-        truth=truth_of(row, TRUTHS),
-    )
-    draft.irrelevant = aliases(_column(row, "irrelevant"))
-    add_probes(draft, row)
-    return draft
-
-
 def _first(row: Fields, names: tuple[str, ...]) -> str:
     return next((name for name in names if name in row), "")
-
-
-def _column(row: Fields, name: str) -> list[Any]:
-    """Values of ``name``, ``name_1``, ``name_2`` … in the order of the row."""
-    return [row[key] for key in row if re.fullmatch(rf"{name}(_?\d+)?", str(key))]
 
 
 PLAIN = Format("plain", is_plain, every_row(parse), sole_revision)

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from baft.benchmarks.drafts import Draft, Fields
-from baft.benchmarks.names import ANSWERS, PROBES, PROMPTS, SUBJECT_ALIASES, Probes, answer_fields, probe_field
+from baft.benchmarks.drafts import Draft, Fields, begin
+from baft.benchmarks.names import ANSWERS, PROBES, PROMPTS, SUBJECT_ALIASES, TRUTHS, Probes, answer_fields, probe_field
 from baft.benchmarks.values import aliases, is_missing, unique
 from baft.words import replace_words
 
 _ORDER = ("generality", "portability", "locality", "fluency")
+
+
+def draft_of(row: Fields, prompt: str, target: str) -> Draft:
+    """All of a row whose prompt and target are in these fields: its subject, aliases, truth, irrelevant prompts and probes.
+
+    Raises :class:`~baft.benchmarks.drafts.Unusable` if it has no prompt or no target.
+    """
+    draft = begin(
+        row.get("subject"),
+        row.get(prompt),
+        row.get(target),
+        more=_column(row, "aliases"),
+        truth=truth_of(row, TRUTHS),
+    )
+    draft.irrelevant = aliases(_column(row, "irrelevant"))
+    add_probes(draft, row)
+    return draft
+
+
+def _column(row: Fields, name: str) -> list[Any]:
+    """Values of ``name``, ``name_1``, ``name_2`` … in the order of the row."""
+    return [row[key] for key in row if re.fullmatch(rf"{name}(_?\d+)?", str(key))]
 
 
 def add_probes(draft: Draft, row: Fields, without: Collection[str] = ()) -> None:

@@ -298,6 +298,45 @@ def test_headings_of_numbered_columns_and_answers_may_have_capitals_and_spaces(w
     assert all("is read as" in note for note in spelled.notes[1:])
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"target": "Rome"},
+        {"target_new": "Rome"},
+        {"target_new": "Rome", "cond": "x"},
+        {"target_new": "Rome", "locality_prompt": "q", "locality_ground_truth": "a"},
+    ],
+    ids=["plain", "knowedit-wiki", "knowedit-zsre", "counterfact-flat"],
+)
+def test_aliases_and_irrelevant_prompts_count_in_every_flat_form(written, form, request):
+    fields = {"prompt": "The capital of France is", "aliases": ["Roma"], "irrelevant_2": "The sky is", **form}
+    benchmark = load(written([fields]), "x")
+    (record,) = benchmark.records
+    assert benchmark.format == request.node.callspec.id
+    assert record.probes[0].answers == ("Rome", "Roma") and record.irrelevant == ("The sky is",)
+    assert not [note for note in benchmark.notes if "'cond'" not in note]
+
+
+@pytest.mark.parametrize(
+    ("subject", "read", "remarks"),
+    [
+        (["France"], "France", []),
+        (["France", "Gaul"], "", ["its subject is a list, which is no text, and is left out"]),
+        ({"name": "France"}, "", ["its subject is an object, which is no text, and is left out"]),
+        (None, "", []),
+        ([], "", []),
+    ],
+)
+def test_a_subject_that_is_no_text_is_not_lost_without_a_word(written, subject, read, remarks):
+    rome = {"requested_rewrite": {"prompt": "The capital of {} is", "subject": subject, "target_new": {"str": "Rome"}}}
+    for one in (row(subject=subject), rome):
+        benchmark = load(written([one]), "x")
+        assert benchmark.records[0].subject == read
+        assert [remark.text for remark in benchmark.remarks] == remarks
+    if read:
+        assert benchmark.records[0].prompt == "The capital of France is"
+
+
 def test_a_known_field_that_a_form_does_not_read_is_not_taken_for_a_misspelling(written):
     (note,) = load(written([{"src": "p", "alt": "t", "aliases": ["u"]}]), "x").notes
     assert note == "the field 'aliases' is not read (1 record, first in line 1)"
