@@ -7,6 +7,7 @@ SHA-256 pins a file's content whatever commit it is taken from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 KNOWEDIT = "zjunlp/KnowEdit"
 
@@ -122,7 +123,8 @@ class Part:
 
     ``path`` is that file, from the folder of the data. The records follow one another in the published file, ``count`` of
     them from the one whose canonical JSON has the SHA-256 ``first`` (16 hex digits). Written as JSON with this ``indent``,
-    they have the hash ``sha256``.
+    they have the hash ``sha256``. The shipped studies choose settings on the parts whose ``split`` is tune, and take their
+    final numbers from those of test.
     """
 
     path: str
@@ -131,6 +133,7 @@ class Part:
     first: str
     sha256: str
     indent: int = 0
+    split: Literal["tune", "test"] = "tune"
 
 
 PARTS = {
@@ -186,6 +189,7 @@ PARTS = {
             "b6b9d1f86cf109a1",
             "108d4469c30abad10209462c9875ef27c94b7d4eed2bf929939b2944d3984873",
             indent=1,
+            split="test",
         ),
         Part(
             "knowedit/wiki_counterfact_test_first200.json",
@@ -201,6 +205,7 @@ PARTS = {
             "ef5d732dd842cc7d",
             "b0ce86f41fa32f806e9f520d2120450e3586b1dd2ea9e92bb314b8108d7e3d27",
             indent=1,
+            split="test",
         ),
         Part(
             "knowedit/zsre_test_first400.json",
@@ -208,6 +213,7 @@ PARTS = {
             400,
             "ef06274f2687a011",
             "2c5a9d6d53be8a66d8767ada2f8808f1a7fb25afef2d27c33f03fe4d2cc10a06",
+            split="test",
         ),
         Part(
             "knowedit/wikibio_test_first100.json",
@@ -215,6 +221,7 @@ PARTS = {
             100,
             "dcd647c56d8829a1",
             "e0a87362052ce44040ae9cf4fe0f8c1828b5d0bebcda446099f429e8ae8f2815",
+            split="test",
         ),
         Part(
             "knowedit/convsent_test_first200.json",
@@ -222,6 +229,7 @@ PARTS = {
             200,
             "5381709623fa39a1",
             "9ce7ac4665d406ffca513a4ca5db28cfa2a192683750688927ed3df6fd6a1c06",
+            split="test",
         ),
     ),
 }
@@ -232,3 +240,8 @@ newest test files. Of those of wiki_recent and wiki_counterfact the first 200 re
 def known_file(sha256: str) -> KnownFile | None:
     """The published file with this hash, if it is one."""
     return next((known for known in KNOWN_FILES if known.sha256 == sha256), None)
+
+
+def known_part(sha256: str) -> Part | None:
+    """The file of a shipped study with this hash, if it is one."""
+    return next((part for parts in PARTS.values() for part in parts if part.sha256 == sha256), None)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from baft.benchmarks.drafts import Draft, Entry, Format, Unusable
 from baft.benchmarks.formats import FORMATS, format_named, recognise
-from baft.benchmarks.known_files import known_file
+from baft.benchmarks.known_files import known_file, known_part
 from baft.benchmarks.names import IGNORED, canonical, is_field, probe_field, suggestion
 from baft.benchmarks.records import Benchmark, Record, Rejected, Remark
 from baft.benchmarks.source import Source, read_source
@@ -21,6 +21,7 @@ from baft.benchmarks.values import repaired, text
 from baft.errors import UserError
 
 ID_KEYS = ("case_id", "id")
+_PURPOSES = {"tune": "tuning", "test": "final numbers, on which nothing is chosen"}
 _LIST = re.compile(r"""\s*(\[\s*(['"\[{].*)?\]|\{\s*(['"].*)?\})\s*""", re.DOTALL)
 """A list or an object as Python or JSON writes it, in a cell of a table that was made of nested data."""
 
@@ -62,6 +63,9 @@ def load(
         raise UserError(
             f"{path}: the first {known.tune} records of this file are for tuning: give skip: {known.tune}, or split: tune."
         )
+    part = known_part(source.sha256)
+    if part is not None and split != part.split:
+        raise UserError(f"{path}: holds records for {_PURPOSES[part.split]}: give split: {part.split}.")
     items, repairs = _repaired(path, source)
     rows = [Tracked(item) if isinstance(item, dict) else None for item in items]
     renamed = _rename(rows)
@@ -90,7 +94,7 @@ def load(
         rejected=tuple(rejected),
         remarks=tuple(remarks),
         # What is lost first, for a terminal shows only some.
-        notes=(*_unread(read), *lists, *renamed),
+        notes=(*_unread(read), *lists, *_joined(source), *renamed),
     )
 
 
@@ -155,6 +159,12 @@ def _lists_as_text(path: Path, contents: Sequence[_Content]) -> Iterator[str]:
 
 def _records(lines: Sequence[int]) -> str:
     return f"{len(lines)} {'record' if len(lines) == 1 else 'records'}, first in line {lines[0]}"
+
+
+def _joined(source: Source) -> Iterator[str]:
+    if source.lists:
+        names = ", ".join(map(repr, source.lists))
+        yield f"the lists {names} are read one after another as one benchmark; to keep them apart, give each a file"
 
 
 def _unread(contents: Sequence[_Content]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from baft.benchmarks.names import canonical, is_field
 from baft.benchmarks.values import Number
@@ -43,14 +43,23 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The items of a file in their order, of any type, the line that each begins at, and the SHA-256 of its bytes."""
+    """The items of a file in their order, of any type, the line that each begins at, and the SHA-256 of its bytes.
+
+    ``lists`` are the names of the lists that follow one another in it, where it is an object of several.
+    """
 
     items: tuple[Any, ...]
     lines: tuple[int, ...]
     sha256: str
+    lists: tuple[str, ...] = ()
 
 
-Found = tuple[list[Any], list[int]]
+class Found(NamedTuple):
+    """Items, their lines, and the names of the lists that they are in, if there are several."""
+
+    items: list[Any]
+    lines: list[int]
+    lists: tuple[str, ...] = ()
 
 
 def read_source(path: Path) -> Source:
@@ -70,10 +79,10 @@ def read_source(path: Path) -> Source:
         raise UserError(f"{path}: cannot be read: {error.strerror}.") from error
     text = _decoded(path, _decompressed(path, content))
     delimiter = _delimiter(path, text)
-    items, lines = _separated(path, text, delimiter) if delimiter else _json(path, text)
-    if not items:
+    found = _separated(path, text, delimiter) if delimiter else _json(path, text)
+    if not found.items:
         raise UserError(f"{path}: holds no records.")
-    return Source(tuple(items), tuple(lines), hashlib.sha256(content).hexdigest())
+    return Source(tuple(found.items), tuple(found.lines), hashlib.sha256(content).hexdigest(), found.lists)
 
 
 def _decompressed(path: Path, content: bytes) -> bytes:
@@ -126,7 +135,7 @@ def _json(path: Path, text: str) -> Found:
     if not values:
         raise UserError(f"{path}: is empty, where JSON, JSON Lines or CSV is expected; get the file again.")
     if len(values) > 1:
-        return values, _lines(text, starts)
+        return Found(values, _lines(text, starts))
     return _of_one(path, text, values[0])
 
 
@@ -163,14 +172,15 @@ _GAP = re.compile(r"[\s\x1e]*")
 
 def _of_one(path: Path, text: str, value: Any) -> Found:
     if isinstance(value, list):
-        return value, _lines(text, _starts(text, text.index("[")))
+        return Found(value, _lines(text, _starts(text, text.index("["))))
     if isinstance(value, dict) and value:
         lists = [item for item in value.values() if isinstance(item, list)]
         if len(lists) == len(value) and any(isinstance(item, dict) for one in lists for item in one):
-            return [item for one in lists for item in one], _lines(text, list(_starts_of_lists(text)))
+            names = tuple(value) if len(value) > 1 else ()
+            return Found([item for one in lists for item in one], _lines(text, list(_starts_of_lists(text))), names)
         if columns := _columns(value):
-            return columns, [1] * len(columns)
-        return [value], [text.count("\n", 0, text.index("{")) + 1]
+            return Found(columns, [1] * len(columns))
+        return Found([value], [text.count("\n", 0, text.index("{")) + 1])
     raise UserError(f"{path}: is not a list of records, nor an object of such lists.")
 
 
@@ -306,7 +316,7 @@ def _separated(path: Path, text: str, delimiter: str) -> Found:
                 start = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path}: is broken CSV from line {start} on: {error}.") from error
-    return items, lines
+    return Found(items, lines)
 
 
 def _header(path: Path, row: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from baft.benchmarks.known_files import KNOWN_FILES, PARTS, known_file
+from baft.benchmarks.known_files import KNOWN_FILES, PARTS, known_file, known_part
 
 
 def test_known_files_are_told_apart_by_their_hash() -> None:
@@ -14,6 +14,12 @@ def test_parts_are_told_apart_and_of_known_files() -> None:
     parts = [part for some in PARTS.values() for part in some]
     assert len({part.path for part in parts}) == len({part.sha256 for part in parts}) == len(parts)
     assert all(part.of in KNOWN_FILES for part in parts)
+    assert all(known_part(part.sha256) is part for part in parts) and known_part("0" * 64) is None
+    # The first records of two test files are for tuning, as those of train and validation files are.
+    assert [part.path for part in parts if part.split == "tune" and "_test_" in part.path] == [
+        "knowedit/wiki_recent_test_first200.json",
+        "knowedit/wiki_counterfact_test_first200.json",
+    ]
 
 
 def test_a_server_is_no_hub() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baft.benchmarks.known_files import KnownFile
+from baft.benchmarks.known_files import KnownFile, Part
 from baft.benchmarks.load import load
 from baft.benchmarks.subjects import subject_in_prompt, without_subject
 from baft.errors import UserError
@@ -382,6 +382,24 @@ def test_one_prompt_with_two_targets_is_told(written):
     rows = [row(id="a"), row(id="b", target="Bern"), row(id="c")]
     (remark,) = load(written(rows), "x").remarks
     assert remark.id == "b" and "record a" in remark.text and "another target" in remark.text
+
+
+def test_lists_that_are_read_as_one_benchmark_are_noted(written):
+    benchmark = load(written({"train": [row()], "test": [row(target="Bern")]}), "x")
+    assert len(benchmark.records) == 2
+    assert benchmark.notes[0].startswith("the lists 'train', 'test' are read one after another as one benchmark")
+    assert not load(written({"data": [row()]}), "x").notes
+
+
+@pytest.mark.parametrize("split", ["tune", "test"])
+def test_a_shipped_studys_records_are_refused_under_the_other_split(written, monkeypatch, split):
+    path = written([row()])
+    part = Part("b.json", KnownFile("b", "new", "b"), 1, "", hashlib.sha256(path.read_bytes()).hexdigest(), split=split)
+    monkeypatch.setattr("baft.benchmarks.known_files.PARTS", {"set": (part,)})
+    other = {"tune": "test", "test": "tune"}[split]
+    with pytest.raises(UserError, match=f"give split: {split}"):
+        load(path, "x", split=other)
+    assert load(path, "x", split=split).split == split
 
 
 def test_skip_leaves_out_the_first_records_and_keeps_ids(written):
