@@ -190,6 +190,7 @@ class Study(Section):
         self._refuse_limited("ablations.protocols", ablations.protocols, ablations.method)
         self._refuse_not_run("sensitivity.benchmarks", sensitivity.benchmarks, mapped)
         self._refuse_not_run("ablations.benchmarks", ablations.benchmarks, ablations.protocols or tuple(self.protocols))
+        self._refuse_idle("ablations", ablations.protocols, ablations.benchmarks)
         return self
 
     @model_validator(mode="after")
@@ -199,6 +200,7 @@ class Study(Section):
         self._refuse_unknown("tuning.protocols", tuning.protocols, self.protocols)
         self._refuse_unknown("tuning.benchmarks", tuning.benchmarks, self.benchmarks)
         self._refuse_not_run("tuning.benchmarks", tuning.benchmarks, self._tuned_protocols)
+        self._refuse_idle("tuning", tuning.protocols, tuning.benchmarks)
         for label in self.tuned_benchmarks:
             if self.benchmarks[label].split != "tune":
                 raise ValueError(
@@ -224,6 +226,16 @@ class Study(Section):
             if name not in run:
                 there = ", ".join(label for label in self.benchmarks if label in run)
                 raise ValueError(f"{key} has {name!r}, but {' and '.join(protocols)} editing is run on {there} only")
+
+    def _refuse_idle(self, section: str, protocols: Sequence[str], benchmarks: Sequence[str]) -> None:
+        """A protocol that is named and that none of the benchmarks is left for would be left out without a word."""
+        for label in protocols:
+            there = self.protocols[label].benchmarks or tuple(self.benchmarks)
+            if benchmarks and not set(there) & set(benchmarks):
+                raise ValueError(
+                    f"{section}.protocols has {label!r}, which is run on {', '.join(there)} only, and {section}.benchmarks "
+                    "has none of these: name one of them, or leave the protocol out"
+                )
 
     @property
     def tuned_benchmarks(self) -> tuple[Label, ...]:

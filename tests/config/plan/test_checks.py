@@ -101,6 +101,19 @@ def test_tuning_that_cannot_be_is_refused_in_one_sentence(changes: dict, message
         Plan(parse_study(TUNED | changes)).check()
 
 
+@pytest.mark.parametrize(
+    ("key", "given"), [("tuning", {"trials": 1}), ("ablations", {"method": "rome", "variants": {"a": {"steps": 3}}})]
+)
+def test_a_named_protocol_that_no_benchmark_is_left_for_is_told(key: str, given: dict) -> None:
+    protocols = {"a": {"benchmarks": ["mini_zsre"]}, "b": {"benchmarks": ["mini_wikibio"]}}
+    study = TUNED | {"protocols": protocols}
+    message = rf"{key}\.protocols has 'b', which is run on mini_wikibio only, and {key}\.benchmarks has none of these"
+    with pytest.raises(UserError, match=message):
+        parse_study(study | {key: {**given, "protocols": ["a", "b"], "benchmarks": ["mini_zsre"]}})
+    parse_study(study | {key: {**given, "protocols": ["a"], "benchmarks": ["mini_zsre"]}})
+    parse_study(study | {key: {**given, "protocols": ["a", "b"]}})
+
+
 def test_test_data_beside_tuning_are_allowed() -> None:
     made = Plan(
         parse_study(
