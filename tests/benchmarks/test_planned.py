@@ -57,6 +57,24 @@ def test_a_record_to_keep_that_no_benchmark_has_is_told(tmp_path: Path) -> None:
     kept("other", far={"source": "hub", "hub_id": "someone/something", "revision": "0" * 40, "filename": "a.json"})
 
 
+def test_a_record_to_draw_that_is_not_analysed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "facts.csv").write_text("id,prompt,target\none,a,b\ntwo,c,d\n")
+    benchmarks: dict[str, object] = {"mine": {"source": "file", "path": "facts.csv"}, "mini_zsre": {}}
+    (zsre,) = build("mini_zsre", "tune", 1).records
+
+    def drawn(picture: str, **more: object) -> None:
+        analysis = {"picture": picture, "records": 1} | more
+        check_files(parse_study({"data": str(tmp_path), "benchmarks": benchmarks, "analysis": analysis}))
+
+    drawn("one")
+    drawn(zsre.id)
+    drawn("two", records=2)
+    drawn("other", records=0)
+    for absent, chosen in (("two", {}), ("other", {}), (zsre.id, {"benchmarks": ["mine"]})):
+        with pytest.raises(UserError, match=rf"analysis\.picture is '{absent}', but none of .* one has 'one'"):
+            drawn(absent, **chosen)
+
+
 def test_nothing_is_tuned_on_records_without_rephrasings(tmp_path: Path) -> None:
     (tmp_path / "bare.csv").write_text("prompt,target\nThe capital of France is,Rome\n")
     (tmp_path / "full.csv").write_text("prompt,target,rephrase\nThe capital of France is,Rome,France's capital is\n")

@@ -35,7 +35,7 @@ class Plan:
 
     def check(self) -> None:
         """Raise :class:`~baft.errors.UserError` for the first method or setting that is wrong for any model."""
-        check(self.lineup, self.searches)
+        check(self.lineup, self.searches, self.analyses)
 
     @functools.cached_property
     def layout(self) -> Layout:

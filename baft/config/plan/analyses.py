@@ -36,17 +36,22 @@ class Analyses:
             return []
         return [bases for label in self.methods.values() if (bases := self.lineup.bases_of(label)) is not None]
 
+    def points(self) -> dict[str, Point]:
+        """The lines of those methods, by label, with the rank and layer of the analysis."""
+        analysis = self.study.analysis
+        changed = {"rank": analysis.rank} | ({} if analysis.layer is None else {"layer": analysis.layer})
+        return {
+            label: Point(method, {**self.lineup.lines[label].settings, **changed})
+            for method, label in self.methods.items()
+        }
+
     def spec(self, model: str) -> str:
         """What the analysis jobs of a model are told, as JSON."""
         study, analysis, lineup = self.study, self.study.analysis, self.lineup
-        changed = {"rank": analysis.rank} | ({} if analysis.layer is None else {"layer": analysis.layer})
         spec = AnalysisSpec(
             model_label=model,
             model=study.models[model],
-            methods=tuple(
-                lineup.spec(model, label, Point(method, {**lineup.lines[label].settings, **changed}))
-                for method, label in self.methods.items()
-            ),
+            methods=tuple(lineup.spec(model, label, point) for label, point in self.points().items()),
             seed=study.seeds[0],
             records=analysis.records,
         )

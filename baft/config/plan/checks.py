@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from baft.config.method_files import check_method, settings_class
 from baft.config.methods import method_settings, untuned_settings
+from baft.config.plan.analyses import Analyses
 from baft.config.plan.lineup import Lineup
 from baft.config.plan.searches import Searches
 from baft.config.sections import SensitivityConfig
@@ -11,7 +12,7 @@ from baft.config.sweeps import Point, lattice_of, points_of
 from baft.errors import UserError
 
 
-def check(lineup: Lineup, searches: Searches) -> None:
+def check(lineup: Lineup, searches: Searches, analyses: Analyses) -> None:
     """Raise :class:`~baft.errors.UserError` for the first method or setting that is wrong for any model."""
     study = lineup.study
     for label, section in study.methods.items():
@@ -25,6 +26,8 @@ def check(lineup: Lineup, searches: Searches) -> None:
     for name, label in zip(study.ablations.variants, lineup.variants, strict=True):
         _check_variant(lineup, name, label)
     _check_tuning(searches)
+    for point in analyses.points().values() if analyses.bases() else ():
+        _check_point(lineup, point, "analysis")
 
 
 def _check_point(lineup: Lineup, point: Point, place: str) -> None:

@@ -1,6 +1,9 @@
 """The analysis of edits: of which methods, and with which settings."""
 
+import pytest
+
 from baft.config import AnalysisSpec, Plan, parse_study, read_spec
+from baft.errors import UserError
 from baft.results.store import partition_path
 
 
@@ -36,6 +39,13 @@ def test_the_analysis_edits_with_one_line_of_each_method_at_its_own_rank_and_lay
     assert (reft.label, reft.settings["rank"], reft.settings["layer"]) == ("mine", 7, 3)
     moved = analysed(methods=methods, analysis={"layer": 0.5}).analyses.spec("smollm2-135m")
     assert all(method.settings["layer"] == 0.5 for method in read_spec(AnalysisSpec, moved).methods)
+
+
+def test_a_wrong_setting_of_the_analysis_is_told_before_anything_runs() -> None:
+    with pytest.raises(UserError, match=r"analysis\.layer: it is 1\.5, but must be"):
+        analysed(methods=["baft"], analysis={"layer": 1.5}).check()
+    analysed(methods=["rome"], analysis={"layer": 1.5}).check()
+    analysed(methods=["baft"], analysis={"layer": 1.5, "records": 0}).check()
 
 
 def test_the_record_of_the_picture_reaches_its_command_alone() -> None:
