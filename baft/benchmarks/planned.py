@@ -16,7 +16,8 @@ def check_files(study: Study) -> None:
     Raises :class:`~baft.errors.UserError` for the first that cannot be used, naming its key in the config: it is broken, has
     another hash or no known form, or none of its records can be used; or for a record of ``keep_edits`` that no benchmark
     has, or of ``analysis.picture`` that is not analysed; or for one that is tuned on without rephrasings. Records of the hub
-    are not known before they are fetched, so with such a benchmark any id passes, and the job that tunes looks for rephrasings.
+    are not known before they are fetched, so with such a benchmark any id passes, and the job that tunes looks for
+    rephrasings.
     """
     wanted = () if isinstance(study.keep_edits, bool) else study.keep_edits
     tuned = study.tuned_benchmarks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,8 +35,8 @@ def edit(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Setting of the method, as key=value.")] = None,
 ) -> None:
     """Make one edit and print the answers before and after it."""
-    chosen = dict(_given(text, "--set") for text in settings or [])
-    more = dict(_given(text, "--option") for text in option or [])
+    chosen = _all_given(settings or [], "--set")
+    more = _all_given(option or [], "--option")
     # Before torch is imported: a mistake is told at once.
     method_settings(method, given=chosen)
     from baft.library import edit_command as run
@@ -60,6 +60,15 @@ def _once(named: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     if twice := given.keys() & more.keys():
         raise UserError(f"--option {sorted(twice)[0]} is given twice: leave one of them out.")
     return given | dict(more)
+
+
+def _all_given(texts: Sequence[str], option: str) -> dict[str, Any]:
+    """What an option gives by key. Raises UserError for a key that is given twice."""
+    pairs = [_given(text, option) for text in texts]
+    keys = [key for key, _ in pairs]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise UserError(f"{option} {twice[0]} is given twice: leave one of them out.")
+    return dict(pairs)
 
 
 def _given(text: str, option: str) -> tuple[str, Any]:

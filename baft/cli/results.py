@@ -66,7 +66,7 @@ def answers(
     protocol: Labels = None,
     benchmark: Labels = None,
     kind: Annotated[list[str] | None, typer.Option(help="Only this kind of probe, such as locality.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of the method; the lowest there is unless given.")] = None,
 ) -> None:
     """Print what the unedited model and each method answered, probe by probe."""
     from baft.report.answers import answers_text as run

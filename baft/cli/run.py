@@ -37,12 +37,13 @@ def run(
     cores: Annotated[str, typer.Option(help="CPU cores to use, or 'all'.")] = "all",
 ) -> None:
     """Run a study in this folder, make its report and print its main table."""
+    slots = _number_of(cores)
     study = _checked(config or DEFAULT_CONFIG)
     chosen = ["--configfile", str(config)] if config else []
     results = Path(study.results)
     with sole_run(results):
         _remove_damaged(results)
-        with warm_parent(_kept_open), telling(Plan(study), cores):
+        with warm_parent(_kept_open), telling(Plan(study), slots):
             snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
         provenance = results / "provenance.html"
         if not is_current(
@@ -57,13 +58,22 @@ def run(
     print(f"Report: {(results / 'report.html').absolute()}")
 
 
+def _number_of(cores: str) -> int:
+    """How many cores ``--cores`` allows. Raises UserError if it is neither a number of them nor 'all'."""
+    if cores == "all":
+        return len(os.sched_getaffinity(0))
+    if not (cores.isdecimal() and int(cores)):
+        raise UserError(f"--cores is {cores!r}, but must be a number of cores, at least 1, or 'all'.")
+    return int(cores)
+
+
 @contextmanager
-def telling(plan: Plan, cores: str, every: float = 20.0) -> Iterator[None]:
+def telling(plan: Plan, cores: int, every: float = 20.0) -> Iterator[None]:
     """Within the block, how long the whole run still takes is printed from time to time, whenever that has changed.
 
     ``every`` are the seconds between two looks at the results, or more where a look takes long.
     """
-    slots = (len(os.sched_getaffinity(0)) if cores == "all" else int(cores)) // plan.study.threads
+    slots = cores // plan.study.threads
     ended = threading.Event()
 
     def tell() -> None:

@@ -141,13 +141,14 @@ def _number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def answers_text(results: Path, wanted: Mapping[str, Sequence[str]], records: Sequence[str], seed: int) -> str:
+def answers_text(results: Path, wanted: Mapping[str, Sequence[str]], records: Sequence[str], seed: int | None) -> str:
     """The answers for a terminal, of all cells under ``results`` that are ``wanted``.
 
     ``wanted`` has labels by ``model``, ``method``, ``protocol`` and ``benchmark``, and kinds of probe by ``kind``; an empty
-    list wants all, but swept points only if they are named. Without ``records`` they are the first of each benchmark. Raises
-    :class:`UserError` if there are no such answers.
+    list wants all, but swept points only if they are named. Without ``records`` they are the first of each benchmark, and
+    without ``seed`` it is the lowest. Raises :class:`UserError` if there are no such answers.
     """
+    seed = _lowest_seed(results) if seed is None else seed
     cells = _cells(results, wanted, seed)
     chosen, more = _records(results, list(dict.fromkeys(cell["benchmark"] for cell in cells)), records)
     asked = read_answers(results, [cell for cell in cells if cell["benchmark"] in chosen], chosen, seed)
@@ -156,6 +157,14 @@ def answers_text(results: Path, wanted: Mapping[str, Sequence[str]], records: Se
     if not lines:
         raise UserError(f"No record has a probe of the kind {' or '.join(kinds or KINDS)}.")
     return "\n".join([*lines, *more]).rstrip()
+
+
+def _lowest_seed(results: Path) -> int:
+    pattern = "/".join(f"{name}=*" for name in ("model", "method", "protocol", "benchmark", "seed"))
+    seeds = [int(read_partition_values(folder)["seed"]) for folder in (results / "probes").glob(pattern)]
+    if not seeds:
+        raise UserError(f"There are no answers under {results / 'probes'}; run a study first.")
+    return min(seeds)
 
 
 def _cells(results: Path, wanted: Mapping[str, Sequence[str]], seed: int) -> list[dict[str, str]]:

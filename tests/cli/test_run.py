@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from baft.cli.run import _checked, _remove_damaged, _say_stale, is_current, sole_run, telling
+from baft.cli.run import _checked, _number_of, _remove_damaged, _say_stale, is_current, sole_run, telling
 from baft.errors import UserError
 from tests.results.synthetic import damaged_results
 
@@ -131,6 +131,13 @@ def test_a_run_tells_how_long_it_still_takes(
         return found
 
     monkeypatch.setattr("baft.report.remaining.remaining_text", text)
-    with telling(plan, "2", every=0.01):
+    with telling(plan, 2, every=0.01):
         assert looked.wait(60)
     assert capsys.readouterr().out == "study: 0 of 1 jobs of edits done\n"
+
+
+@pytest.mark.parametrize("cores", ["two", "0", "-1", "1.5", ""])
+def test_cores_that_are_no_number_are_told(cores: str) -> None:
+    with pytest.raises(UserError, match=f"--cores is '{cores}', but must be a number of cores"):
+        _number_of(cores)
+    assert _number_of("2") == 2 and _number_of("all") >= 1

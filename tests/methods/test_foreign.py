@@ -317,6 +317,9 @@ def test_numbers_as_yaml_reads_them_are_numbers() -> None:
     kind = settings_class("foreign")
     made = kind(editor=str(EDITORS / "unedited.py"), arguments={"lr": "1e-3", "name": "e3", "n": 2})  # type: ignore[call-arg]
     assert made.model_dump()["arguments"] == {"lr": 1e-3, "name": "e3", "n": 2}
+    nested = {"xs": ["1e-3", 2, "e3"], "deep": {"lr": ["2E4", {"x": "1e1"}]}}
+    made = kind(editor=str(EDITORS / "unedited.py"), arguments=nested)  # type: ignore[call-arg]
+    assert made.model_dump()["arguments"] == {"xs": [1e-3, 2, "e3"], "deep": {"lr": [2e4, {"x": 10.0}]}}
 
 
 DRAWING = """

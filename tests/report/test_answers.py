@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,17 @@ def test_what_is_not_there_is_told(
 def test_no_results_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no answers under .* with seed 3; run a study first"):
         answers_text(tmp_path, {}, [], 3)
+    with pytest.raises(UserError, match=r"no answers under .*; run a study first"):
+        answers_text(tmp_path, {}, [], None)
+
+
+def test_without_a_seed_it_is_the_lowest(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "other")
+    for folder in list((tmp_path / "other/probes").rglob("seed=0")):
+        folder.rename(folder.with_name("seed=12"))
+        shutil.copytree(folder.with_name("seed=12"), folder.with_name("seed=3"))
+    assert answers_text(tmp_path / "other", {}, [], None) == answers_text(results, {}, [], 0)
+    assert answers_text(tmp_path / "other", {}, [], None) == answers_text(tmp_path / "other", {}, [], 3)
 
 
 def test_swept_points_are_shown_only_if_they_are_named(tmp_path: Path) -> None:

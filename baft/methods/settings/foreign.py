@@ -53,6 +53,10 @@ class Settings(MethodSettings):
 
 
 def _number(argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [_number(one) for one in argument]
+    if isinstance(argument, dict):
+        return {key: _number(one) for key, one in argument.items()}
     if isinstance(argument, str) and SCIENTIFIC.fullmatch(argument):
         return float(argument)
     return argument
