@@ -87,7 +87,8 @@ def report(
     from baft.report.finished import write_report as run
 
     plan = read_plan(config)
-    page = run(plan.report.products, plan.report.page, out or Path(plan.study.results) / "partial", partial=partial)
+    folder = out or Path(plan.study.results) / "partial"
+    page = run(plan.report.products, plan.edits.cells(), plan.report.page, folder, partial=partial)
     typer.echo(f"Report: {page.absolute()}")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from baft.config import Grid, PageSpec
+from baft.config import Cell, Grid, PageSpec
 from baft.config.products import Product
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.report import estimates
 from baft.report.cells import KEYS, read_cells
 from baft.report.inputs import Inputs, write_product
+from baft.report.outdated import outdated
 from baft.report.page.answers import write_answers
 from baft.report.page.study import ANSWERS
 from baft.report.page.study import write_report as write_page
@@ -56,29 +58,67 @@ def _edits(results: Path, cell: Mapping[str, str]) -> list[Path]:
     return sorted(folder.glob(f"shard=*/{PART}"))
 
 
-def write_report(products: Mapping[Product, Grid], page: PageSpec, out: Path, *, partial: bool) -> Path:
+def write_report(
+    products: Mapping[Product, Grid], told: Mapping[Path, Cell], page: PageSpec, out: Path, *, partial: bool
+) -> Path:
     """Write tables, figures and the pages into the folder ``out``; return the report.
 
-    ``products`` are the tables and figures, each with its cells. With ``partial`` all is made of the cells that are there,
-    what is missing being named on the page; a product of which nothing is there is left out. Raises :class:`UserError` if
-    no cell is there, or without ``partial`` if one is missing.
+    ``products`` are the tables and figures, each with its cells, and ``told`` is what the study says of each cell, by record
+    file. With ``partial`` all is made of the cells that are there; what is missing, or was run otherwise than the study says
+    (:func:`~baft.report.outdated.outdated`), is named on the page. A product of which nothing is there is left out. Raises :class:`UserError` if no cell is there, or
+    without ``partial`` if one is missing or was run otherwise.
     """
     wanted = [path for product, grid in products.items() if product.of_cells for path in grid.files(product.cells)]
     cells = list(dict.fromkeys(wanted))
     missing = [path for path in cells if not path.is_file()]
-    if missing and not partial:
+    there = [path for path in cells if path.is_file()]
+    config: Mapping[str, Any] = page.config
+    others = outdated({path: told[path] for path in there if path in told}, config["benchmarks"])
+    if not partial:
+        _refuse_incomplete(cells, missing, others)
+    if len(there) == len(others):
+        raise UserError(
+            "There are no summarised cells to report: run the workflow first."
+            if not others
+            else f"All cells that are there were run otherwise than the study says, {_first(others)}: run it again."
+        )
+    for product, grid in products.items():
+        _write(product, Inputs.of(product, grid).there(others), out / product.folder)
+    write_answers(page, out / ANSWERS, others)
+    return write_page(
+        page,
+        out,
+        out / "report.html",
+        [_cell_name(path) for path in missing],
+        [_other_name(path, said) for path, said in others.items()],
+    )
+
+
+def _refuse_incomplete(cells: Sequence[Path], missing: Sequence[Path], others: Mapping[Path, str]) -> None:
+    """Raises UserError if there is anything ``missing``, or run otherwise as ``others`` say."""
+    if missing:
         raise UserError(
             f"{len(missing)} of {len(cells)} cells are missing, first {_cell_name(missing[0])}; run the "
             "study, or give --partial for a report of what is there."
         )
-    if len(missing) == len(cells):
-        raise UserError("There are no summarised cells to report: run the workflow first.")
-    for product, grid in products.items():
-        inputs = Inputs.of(product, grid).there()
-        if inputs.files:
-            write_product(product, inputs, out / product.folder / product.name)
-    write_answers(page, out / ANSWERS)
-    return write_page(page, out, out / "report.html", [_cell_name(path) for path in missing])
+    if others:
+        raise UserError(
+            f"{len(others)} of {len(cells)} cells were run otherwise than the study says, {_first(others)}; run the study "
+            "again, or give --partial for a report without them."
+        )
+
+
+def _write(product: Product, inputs: Inputs, folder: Path) -> None:
+    if inputs.files:
+        write_product(product, inputs, folder / product.name)
+
+
+def _first(others: Mapping[Path, str]) -> str:
+    return "first " + _other_name(*next(iter(others.items())))
+
+
+def _other_name(path: Path, said: str) -> str:
+    return f"{_cell_name(path)} (with {said})"
 
 
 def _cell_name(path: Path) -> str:

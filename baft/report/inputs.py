@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,10 @@ class Inputs:
         files = grid.files(product.cells)
         return cls(files, grid.edits(), grid.probes(), grid.methods, grid.statistics, grid.settings, grid.origins)
 
-    def there(self) -> Inputs:
-        """Those that have been made so far. A cell of which only some shards are done is left out altogether."""
-        files = [path for path in self.files if path.is_file()]
+    def there(self, without: Collection[Path] = ()) -> Inputs:
+        """Those that have been made so far, but for the cells of the files ``without``. A cell of which only some shards are
+        done is left out altogether."""
+        files = [path for path in self.files if path.is_file() and path not in without]
         cells = {_cell(path) for path in files}
         edits, probes = ([path for path in paths if _cell(path) in cells] for paths in (self.edits, self.probes))
         missing = [path for path in (*edits, *probes) if not path.is_file()]

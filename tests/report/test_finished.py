@@ -1,9 +1,11 @@
+from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from baft.benchmarks.prepare import prepare_benchmark
-from baft.config import BenchmarkConfig, Grid, PageSpec, StatisticsConfig, parse_study
+from baft.config import BenchmarkConfig, Cell, Grid, PageSpec, Plan, StatisticsConfig, parse_study
 from baft.config.products import Product, TableProduct, all_products
 from baft.errors import UserError
 from baft.report.finished import finished_text, write_report
@@ -50,13 +52,18 @@ def products(grid: Grid, **others: Grid) -> dict[Product, Grid]:
     return {one: grids[one.cells] for one in all_products() if one.cells in grids}
 
 
-def made_of(products: dict[Product, Grid], out: Path, *, partial: bool) -> Path:
+def made_of(
+    products: dict[Product, Grid], out: Path, *, partial: bool, told: Mapping[Path, Cell] | None = None
+) -> Path:
     """The report of these products, for a study of no more than they say."""
     grid = next(iter(products.values()))
     more = {
         "sensitivity": {"method": "baft", "layer": [1], "rank": [2]},
         "ablations": {"method": "baft", "variants": {"a": {"rank": 3}}},
     }
+    told = told or {}
+    if told:
+        more["benchmarks"] = {cell.benchmark: {} for cell in told.values()}
     config = parse_study({"study": "small", **more})
     labels = [one for one in products if isinstance(one, TableProduct)]
     page = PageSpec(
@@ -66,7 +73,7 @@ def made_of(products: dict[Product, Grid], out: Path, *, partial: bool) -> Path:
         figures={one.name: one.label for one in products if one.folder == "figures"},
         methods=(),
     )
-    return write_report(products, page, out, partial=partial)
+    return write_report(products, told, page, out, partial=partial)
 
 
 def test_what_has_finished_is_shown_with_holes(results: Path) -> None:
@@ -103,6 +110,23 @@ def test_a_report_that_is_not_partial_needs_every_cell(results: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
     whole = products(grid(results, "none", "baft", points=()))
     assert "This report is partial" not in made_of(whole, tmp_path, partial=False).read_text()
+
+
+def test_results_of_other_settings_are_not_reported_as_those_of_the_study(results: Path, tmp_path: Path) -> None:
+    whole = grid(results, "none", "baft", points=())
+    study = {"results": str(results), "models": {"tiny": {}}, "benchmarks": {"mini_zsre": {}, "mini_wikibio": {}}}
+    told = Plan(parse_study({**study, "methods": {"none": None, "baft": None}})).edits.cells()
+    own = {path: cell for path, cell in told.items() if cell.benchmark == "mini_zsre"}
+    said = r"2 of 4 cells were run otherwise than the study says, first .*benchmark mini_zsre, seed 0 \(with kind"
+    with pytest.raises(UserError, match=said):
+        made_of(products(whole), tmp_path, partial=False, told=own)
+    assert not list(tmp_path.iterdir())
+    text = made_of(products(whole), tmp_path, partial=True, told=own).read_text()
+    assert "This report is partial: 2 cells were run otherwise than the study says now" in text
+    assert "method baft, benchmark mini_zsre, seed 0 (with " in text and "cells are missing" not in text
+    assert set(pd.read_csv(tmp_path / "tables/main.csv")["benchmark"]) == {"mini_wikibio"}
+    with pytest.raises(UserError, match="All cells that are there were run otherwise"):
+        made_of(products(whole), tmp_path / "none", partial=True, told=told)
 
 
 def test_nothing_finished_is_told(tmp_path: Path) -> None:

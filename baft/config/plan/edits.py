@@ -6,8 +6,10 @@ import functools
 import hashlib
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 from baft.config.cells import Cell
 from baft.config.layout import Layout, at, folder_of
@@ -40,6 +42,10 @@ class Edits:
     def options(self, model: str, method: str, protocol: str, benchmark: str, seed: str) -> str:
         """What the edit jobs of a cell have in common, as options of their command, quoted for a shell."""
         return self._options[model, method, protocol, benchmark, seed]
+
+    def cells(self) -> dict[Path, Cell]:
+        """What the edit jobs of each cell are told, by the record file that the cell is summarised in."""
+        return {at(self.layout.record, **dict(zip(CELL, key, strict=True))): cell for key, cell in self._cells()}
 
     def source(self, method: str) -> str:
         """Digest of the code behind an edit job, of all methods only its own."""
@@ -88,6 +94,9 @@ class Edits:
     @functools.cached_property
     def _specs(self) -> dict[Key, str]:
         """One text a cell, however many jobs are told it."""
+        return {key: cell.spec() for key, cell in self._cells()}
+
+    def _cells(self) -> Iterator[tuple[Key, Cell]]:
         study, lineup = self.study, self.lineup
         where = [
             (protocol, benchmark)
@@ -96,21 +105,22 @@ class Edits:
         ]
         axes = product(study.models, lineup.methods, where, study.seeds)
         needed = {pair for pair in product(study.models, lineup.methods) if self.covariances(*pair)}
-        return {
-            (model, method, protocol, benchmark, str(seed)): Cell(
-                model_label=model,
-                model=study.models[model],
-                method=lineup.spec(model, method),
-                protocol_label=protocol,
-                protocol=study.protocols[protocol],
-                benchmark=benchmark,
-                seed=seed,
-                evaluation=study.evaluation,
-                covariances=study.covariances if (model, method) in needed else None,
-            ).spec()
-            for model, method, (protocol, benchmark), seed in axes
-            if self.grids.all.runs(method, protocol)
-        }
+        for model, method, (protocol, benchmark), seed in axes:
+            if self.grids.all.runs(method, protocol):
+                yield (
+                    (model, method, protocol, benchmark, str(seed)),
+                    Cell(
+                        model_label=model,
+                        model=study.models[model],
+                        method=lineup.spec(model, method),
+                        protocol_label=protocol,
+                        protocol=study.protocols[protocol],
+                        benchmark=benchmark,
+                        seed=seed,
+                        evaluation=study.evaluation,
+                        covariances=study.covariances if (model, method) in needed else None,
+                    ),
+                )
 
     @functools.cached_property
     def _options(self) -> dict[Key, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +24,20 @@ ANSWERS = 40_000
 _BYTES = 6_000_000
 
 
-def write_answers(spec: PageSpec, out: Path) -> Path:
+def write_answers(spec: PageSpec, out: Path, without: Collection[Path] = ()) -> Path:
     """Write the page of the answers of a study to ``out``; return its path.
 
-    All records are on it, or else the first so many of each benchmark. Of several seeds it shows the first.
+    All records are on it, or else the first so many of each benchmark. Of several seeds it shows the first. The cells of
+    the record files ``without`` are left out.
     """
     grid = spec.grid
     sizes = {label: _sizes(grid, label) for label in grid.benchmarks if _prepared(grid, label).is_file()}
     count = _records_that_fit(grid, sizes)
-    asked, content = _read(grid, sizes, count)
+    asked, content = _read(grid, sizes, count, without)
     # Long answers, as of many new tokens.
     while len(content) > _BYTES and count > 1:
         count = max(1, count // 2)
-        asked, content = _read(grid, sizes, count)
+        asked, content = _read(grid, sizes, count, without)
     return write_page(
         "answers.html",
         out,
@@ -57,19 +58,21 @@ def write_answers(spec: PageSpec, out: Path) -> Path:
     )
 
 
-def _read(grid: Grid, sizes: Mapping[str, Mapping[str, int]], count: int) -> tuple[list[Asked], str]:
+def _read(
+    grid: Grid, sizes: Mapping[str, Mapping[str, int]], count: int, without: Collection[Path]
+) -> tuple[list[Asked], str]:
     """The answers to the probes of the first ``count`` records of each benchmark, and the same as JSON."""
+    layout, seed = Layout(grid.results, ""), grid.seeds[0]
     cells = [
         {"model": model, "protocol": protocol, "benchmark": benchmark, "method": method}
         for model in grid.models
         for protocol, benchmarks in grid.protocols.items()
         for benchmark in ordered_benchmarks(benchmarks)
         for method in _methods(grid, protocol)
-        if benchmark in sizes and at(Layout(grid.results, "").base, model=model, benchmark=benchmark).is_file()
+        if benchmark in sizes and at(layout.base, model=model, benchmark=benchmark).is_file()
     ]
-    asked = read_answers(
-        Path(grid.results), cells, {label: list(ids)[:count] for label, ids in sizes.items()}, grid.seeds[0]
-    )
+    cells = [cell for cell in cells if at(layout.record, seed=seed, **cell) not in without]
+    asked = read_answers(Path(grid.results), cells, {label: list(ids)[:count] for label, ids in sizes.items()}, seed)
     return asked, json.dumps(_content(asked, _methods(grid)), ensure_ascii=False, separators=(",", ":"))
 
 

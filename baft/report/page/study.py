@@ -25,11 +25,14 @@ _FIRST = ("pooled", "editing", "tradeoff")
 _EDITING = "editing (the harmonic mean of success, generality and portability, as far as a benchmark has them)"
 
 
-def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] = ()) -> Path:
+def write_report(
+    spec: PageSpec, made: Path, out: Path, missing: Sequence[str] = (), outdated: Sequence[str] = ()
+) -> Path:
     """Write the page of a study to ``out`` from the folders ``tables`` and ``figures`` in ``made``; return its path.
 
-    What is not there is left out. ``missing`` are names of cells that it was made without, which it then says first. Tables
-    lead to the page of answers, which lies beside it.
+    What is not there is left out. ``missing`` are names of cells that it was made without, and ``outdated`` names of those
+    that were left out because they were run otherwise than the study says, which it then says first. Tables lead to the
+    page of answers, which lies beside it.
     """
     tables = {name: made / "tables" / f"{name}.json" for name in spec.tables}
     figures = {name: made / "figures" / f"{name}.png" for name in spec.figures}
@@ -58,6 +61,7 @@ def write_report(spec: PageSpec, made: Path, out: Path, missing: Sequence[str] =
         out,
         title=str(spec.config["study"]),
         missing=missing,
+        outdated=outdated,
         asked=_asked(spec),
         tables=shown,
         first=[figure for figure in drawn if figure["name"] in _FIRST],
