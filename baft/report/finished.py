@@ -65,7 +65,8 @@ def write_report(
 
     ``products`` are the tables and figures, each with its cells, and ``told`` is what the study says of each cell, by record
     file. With ``partial`` all is made of the cells that are there; what is missing, or was run otherwise than the study says
-    (:func:`~baft.report.outdated.outdated`), is named on the page. A product of which nothing is there is left out. Raises :class:`UserError` if no cell is there, or
+    (:func:`~baft.report.outdated.outdated`), is named on the page. A product of which nothing is there is left out, and
+    what an earlier report has left of it in ``out`` is removed. Raises :class:`UserError` if no cell is there, or
     without ``partial`` if one is missing or was run otherwise.
     """
     wanted = [path for product, grid in products.items() if product.of_cells for path in grid.files(product.cells)]
@@ -109,6 +110,9 @@ def _refuse_incomplete(cells: Sequence[Path], missing: Sequence[Path], others: M
 
 
 def _write(product: Product, inputs: Inputs, folder: Path) -> None:
+    # An earlier report may have left there what this one would show as its own.
+    for name in product.files:
+        (folder / name).unlink(missing_ok=True)
     if inputs.files:
         write_product(product, inputs, folder / product.name)
 

@@ -129,6 +129,16 @@ def test_results_of_other_settings_are_not_reported_as_those_of_the_study(result
         made_of(products(whole), tmp_path / "none", partial=True, told=told)
 
 
+def test_a_product_of_an_earlier_report_is_not_shown_again(results: Path, tmp_path: Path) -> None:
+    made_of(products(grid(results, "none", "baft")), tmp_path, partial=True)
+    (tmp_path / "tables/mine.csv").write_text("mine")
+    assert (tmp_path / "tables/loading.json").is_file()
+    gone = products(grid(results, "none", "baft"), benchmarks=grid(tmp_path / "elsewhere", "none"))
+    text = made_of(gone, tmp_path, partial=True).read_text()
+    assert "Benchmarks as read" not in text and not (tmp_path / "tables/loading.json").exists()
+    assert (tmp_path / "tables/main.json").is_file() and (tmp_path / "tables/mine.csv").is_file()
+
+
 def test_nothing_finished_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run a study first"):
         finished_text(tmp_path, {})
