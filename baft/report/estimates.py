@@ -198,9 +198,10 @@ def costs(edits: Sequence[Path], *, level: float) -> pd.DataFrame:
     """What an edit costs, one row a model, protocol, method and benchmark, failed edits left out.
 
     Median ``numbers_stored`` and ``numbers_carried`` of a stream after its last step, and the ``stream_edits`` that it had
-    made by then. Median ``parameters_trained`` and ``parameters_changed``, mean ``optimiser_steps``, mean ``seconds`` with
-    interval over batches of edits (``seconds_low``, ``seconds_high``; NaN with few batches), largest ``peak_memory`` in
-    bytes, the ``edits`` counted, those ``failed``, and the ``devices`` they ran on. What was not recorded is NaN.
+    made by then, without streams in which every edit failed. Median ``parameters_trained`` and ``parameters_changed``, mean
+    ``optimiser_steps``, mean ``seconds`` with interval over batches of edits (``seconds_low``, ``seconds_high``; NaN with
+    few batches), largest ``peak_memory`` in bytes, the ``edits`` counted, those ``failed``, and the ``devices`` they ran on.
+    What was not recorded is NaN.
     """
     rows = []
     for keys, group in read_edits(edits).groupby(CELL, sort=True):
@@ -223,9 +224,11 @@ _SIZES = ("numbers_stored", "numbers_carried")
 
 
 def _sizes(group: pd.DataFrame) -> dict[str, float]:
-    """Of the streams of a cell, after the last step of each."""
-    streams = group.groupby(["seed", "shard", "stream_id"])
-    last = group[group["step"].eq(streams["step"].transform("max"))].drop_duplicates(["seed", "shard", "stream_id"])
+    """Of the streams of a cell that were edited at all, after the last step of each."""
+    stream = ["seed", "shard", "stream_id"]
+    group = group[group["error"].isna().groupby([group[name] for name in stream]).transform("any")]
+    streams = group.groupby(stream)
+    last = group[group["step"].eq(streams["step"].transform("max"))].drop_duplicates(stream)
     sizes = {name: float(last[name].astype(float).median()) for name in _SIZES}
     return {**sizes, "stream_edits": float(streams.size().median())}
 

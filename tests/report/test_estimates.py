@@ -108,6 +108,24 @@ def test_what_a_stream_stores_is_counted_after_its_last_step(tmp_path: Path) -> 
     assert (row["numbers_stored"], row["numbers_carried"], row["stream_edits"]) == (60, 2, 3)
 
 
+def test_a_stream_of_failed_edits_stores_nothing_that_counts(tmp_path: Path) -> None:
+    cell = {"model": "m", "method": "rome", "protocol": "single", "benchmark": "b", "seed": 0, "shard": 0}
+    path = store.partition_path(tmp_path, **cell)
+    good = [edit(f"good{n}", numbers_stored=2100, numbers_carried=5) for n in range(3)]
+    failed = [edit(f"bad{n}", numbers_stored=0, numbers_carried=0, error="no subject") for n in range(5)]
+    # A later edit that fails leaves what an earlier one stored.
+    long = [
+        edit("first", stream_id="s", step=0, numbers_stored=2100, numbers_carried=5),
+        edit("second", stream_id="s", step=1, numbers_stored=2100, numbers_carried=5, error="no subject"),
+    ]
+    store.write_rows([*good, *failed, *long], EDITS, path, origin())
+    row = estimates.costs([path], **SETTINGS).iloc[0]
+    assert (row["numbers_stored"], row["numbers_carried"], row["stream_edits"]) == (2100, 5, 1)
+    store.write_rows(failed, EDITS, path, origin())
+    row = estimates.costs([path], **SETTINGS).iloc[0]
+    assert row[["numbers_stored", "numbers_carried", "stream_edits"]].isna().all() and row["failed"] == 5
+
+
 def test_costs_that_were_not_recorded_are_missing_not_0(tmp_path: Path) -> None:
     cell = {"model": "m", "method": "none", "protocol": "single", "benchmark": "b", "seed": 0, "shard": 0}
     path = store.partition_path(tmp_path, **cell)
