@@ -9,6 +9,7 @@ from baft.config import StatisticsConfig
 from baft.report import sequences
 from baft.report.cells import read_cells
 from baft.results import store
+from baft.results.schema import RUINED
 from baft.results.summaries import summarise_cell
 from tests.results.synthetic import edit, probe, write_shard
 
@@ -27,8 +28,20 @@ def stream(name: str, immediate: list[float], interim: list[float], final: list[
     return rows + [scored(name, f"{name}{n}", n, "final", len(final), value) for n, value in enumerate(final)]
 
 
-def summary(tmp_path: Path, method: str, *streams: list[dict]) -> Path:
-    cell = {"model": "m", "method": method, "protocol": "continual", "benchmark": "zsre", "seed": 0}
+def kept(name: str, scores: dict[tuple[str, int], float | None]) -> list[dict]:
+    """A stream's locality by moment and number of edits, with its success; None where the model is ruined."""
+    rows = []
+    for (moment, edits), value in scores.items():
+        for n in range(edits - 1 if moment == "immediate" else 0, edits):
+            where = {"stream_id": name, "step": n, "moment": moment, "edits": edits}
+            ruined = {"error": RUINED} if value is None else {}
+            rows.append(probe(f"{name}{n}", "reliability", **where, **(ruined or {"token_accuracy": 1.0})))
+            rows.append(probe(f"{name}{n}", "locality", **where, **(ruined or {"agreement": value})))
+    return rows
+
+
+def summary(tmp_path: Path, method: str, *streams: list[dict], seed: int = 0) -> Path:
+    cell = {"model": "m", "method": method, "protocol": "continual", "benchmark": "zsre", "seed": seed}
     probes = [row for rows in streams for row in rows]
     whose = {row["record_id"]: (row["stream_id"], row["step"]) for row in probes}
     edits = [edit(record, stream_id=s, step=step) for record, (s, step) in whose.items()]
@@ -100,3 +113,41 @@ def test_one_stream_has_no_interval(tmp_path: Path) -> None:
     (row,) = sequences.forgetting_frame(read_cells([path]), SETTINGS).itertuples()
     assert row.forgotten == 0.5
     assert pd.isna(row.low) and pd.isna(row.high)
+
+
+def locality(frame: pd.DataFrame) -> dict[tuple[int, str], tuple[float, int, int]]:
+    rows = frame[frame["metric"].eq("locality")].itertuples()
+    return {(row.edits, row.scored): (row.mean, row.streams, row.unmeasured) for row in rows}
+
+
+def test_a_stream_that_is_ruined_later_stands_where_it_was_measured(tmp_path: Path) -> None:
+    ruined = [kept(name, {("interim", 2): 0.2, ("final", 4): None}) for name in "abcdef"]
+    whole = kept("g", {("interim", 2): 1.0, ("final", 4): 1.0})
+    found = locality(sequences.sequence_frame(read_cells([summary(tmp_path, "reft", *ruined, whole)]), SETTINGS))
+    assert found == {
+        (2, "final"): (pytest.approx((6 * 0.2 + 1.0) / 7), 7, 0),
+        (4, "final"): (1.0, 1, 24),
+    }
+
+
+def test_a_shorter_stream_is_no_curve_where_the_others_are_ruined(tmp_path: Path) -> None:
+    ruined = [kept(name, {("interim", 2): 0.2, ("final", 4): None}) for name in "ab"]
+    shorter = kept("c", {("interim", 2): 1.0, ("final", 3): 1.0})
+    found = locality(sequences.sequence_frame(read_cells([summary(tmp_path, "reft", *ruined, shorter)]), SETTINGS))
+    assert found == {(2, "final"): (0.2, 2, 0), (4, "final"): (pytest.approx(float("nan"), nan_ok=True), 0, 8)}
+
+
+def test_seeds_are_averaged_over_what_both_moments_have(tmp_path: Path) -> None:
+    def run(seed: int, own: float, end: float | None) -> Path:
+        rows = kept("a", {("immediate", 1): own, ("immediate", 2): own, ("final", 2): end})
+        return summary(tmp_path, "reft", rows, seed=seed)
+
+    cells = read_cells([run(0, 1.0, 1.0), run(1, 0.2, None)])
+    forgotten = sequences.forgetting_frame(cells, SETTINGS).set_index("metric").loc["locality"]
+    assert (forgotten["immediate"], forgotten["final"], forgotten["forgotten"]) == (1.0, 1.0, 0.0)
+    assert (forgotten["records"], forgotten["unmeasured"]) == (2, 2)
+    found = locality(sequences.sequence_frame(cells, SETTINGS))
+    assert (found[2, "final"][0], found[2, "immediate"][0]) == (1.0, 1.0)
+    cells = read_cells([run(0, 1.0, 0.5), run(1, 0.2, 0.1)])
+    forgotten = sequences.forgetting_frame(cells, SETTINGS).set_index("metric").loc["locality"]
+    assert (forgotten["immediate"], forgotten["final"]) == pytest.approx((0.6, 0.3))
