@@ -129,6 +129,20 @@ def unit_notes(rows: pd.DataFrame) -> list[str]:
     return notes
 
 
+def unmeasured_notes(rows: pd.DataFrame, what: str) -> list[str]:
+    """In words: by benchmark and variant the methods without an area or volume, as ``what`` says.
+
+    ``rows`` have ``benchmark``, ``variant``, ``line`` and a column of that name, NaN where there is none.
+    """
+    lacking = rows[rows[what].isna()]
+    return [
+        f"{benchmark}, {variant}: no {what}, for a measure is missing (failed edits have no locality): "
+        f"{', '.join(map(method_name, ordered_methods(own['line'])))}."
+        for benchmark in ordered_benchmarks(lacking["benchmark"])
+        for variant, own in lacking[lacking["benchmark"].eq(benchmark)].groupby("variant", sort=False)
+    ]
+
+
 def significance_notes(rows: pd.DataFrame, level: float) -> list[str]:
     """What the marks behind differences mean. ``rows`` have ``metric`` and ``p`` of one model and protocol."""
     made = rows.groupby("metric")["p"].count()

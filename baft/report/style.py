@@ -162,6 +162,13 @@ def save(figure: Figure, frame: pd.DataFrame, out: Path) -> list[Path]:
     return paths
 
 
+def save_sentence(sentence: str, frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Write what stands in a figure's place where there is nothing to draw, as :func:`save` does; return the paths."""
+    with drawing(COLUMN, 0.5) as figure:
+        figure.text(0.5, 0.5, sentence, ha="center", va="center")
+        return save(figure, frame, out)
+
+
 def literal(text: str, most: int = 24) -> str:
     """Text of a user or model as a figure can show it, in one line.
 

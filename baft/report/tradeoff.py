@@ -30,7 +30,8 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig, score: str = "suc
 
     Locality and the ``score``, one of :data:`SCORES`, with intervals, whether the point is ``on_front``, and where it is on
     the curve of its ``line``: the swept ``setting``, what it was ``swept_to``, and its ``place`` in the order of the values,
-    from 0. ``parts`` are the metrics that the score is made of: those that the benchmark has.
+    from 0. ``parts`` are the metrics that the score is made of: those that the benchmark has. A method that lacks one of the
+    two sides, as where all its edits failed, or on a benchmark without locality probes, has NaN for it.
     """
     wanted = [f"{part}{ending}" for part in _MEASURES for ending in VARIANTS.values()]
     means = estimates.means(cells, level=statistics.level, metrics=wanted)
@@ -39,7 +40,9 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig, score: str = "suc
     for variant, ending in VARIANTS.items():
         locality = means[means["metric"].eq(f"locality{ending}")].set_index(estimates.CELL)[_SIDE]
         upward = _upward(cells, means, [f"{part}{ending}" for part in SCORES[score]], statistics)
-        both = locality.add_prefix("locality_").join(upward.add_prefix(f"{score}_"), how="inner").reset_index()
+        both = locality.add_prefix("locality_").join(upward.add_prefix(f"{score}_"), how="outer").reset_index()
+        counts = [f"{side}_{count}" for side in ("locality", score) for count in _COUNTS]
+        both[counts] = both[counts].fillna(0).astype(int)
         pieces.append(both.rename(columns={f"{score}_parts": "parts"}).assign(variant=variant))
     frame = pd.concat(pieces, ignore_index=True)
     frame["on_front"] = False
@@ -48,7 +51,8 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig, score: str = "suc
     return frame.merge(_curves(cells), on=["model", "method"], how="left")
 
 
-_SIDE = ["mean", "low", "high", "records", "units", "unmeasured"]
+_COUNTS = ["records", "units", "unmeasured"]
+_SIDE = ["mean", "low", "high", *_COUNTS]
 
 
 def _upward(cells: Cells, means: pd.DataFrame, metrics: Sequence[str], statistics: StatisticsConfig) -> pd.DataFrame:
@@ -113,15 +117,15 @@ def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
 
     ``area`` with its interval over units (weighed together, for all points of a line at once), in [0, 1], for
     points that are means as in :func:`tradeoff_frame`; ``points`` and the ``setting`` and ``values`` they are at;
-    ``records`` used, and the ``units`` that they are. The unedited model is left out.
+    ``records`` used, and the ``units`` that they are. The unedited model is left out. A line that was never measured in one
+    of the two has no points and NaN.
     """
     rows = []
     for panel, values in _panels(cells):
         for line, group in values.groupby("line", sort=True):
             for variant, ending in VARIANTS.items():
                 found = _area(group, (f"locality{ending}", f"edit_success{ending}"), statistics)
-                if found is not None:
-                    rows.append({**panel, "variant": variant, "line": line, **found})
+                rows.append({**panel, "variant": variant, "line": line, **found})
     return pd.DataFrame(rows, columns=[*PANEL, "line", *_AREA])
 
 
@@ -136,10 +140,14 @@ def _panels(cells: Cells) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
             yield {"model": model, "protocol": protocol, "benchmark": str(benchmark)}, group
 
 
-_AREA = ["area", "low", "high", "points", "setting", "values", "records", "units"]
+_NO_AREA: dict[str, Any] = {
+    **dict.fromkeys(("area", "low", "high"), math.nan),
+    **{"points": 0, "setting": "", "values": "", "records": 0, "units": 0},
+}
+_AREA = list(_NO_AREA)
 
 
-def _area(group: pd.DataFrame, metrics: tuple[str, str], statistics: StatisticsConfig) -> dict[str, Any] | None:
+def _area(group: pd.DataFrame, metrics: tuple[str, str], statistics: StatisticsConfig) -> dict[str, Any]:
     group = group[group["metric"].isin(metrics)]
     wide = [
         group[group["metric"].eq(metric)].pivot(index="record_id", columns="method", values="value")
@@ -147,7 +155,7 @@ def _area(group: pd.DataFrame, metrics: tuple[str, str], statistics: StatisticsC
     ]
     points = [label for label in wide[0].columns if label in wide[1].columns]
     if not points:
-        return None
+        return _NO_AREA
     group = group[group["method"].isin(points)]
     records = sorted(group["record_id"].unique())
     x, y = (side.reindex(index=records, columns=points).to_numpy(float).T for side in wide)

@@ -39,9 +39,13 @@ def draw_tradeoff(cells: Cells, out: Path, statistics: StatisticsConfig, score: 
     The step line is the Pareto front of the edited models: no method has both more locality and a higher score. The
     unedited model and the edit of zeros are references and not on the front; one that lies outside the axes is written
     above the panel. Where a setting of a method was swept, its further points are hollow and joined in the order of
-    the setting; ``with_areas`` a row of panels below then has the area that each method's points dominate.
+    the setting; ``with_areas`` a row of panels below then has the area that each method's points dominate. A benchmark
+    without a single point has no panel; if none has any, a sentence says so.
     """
-    frame = tradeoff_frame(cells, statistics, score)
+    found = tradeoff_frame(cells, statistics, score)
+    frame = _with_points(found, score)
+    if frame.empty:
+        return style.save_sentence(f"No benchmark has both {score} and locality.", found, out)
     swept = bool(frame["method"].ne(frame["line"]).any())
     areas = areas_frame(cells, statistics) if swept and with_areas else None
     given = style.marks(frame["line"], cells.methods())
@@ -65,7 +69,15 @@ def draw_tradeoff(cells: Cells, out: Path, statistics: StatisticsConfig, score: 
                 here = areas[areas["model"].eq(model) & areas["protocol"].eq(protocol)]
                 _draw_areas(grid, row, here, given)
         figure.legend(handles=handles, loc="outside lower center", ncols=min(fit, len(handles)), frameon=False)
-        return style.save(figure, frame, out)
+        return style.save(figure, found, out)
+
+
+def _with_points(frame: pd.DataFrame, score: str) -> pd.DataFrame:
+    """The rows of benchmarks on which some method has a point."""
+    there = frame[["locality_mean", f"{score}_mean"]].notna().all(axis=1)
+    panels = [frame[name] for name in ("model", "protocol", "benchmark")]
+    found: pd.DataFrame = frame[there.groupby(panels).transform("any")]
+    return found
 
 
 def _upward(score: str) -> dict[str, str]:
@@ -265,10 +277,11 @@ def _draw_areas(
 
 
 def _draw_area(axis: Axes, place: int, rows: Sequence[Any], mark: style.Mark) -> None:
-    if all(row is None for row in rows):
+    there = [row is not None and not np.isnan(row.area) for row in rows]
+    if not any(there):
         axis.text(0, place, HOLE, ha="center", va="center")
-    for row, shift, face in zip(rows, (-0.17, 0.17), (mark.colour, "white"), strict=True):
-        if row is None:
+    for row, known, shift, face in zip(rows, there, (-0.17, 0.17), (mark.colour, "white"), strict=True):
+        if not known:
             continue
         axis.plot([100 * row.low, 100 * row.high], [place + shift] * 2, color=mark.colour, linewidth=0.9)
         point: dict[str, Any] = {"marker": "o", "markersize": 3.2, "markerfacecolor": face, "markeredgewidth": 0.8}

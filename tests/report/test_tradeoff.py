@@ -63,21 +63,28 @@ def test_a_failed_edit_lowers_the_area_as_it_lowers_success(tmp_path: Path, stat
     assert (row["area"], row["records"], row["points"], row["setting"]) == (0.25, 2, 1, "")
 
 
-def kinds_of(tmp_path: Path, methods: dict[str, dict[str, float | None]]) -> list[Path]:
-    """Summaries of methods that score so much in each kind, on each of eight records; None: it could not be measured."""
+def kinds_of(tmp_path: Path, methods: dict[str, dict[str, float | None]], *failed: str) -> list[Path]:
+    """Summaries of methods that score so much in each kind, on each of eight records; None: it could not be measured.
+
+    All edits of the methods ``failed`` have failed.
+    """
     records = []
     for method, kinds in methods.items():
         rows = []
         for record in (f"r{n}" for n in range(8)):
             for kind, value in kinds.items():
-                if kind == "locality":
+                if method in failed:
+                    rows.append(probe(record, kind, error="no subject"))
+                elif kind == "locality":
                     rows.append(probe(record, kind, agreement=value, same_string=value == 1))
                 elif value is None:
                     rows.append(probe(record, kind, error="no number"))
                 else:
                     rows.append(score(value, record=record) | {"kind": kind, "prompt": f"{kind} of {record}"})
         cell = {**CELL, "method": method}
-        files = write_shard(tmp_path, cell, rows, [edit(f"r{n}") for n in range(8)], method={"name": method})
+        error = {"error": "no subject"} if method in failed else {}
+        edits = [edit(f"r{n}", **error) for n in range(8)]
+        files = write_shard(tmp_path, cell, rows, edits, method={"name": method})
         out = tmp_path / f"{method}.parquet"
         summarise_cell([files[0]], [files[1]], out)
         records.append(out)
@@ -113,6 +120,26 @@ def test_what_was_not_measured_is_no_zero_and_what_is_zero_counts(tmp_path: Path
     assert found["reft"] == pytest.approx(1 * 0.5 * 0.25 * 0.75)
     assert found["rome"] == 0
     assert np.isnan(found["lora"])
+
+
+def test_a_benchmark_without_locality_has_editing_and_no_front(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    records = kinds_of(tmp_path, {"reft": {"reliability": 1.0}, "rome": {"reliability": 0.5}})
+    frame = tradeoff_frame(read_cells(records), statistics, "editing").query("variant == 'forced'").set_index("method")
+    assert frame["editing_mean"].to_dict() == {"reft": 1.0, "rome": 0.5}
+    assert frame["locality_mean"].isna().all() and not frame["on_front"].any()
+    assert frame["locality_records"].tolist() == [0, 0]
+    areas = areas_frame(read_cells(records), statistics)
+    assert areas["area"].isna().all() and set(areas["points"]) == {0}
+
+
+def test_a_method_whose_edits_all_failed_scores_0_in_editing(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    cells = read_cells(kinds_of(tmp_path, {"reft": ALL, "rome": ALL}, "rome"))
+    frame = tradeoff_frame(cells, statistics, "editing").query("variant == 'forced'").set_index("method")
+    assert frame.loc["rome", ["editing_mean", "editing_records", "locality_records"]].tolist() == [0, 8, 0]
+    assert np.isnan(frame["locality_mean"]["rome"]) and frame["line"]["rome"] == "rome"
+    assert frame["on_front"].to_dict() == {"reft": True, "rome": False}
+    areas = areas_frame(cells, statistics).query("variant == 'forced'").set_index("line")
+    assert np.isnan(areas["area"]["rome"]) and areas["points"]["rome"] == 0 and areas["area"]["reft"] == 0.75
 
 
 def test_volumes_are_compared_between_all_methods(swept_study: Study, statistics: StatisticsConfig) -> None:

@@ -29,8 +29,6 @@ def plot_pooled(records: Sequence[Path], out: Path, statistics: StatisticsConfig
     """Draw ``out``.pdf and .png, and write what they show to ``out``.csv; return the three paths. See
     :func:`~baft.report.tradeoff_panels.draw_tradeoff`."""
     cells = pooled(read_cells(records))
-    if cells is not None:
-        return draw_tradeoff(cells, out, statistics, "editing", with_areas=False)
-    with style.drawing(style.COLUMN, 0.5) as figure:
-        figure.text(0.5, 0.5, NOTHING_POOLED, ha="center", va="center")
-        return style.save(figure, pd.DataFrame(), out)
+    if cells is None:
+        return style.save_sentence(NOTHING_POOLED, pd.DataFrame(), out)
+    return draw_tradeoff(cells, out, statistics, "editing", with_areas=False)

@@ -75,11 +75,13 @@ def findings(tradeoff: pd.DataFrame, paired: pd.DataFrame, baft: Sequence[str]) 
 
 
 def standing(tradeoff: pd.DataFrame, baft: Sequence[str], score: str = "success") -> str:
-    """On how many fronts of ``score`` and locality BaFT is, in a sentence; nothing if the study has no BaFT."""
-    own = tradeoff[tradeoff["line"].isin(list(baft))]
+    """On how many fronts of ``score`` and locality BaFT is, in a sentence; nothing without BaFT or locality."""
+    by = ["model", "protocol", "benchmark"]
+    panels = [tradeoff[name] for name in (*by, "variant")]
+    compared = tradeoff["locality_mean"].notna().groupby(panels).transform("any")
+    own = tradeoff[tradeoff["line"].isin(list(baft)) & compared]
     if own.empty:
         return ""
-    by = ["model", "protocol", "benchmark"]
     parts = []
     for variant, said in (("forced", "with forced answers"), ("decoded", "with decoded ones")):
         there = own[own["variant"].eq(variant)].groupby(by)["on_front"].any()

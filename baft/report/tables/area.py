@@ -13,7 +13,7 @@ from baft.config.products import TableProduct
 from baft.report.cells import NO_ORIGINS, Cells, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import record_notes, unit_notes
+from baft.report.notes import record_notes, unit_notes, unmeasured_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.tradeoff import VARIANTS, areas_frame
 from baft.report.writing import write_table
@@ -56,6 +56,7 @@ def area_tables(areas: pd.DataFrame, cells: Cells, statistics: StatisticsConfig)
             f"square, with {statistics.level:.0%} intervals over independent units: Gaffke's for bounded values, with the "
             "same weights for all points. A method with a single point has a rectangle.",
             "Noise and further points enlarge the area: compare methods with as many points on the same records.",
+            *unmeasured_notes(setting, "area"),
             *unit_notes(setting.assign(metric="area")),
             *record_notes(cells.one(model, protocol)),
         ]

@@ -14,7 +14,7 @@ from baft.report import estimates
 from baft.report.cells import NO_ORIGINS, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import HEADS, method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import interval_note, record_notes, significance_notes, unit_notes
+from baft.report.notes import interval_note, record_notes, significance_notes, unit_notes, unmeasured_notes
 from baft.report.pooling import NOTHING_POOLED, Pool, pools
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.texts import ABOVE_BELOW, VOLUME_HEADS, difference_text, mean_text, volume_texts
@@ -110,6 +110,14 @@ def _limits(row: Any) -> tuple[float, float, float] | None:
     return None if row is None else (row.mean, row.low, row.high)
 
 
+def _volumes(frame: pd.DataFrame) -> pd.DataFrame:
+    """The volumes of ``frame`` as :func:`~baft.report.tradeoff.volumes_frame` names its columns."""
+    named = {f"volume{ending}": variant for variant, ending in VARIANTS.items()}
+    own = frame[frame["metric"].isin(list(named)) & frame["other"].eq("")]
+    own = own.assign(benchmark="All benchmarks", variant=own["metric"].map(named))
+    return own.rename(columns={"mean": "volume", "method": "line"})
+
+
 def _notes(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> list[str]:
     counts = ", ".join(f"{name} {pool.records[name]}" for name in ordered_benchmarks(pool.records))
     paired = frame[frame["p"].notna() & frame["other"].ne("")]
@@ -118,6 +126,7 @@ def _notes(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> lis
         "Per cent, mean over the records of all benchmarks that have such probes, each record weighing the same "
         f"({counts}). {interval_note(statistics.level)} They are about further records in these shares of the benchmarks.",
         "Volume: what a method's point dominates above 0 in the four means, which is their product. " + ABOVE_BELOW,
+        *unmeasured_notes(_volumes(frame), "volume"),
         *(significance_notes(paired, statistics.level) if not paired.empty else []),
         *([f"Left out, for they lack a benchmark: {left}."] if left else []),
         *unit_notes(frame[frame["other"].eq("")].assign(benchmark="All benchmarks")),

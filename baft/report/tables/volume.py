@@ -13,7 +13,7 @@ from baft.config.products import TableProduct
 from baft.report.cells import NO_ORIGINS, Cells, Origins, read_cells, rows_of, settings_of
 from baft.report.inputs import Inputs
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
-from baft.report.notes import record_notes, unit_notes
+from baft.report.notes import record_notes, unit_notes, unmeasured_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.texts import ABOVE_BELOW, VOLUME_HEADS, volume_texts
 from baft.report.tradeoff import VARIANTS, tradeoff_frame, volumes_frame
@@ -62,6 +62,7 @@ def volume_tables(
             f"0 in all measures named, for a single point their product. {statistics.level:.0%} intervals over independent "
             "units: Gaffke's for bounded values, with the same weights for all methods.",
             ABOVE_BELOW,
+            *unmeasured_notes(setting[setting["other"].eq("")], "volume"),
             *unit_notes(setting.assign(metric="volume")),
             *record_notes(cells.one(model, protocol)),
         ]

@@ -11,6 +11,7 @@ from baft.report.figures.editing import plot_editing
 from baft.report.figures.tradeoff import plot_tradeoff
 from baft.report.tradeoff_panels import _apart, _panel, _write_outside
 from tests.report.conftest import METHODS, SWEPT, Study, make_study
+from tests.report.test_tradeoff import ALL, kinds_of
 
 
 def test_three_files_that_depend_on_the_data_alone(study: Study, statistics: StatisticsConfig, tmp_path: Path) -> None:
@@ -47,6 +48,33 @@ def test_editing_is_drawn_with_what_it_shows(swept_study: Study, statistics: Sta
     paths = plot_editing(swept_study.records, tmp_path / "editing", statistics)
     frame = pd.read_csv(paths[2], keep_default_na=False)
     assert {"editing_mean", "editing_low", "locality_mean", "on_front", "parts"} <= set(frame.columns)
+
+
+def test_a_study_without_locality_has_a_sentence_and_its_numbers(
+    statistics: StatisticsConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    text = Figure.text
+    monkeypatch.setattr(Figure, "text", lambda self, x, y, s, **how: written.append(s) or text(self, x, y, s, **how))
+    records = kinds_of(tmp_path, {"none": {"reliability": 0.0}, "reft": {"reliability": 1.0}})
+    for plot, score in ((plot_tradeoff, "success"), (plot_editing, "editing")):
+        paths = plot(records, tmp_path / score, statistics)
+        assert written.pop() == f"No benchmark has both {score} and locality."
+        frame = pd.read_csv(paths[2], keep_default_na=False).query("variant == 'forced'")
+        assert frame[f"{score}_mean"].astype(float).tolist() == [0.0, 1.0]
+
+
+def test_a_method_whose_edits_all_failed_is_in_the_legend(
+    statistics: StatisticsConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+    handles = style.legend_handles
+    monkeypatch.setattr(style, "legend_handles", lambda given: named.extend(given) or handles(given))
+    swept = {"reft": ALL, "reft@rank-2": ALL, "rome": ALL}
+    assert all(
+        path.stat().st_size for path in plot_tradeoff(kinds_of(tmp_path, swept, "rome"), tmp_path / "a", statistics)
+    )
+    assert named == ["reft", "rome"]
 
 
 def test_a_panel_of_which_nothing_was_measured_is_empty() -> None:

@@ -71,6 +71,9 @@ def test_baft_stands_where_any_of_its_points_does() -> None:
     text = standing(pd.DataFrame(points), ["baft"])
     assert "in 1 of 2 comparisons with forced answers and in 0 of 1 comparisons with decoded ones" in text
     assert standing(pd.DataFrame(points), ["mine"]) == ""
+    nowhere = point("baft", 0.9, float("nan"), front=False) | {"benchmark": "of no locality"}
+    assert standing(pd.DataFrame([*points, nowhere]), ["baft"]) == text
+    assert standing(pd.DataFrame([nowhere]), ["baft"]) == ""
     assert standing(pd.DataFrame(points), ["baft"], "editing").startswith("BaFT is on the Pareto front of editing and")
 
 
