@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from baft.report.cells import Cells, rows_of
+from baft.results.units import joined
 
 POOLED = "all benchmarks"
 """What the benchmark of pooled cells is called."""
@@ -31,7 +32,8 @@ def pool(cells: Cells) -> Pool | None:
 
     Only the methods that were run on all benchmarks with all seeds are among them, so that all means are of the same
     records. A record weighs the same whichever benchmark it is of. Records of different benchmarks stay apart, and so do
-    their units, unless the benchmarks are of one file: then a record that both have is one unit.
+    their units, unless the benchmarks are of one file: then a record that both have is one unit, and so are the units that
+    it is of in either.
     """
     benchmarks = sorted(set(cells.facts["benchmark"]))
     if len(benchmarks) < 2:
@@ -50,7 +52,8 @@ def pool(cells: Cells) -> Pool | None:
     origin = values["benchmark"].map(files)
     named = {
         "record_id": values["benchmark"] + "/" + values["record_id"],
-        **{column: origin + "/" + values[column] for column in ("unit_id", "stream_id")},
+        "stream_id": origin + "/" + values["stream_id"],
+        "unit_id": _units(values, origin),
     }
     records = facts.groupby("benchmark")["edited"].max()
     by = ["model", "protocol", "method", "benchmark", "seed"]
@@ -73,6 +76,19 @@ def pool(cells: Cells) -> Pool | None:
         {benchmark: int(records[benchmark]) for benchmark in benchmarks},
         sorted(set(cells.facts["method"]) - set(whole)),
     )
+
+
+def _units(values: pd.DataFrame, origin: pd.Series) -> pd.Series:
+    """The unit of each row of ``values``, whose benchmarks are of the files ``origin``: those that share a record are one.
+
+    It is named after the first of them.
+    """
+    names = pd.DataFrame({name: origin + "/" + values[name] for name in ("record_id", "unit_id")})
+    pieces = [
+        own["unit_id"].groupby(joined(own).to_numpy()).transform("min") for _, own in names.groupby(values["metric"])
+    ]
+    units: pd.Series = pd.concat(pieces).reindex(values.index)
+    return units
 
 
 def pools(cells: Cells) -> list[tuple[str, str, Pool]]:

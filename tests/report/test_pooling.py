@@ -7,7 +7,10 @@ from baft.config import StatisticsConfig
 from baft.report import estimates
 from baft.report.cells import read_cells
 from baft.report.pooling import POOLED, pool, pools
+from baft.results import store
+from baft.results.summaries import summarise_cell
 from tests.report.conftest import Study, make_study
+from tests.results.synthetic import edit, probe, write_shard
 
 BENCHMARKS = ["wiki_counterfact", "zsre"]
 METHODS = {"baft": (0.97, 0.55, 20_000, 0), "reft": (0.98, 0.3, 14_000, 0)}
@@ -78,3 +81,21 @@ def test_one_benchmark_is_not_pooled(study: Study) -> None:
     alone = [path for path in study.records if "benchmark=zsre" in str(path)]
     assert pool(read_cells(alone)) is None
     assert pools(read_cells(alone)) == []
+
+
+def test_windows_over_one_file_whose_records_ask_one_question_are_one_unit(
+    tmp_path: Path, statistics: StatisticsConfig
+) -> None:
+    paths = []
+    for skip in range(6):
+        cell = {"model": "m", "method": "reft", "protocol": "single", "benchmark": f"from-{skip}", "seed": 0}
+        records = [f"r{skip + n}" for n in range(2)]
+        rows = [probe(name, "reliability", token_accuracy=1.0) for name in records]
+        rows += [probe(name, "locality", agreement=0.5) | {"prompt": "The same for all"} for name in records]
+        probes, edits = write_shard(tmp_path, cell, rows, map(edit, records), sha256="a" * 64)
+        paths.append(store.partition_path(tmp_path / "records", **cell))
+        summarise_cell([probes], [edits], paths[-1])
+    ((*_, made),) = pools(read_cells(paths))
+    found = estimates.means(made.cells, level=statistics.level, metrics=["edit_success", "locality"])
+    units = found[found["group"].eq("*")].set_index("metric")["units"]
+    assert units.to_dict() == {"edit_success": 7, "locality": 1}
