@@ -74,6 +74,8 @@ def _values_apart(run: Conditions, cell: Cell, benchmark: Mapping[str, Any]) -> 
     said = {
         "dtype": cell.model.dtype,
         "prompt_format": cell.model.prompt_format,
+        # Only a template that asks for the date was told one.
+        "template_date": cell.model.template_date if run.template_date else None,
         "split": benchmark["split"],
         "sha256": benchmark["sha256"] if benchmark["source"] != "embedded" else None,
     }

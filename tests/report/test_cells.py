@@ -69,6 +69,15 @@ def test_benchmarks_may_differ_in_revision_and_models_in_dtype(tmp_path: Path) -
     assert c.read_cells(paths).settings() == [("m", "single"), ("m2", "single")]
 
 
+def test_chat_templates_of_different_days_are_refused_in_one_table(tmp_path: Path) -> None:
+    paths = [
+        write_cell(tmp_path, [score(1.0)], {}, template_date="2024-07-26"),
+        write_cell(tmp_path, [score(1.0)], {"method": "other"}, method={"name": "other"}, template_date="2025-01-01"),
+    ]
+    with pytest.raises(UserError, match="template_date '2025-01-01' and '2024-07-26'"):
+        c.read_cells(paths)
+
+
 def test_the_final_moment_is_shown_where_all_have_it(tmp_path: Path) -> None:
     paths = [
         write_cell(tmp_path, [score(1.0, "immediate"), score(0.25)], {}),

@@ -34,13 +34,18 @@ def study(folder: Path, **changes: Any) -> Plan:
     return Plan(parse_study(config | changes))
 
 
-def write(plan: Plan, records: int = 8) -> None:
-    """Summaries of all cells of a study, as its jobs write them."""
+def write(plan: Plan, records: int = 8, **changes: Any) -> None:
+    """Summaries of all cells of a study, as its jobs write them, with ``changes`` of their conditions."""
     for path, cell in plan.edits.cells().items():
         method = {"name": cell.method.method, **cell.method.settings, "files": {"editor.py": "f00d"}}
         protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
-        said = origin(method=method, protocol=protocol, evaluation=cell.evaluation.model_dump(mode="json"))
+        said = origin(method=method, protocol=protocol, evaluation=cell.evaluation.model_dump(mode="json"), **changes)
         store.write_rows([], RECORDS, path, said | {"counts": {"records": records, "failed": 0}})
+
+
+def test_a_template_that_was_told_another_day_is_outdated(tmp_path: Path) -> None:
+    write(study(tmp_path), template_date="2020-02-20")
+    assert "template_date '2020-02-20' instead of" in found(study(tmp_path))["baft"]
 
 
 def found(plan: Plan) -> dict[str, str]:
