@@ -120,7 +120,7 @@ def _volumes(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _notes(frame: pd.DataFrame, pool: Pool, statistics: StatisticsConfig) -> list[str]:
     counts = ", ".join(f"{name} {pool.records[name]}" for name in ordered_benchmarks(pool.records))
-    paired = frame[frame["p"].notna() & frame["other"].ne("")]
+    paired = frame[frame["other"].ne("") & ~frame["metric"].str.startswith("volume")]
     left = ", ".join(method_name(name) for name in ordered_methods(pool.left_out))
     return [
         "Per cent, mean over the records of all benchmarks that have such probes, each record weighing the same "

@@ -5,7 +5,7 @@ import pytest
 
 from baft.config import StatisticsConfig
 from baft.report.tables.overall import tabulate_overall
-from tests.report.conftest import METHODS, Study
+from tests.report.conftest import METHODS, Study, make_study
 
 
 def test_means_differences_and_volumes_stand_in_one_table(
@@ -37,3 +37,13 @@ def test_of_one_benchmark_the_table_says_that_nothing_is_pooled(
     paths = tabulate_overall(one, tmp_path / "overall", statistics)
     assert pd.read_csv(paths[0]).empty
     assert "No method has been run on all of several benchmarks." in paths[1].read_text()
+
+
+def test_what_the_marks_mean_is_said_of_those_that_are_there(statistics: StatisticsConfig, tmp_path: Path) -> None:
+    two = {name: METHODS[name] for name in ("baft", "reft")}
+    few = make_study(tmp_path / "few", two, ["a", "b"], 2)
+    text = tabulate_overall(few.records, tmp_path / "few", statistics)[1].read_text()
+    assert "†" in text.split("\n- ")[0] and "†: untestable" in text
+    many = make_study(tmp_path / "many", two, ["a", "b"], 12)
+    text = tabulate_overall(many.records, tmp_path / "many", statistics)[1].read_text()
+    assert "†" not in text and "*: p <" in text
