@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tarfile
 from collections.abc import Iterable
@@ -23,8 +24,8 @@ REFERENCE = "reft-matched"
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
-    """The single edits."""
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """All that is published."""
     folder = tmp_path_factory.mktemp("published")
     with tarfile.open(ROOT / "docs/data/final.tar.xz") as archive:
         for member in filter(tarfile.TarInfo.isfile, archive):
@@ -33,7 +34,12 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Cells:
             path = folder / member.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(held.read())
-    everything = read_cells(sorted(folder.glob("results-final/records/**/part.parquet")))
+    return read_cells(sorted(folder.glob("results-final/records/**/part.parquet")))
+
+
+@pytest.fixture(scope="module")
+def cells(everything: Cells) -> Cells:
+    """The single edits."""
     return everything.one("smollm2-135m", "single")
 
 
@@ -80,8 +86,15 @@ def table(after: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells[2:]}
 
 
+VARIANTS = {
+    "reft-matched": "ReFT at BaFT's block and rank",
+    "memit-cache": "MEMIT with cache",
+    "alphaedit-no-cache": "AlphaEdit without cache",
+}
+
+
 def label(method: str) -> str:
-    return "ReFT at BaFT's block and rank" if method == "reft-matched" else method_name(method)
+    return VARIANTS.get(method) or method_name(method)
 
 
 def test_the_table_of_all_benchmarks_has_the_means_over_all_records(scores: pd.DataFrame) -> None:
@@ -145,6 +158,32 @@ def test_the_table_of_a_benchmark_has_the_intervals_of_the_report(
         for column, variant in ((2, "forced"), (4, "decoded")):
             rows = own[own["line"].eq(method) & own["variant"].eq(variant)]
             assert found[label(method)][column : column + 2] == volume_texts(rows), method
+
+
+def test_the_table_of_the_stream_has_its_means(everything: Cells) -> None:
+    values = everything.one("smollm2-135m", "continual-100").values
+    rows, found = values[values["group"].eq("*") & values["edits"].eq(100)], table("### One edit after another")
+    means = rows.groupby(["method", "moment", "metric"])["value"].mean()
+    assert {label(method) for method in rows["method"]} == set(found)
+    for method in rows["method"].unique():
+        after = means[method, "final"]
+        own = [(after[name], after[f"{name}_decoded"]) for name in MEASURES]
+        row = found[label(method)]
+        assert row[:4] == [f"{shown(forced)} ({shown(decoded)})" for forced, decoded in own], method
+        if method != "none":
+            immediate = values[values["method"].eq(method) & values["moment"].eq("immediate") & values["group"].eq("*")]
+            at_once = immediate.groupby("metric")["value"].mean()
+            assert row[4] == ", ".join(shown(at_once[name]) for name in ("edit_success", "generality", "locality"))
+            assert row[5] == shown(math.prod(forced for forced, _ in own)), method
+
+
+def test_the_readme_has_the_success_along_the_stream(everything: Cells) -> None:
+    values = everything.one("smollm2-135m", "continual-100").values
+    final = values[values["metric"].eq("edit_success") & values["moment"].eq("final") & values["edits"].eq(100)]
+    kept = final[final["group"].eq("*")].groupby("method")["value"].mean()
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = "BaFT keeps {} % of its edits where ReFT at its block and rank keeps {} %"
+    assert said.format(shown(kept["baft"]), shown(kept[REFERENCE])) in text
 
 
 def told(number: float) -> str:
