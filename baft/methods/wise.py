@@ -216,10 +216,14 @@ class _Inputs:
     edits: int
 
     def distances(self, changes: Tensor, streams: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-        """Of some streams' edited rows (A, n) and irrelevant ones (A, m), from the memories ``changes`` (A, o, i)."""
-        own = (chosen(self.x, streams), chosen(self.y, streams))
-        found = distances(*own, changes, activation, chosen(self.tokens, streams))
-        return found[:, : self.edits], found[:, self.edits :]
+        """Of some streams' edited rows (A, n) and irrelevant ones (A, m), from the memories ``changes`` (A, o, i).
+
+        An irrelevant row without tokens is no row: its distance is −∞, which no margin counts.
+        """
+        own, tokens = (chosen(self.x, streams), chosen(self.y, streams)), chosen(self.tokens, streams)
+        found = distances(*own, changes, activation, tokens)
+        far = torch.where(tokens[:, self.edits :].any(-1), found[:, self.edits :], -torch.inf)
+        return found[:, : self.edits], far
 
 
 @register

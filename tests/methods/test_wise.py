@@ -20,7 +20,7 @@ from baft.errors import UserError
 from baft.methods.base import Context, Request, digest, seed_of
 from baft.methods.registry import create
 from baft.methods.settings.wise import Settings
-from baft.methods.wise import EDITS, Shelf, SideMemories, Wise, distances, margin_loss, ties, weight_at
+from baft.methods.wise import EDITS, Shelf, SideMemories, Wise, _Inputs, distances, margin_loss, ties, weight_at
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 REQUESTS = [
@@ -47,6 +47,23 @@ def test_margins_by_hand() -> None:
     found = margin_loss(numbers(12, 18, 25)[None], numbers(9)[None], 5, 20, 10)
     assert found.tolist() == [4.0 + 5.0 + 4.0]
     assert margin_loss(numbers(40)[None], numbers(1)[None], 5, 20, 10).tolist() == [0.0]
+
+
+def test_an_irrelevant_row_without_tokens_is_none() -> None:
+    x, y, change = (torch.rand(1, *shape, dtype=torch.float64) for shape in ((3, 4, 5), (3, 4, 6), (6, 5)))
+    tokens = torch.tensor([[[True] * 4, [True] * 4, [False] * 4]])
+    change = change.requires_grad_()
+
+    def loss(rows: int) -> Tensor:
+        inputs = _Inputs(x[:, :rows], y[:, :rows], tokens[:, :rows], 1)
+        near, far = inputs.distances(change, torch.tensor([0]), "silu")
+        return margin_loss(near, far, 0.1, 0.4, 1e3)
+
+    padded, plain = loss(3), loss(2)
+    torch.testing.assert_close(padded, plain, rtol=0, atol=0)
+    gradients = [torch.autograd.grad(each.sum(), change)[0] for each in (padded, plain)]
+    assert gradients[0].isfinite().all()
+    torch.testing.assert_close(*gradients)
 
 
 def test_merging_by_hand() -> None:
