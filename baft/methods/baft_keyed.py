@@ -14,7 +14,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.deltas import Deciding, Seen, Subspace, Weighing
 from baft.engine.engine import Engine
@@ -23,8 +22,9 @@ from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, digest, number_of
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, prompt_number
 from baft.methods.late_interaction import best_matches, token_keys, weighed
+from baft.methods.padding import padded_numbers
 from baft.methods.prompt_keys import NARROW, SAID, Background, PromptKeys, keys_of, read_background
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
@@ -217,7 +217,7 @@ class BaftKeyed(Method):
         streams = _edits(state, site, len(batches))
         for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
-                new = _edit(trained, n, keys[n], number_of("prompt", digest(request.prompt)))
+                new = _edit(trained, n, keys[n], prompt_number(request.prompt))
                 # By content nobody could tell a fact told again from another one about the same subject.
                 streams[s] = [earlier for earlier in streams[s] if earlier.prompt != new.prompt] + [new]
         if not any(streams):
@@ -226,9 +226,7 @@ class BaftKeyed(Method):
         shared = {name: getattr(known, name).to(trained.weight) for name in OF_A_STREAM}
         parts |= {name: part.repeat(len(streams), *[1] * part.dim()) for name, part in shared.items()}
         delta = KeyedSubspace(where, read, settings.width, **parts)
-        prompts = pad_sequence(
-            [torch.tensor([edit.prompt for edit in edits], dtype=torch.float64) for edits in streams], batch_first=True
-        )
+        prompts = padded_numbers([[edit.prompt for edit in edits] for edits in streams], torch.float64)
         numbers = sum(p[0].numel() for p in fit.params.values())
         return Outcome(EditState(len(streams), {site: delta}, {PROMPTS: prompts}), turns.trainings(), trained=numbers)
 

@@ -220,6 +220,11 @@ def number_of(*parts: object) -> float:
     return float(seed_of(*parts) >> 4)
 
 
+def prompt_number(prompt: str) -> float:
+    """A number that tells whether two prompts are the same, as :func:`digest` does."""
+    return number_of("prompt", digest(prompt))
+
+
 def generator(*parts: object) -> torch.Generator:
     """A CPU generator seeded by :func:`seed_of`: the same draws on every device."""
     return torch.Generator().manual_seed(seed_of(*parts))

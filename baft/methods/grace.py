@@ -22,7 +22,8 @@ from baft.engine.rows import Batch, Grouping, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator
-from baft.methods.radii import LABELS, SAME, distances, nearest, padded_numbers, padded_vectors, target_label
+from baft.methods.padding import padded_numbers, padded_vectors
+from baft.methods.radii import LABELS, SAME, distances, nearest, target_label
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import forced_row

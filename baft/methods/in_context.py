@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
-from torch.nn.utils.rnn import pad_sequence
 
 from baft.benchmarks.irrelevant import load_pool
 from baft.engine.engine import Engine
@@ -23,7 +22,8 @@ from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, Training, digest, number_of
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, Training, prompt_number
+from baft.methods.padding import padded_numbers, padded_vectors
 from baft.methods.registry import register
 from baft.methods.settings.in_context import Settings
 
@@ -61,7 +61,7 @@ class NearestPreamble(Preamble):
     def choose(self, engine: Engine, queries: Sequence[Query]) -> list[str]:
         vectors = prompt_vectors(engine, [query.prompt for query in queries], self.layer)
         return [
-            self._nearest(query.stream, _number(query.prompt), vector)
+            self._nearest(query.stream, prompt_number(query.prompt), vector)
             for query, vector in zip(queries, vectors, strict=True)
         ]
 
@@ -156,15 +156,10 @@ class InContext(Method):
         keys, prompts = [], []
         for s, batch in enumerate(batches):
             own = [vector.to(centre) - centre for _, vector in zip(batch, vectors, strict=False) if vector is not None]
-            numbers = [_number(request.prompt) for request in batch]
+            numbers = [prompt_number(request.prompt) for request in batch]
             if isinstance(earlier, NearestPreamble):
                 own = [*earlier.keys[s, : len(earlier.facts[s])], *own]
                 numbers = [*earlier.prompts[s, : len(earlier.facts[s])].tolist(), *numbers]
-            keys.append(torch.stack(own))
-            prompts.append(torch.tensor(numbers, dtype=torch.float64))
-        return pad_sequence(keys, batch_first=True), pad_sequence(prompts, batch_first=True)
-
-
-def _number(prompt: str) -> float:
-    """What tells whether two prompts are the same."""
-    return number_of("prompt", digest(prompt))
+            keys.append(own)
+            prompts.append(numbers)
+        return padded_vectors(keys, centre.shape, centre), padded_numbers(prompts, torch.float64)

@@ -7,9 +7,8 @@ the nearest key in it, and any other prompt is left alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -29,11 +28,13 @@ from baft.methods.adapters import low_rank, low_rank_start
 from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
 from baft.methods.checks import check_linear, check_rank
 from baft.methods.irrelevant import row_states
-from baft.methods.radii import LABELS, SAME, distances, nearest, padded_numbers, padded_vectors, target_label
+from baft.methods.padding import padded_numbers, padded_vectors
+from baft.methods.radii import LABELS, SAME, distances, nearest, target_label
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import edit_rows
 from baft.methods.settings.melo import Settings
+from baft.methods.turns import each_alone
 
 MARGIN = 1e-5
 """Half of what the radii of two clusters that meet half-way overlap in."""
@@ -305,8 +306,5 @@ def _training(parts: Sequence[tuple[Sequence[Request], int]], fit: Fit) -> Train
     """That of one stream; the requests of a block share its steps and its loss."""
     failed = {request.id: error for part, n in parts if (error := fit.errors[n]) is not None for request in part}
     trained = {request.id: (fit.steps[n], fit.loss[n]) for part, n in parts for request in part}
-    every = all(fit.errors[n] is not None for _, n in parts)
-    losses = [fit.loss[n] for _, n in parts if fit.errors[n] is None]
-    loss = sum(losses) / len(losses) if losses else math.nan
-    steps = sum(fit.steps[n] for _, n in parts)
-    return Training(steps, loss, next(iter(failed.values())) if every else None, failed, trained)
+    batch = [request for part, _ in parts for request in part]
+    return replace(each_alone(batch, trained, failed), steps=sum(fit.steps[n] for _, n in parts))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.engine import Engine
 from baft.methods.base import Request, number_of
@@ -32,14 +31,3 @@ def nearest(query: Tensor, keys: Sequence[Tensor]) -> tuple[float, int]:
 def target_label(engine: Engine, request: Request) -> float:
     """The number that stands for the tokens of a request's target."""
     return number_of(*engine.text.answer(request.prompt, request.target))
-
-
-def padded_vectors(rows: Sequence[Sequence[Tensor]], size: Sequence[int], like: Tensor) -> Tensor:
-    """Each stream's tensors of one ``size`` (S, n, …), zeros where a stream has fewer; dtype and device of ``like``."""
-    own = [torch.stack(list(row)).to(like) if row else like.new_zeros(0, *size) for row in rows]
-    return pad_sequence(own, batch_first=True)
-
-
-def padded_numbers(rows: Sequence[Sequence[float]], dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-    """Each stream's numbers (S, n), zeros where a stream has fewer."""
-    return pad_sequence([torch.tensor(row, dtype=dtype, device=device) for row in rows], batch_first=True)
