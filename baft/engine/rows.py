@@ -113,18 +113,15 @@ class Grouping:
         self._trivial = len(group) == len(self.present) * most and bool(
             (self._flat == torch.arange(len(group), device=stream.device)).all()
         )
-        if not self._trivial:
-            self._source = torch.zeros(len(self.present) * most, dtype=torch.int64, device=stream.device)
-            self._source[self._flat] = torch.arange(len(group), device=stream.device)
-            self._surplus = torch.ones_like(self._source, dtype=torch.bool)
-            self._surplus[self._flat] = False
 
     def gather(self, x: Tensor) -> Tensor:
         """(B, T, d) to (S', n·T, d), S' streams present and n the most rows of one; surplus rows are zeros.
 
         Not copies of a row: one with values that are not finite would give another stream gradients that are not.
         """
-        rows = x if self._trivial else x[self._source].masked_fill_(self._surplus[:, None, None], 0)
+        rows = x
+        if not self._trivial:
+            rows = x.new_zeros(self._shape[0] * self._shape[1], *x.shape[1:]).index_copy(0, self._flat, x)
         return rows.reshape(self._shape[0], self._shape[1] * x.shape[1], x.shape[2])
 
     def scatter(self, y: Tensor, tokens: int) -> Tensor:
