@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from baft.benchmarks.irrelevant import Template, load_pool
-from baft.benchmarks.load import load
 from baft.errors import UserError
+from tests.benchmarks.real import DATA, load_real
 
 
 def test_shipped_pool_is_large_enough_and_has_no_duplicates():
@@ -63,9 +61,6 @@ def test_a_missing_pool_is_told(tmp_path):
         load_pool(tmp_path / "absent.yaml")
 
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-
-
 def test_no_prompt_of_the_pool_is_a_probe_of_a_published_benchmark():
     files = sorted(DATA.glob("*/*.json"))
     if not files:
@@ -73,7 +68,7 @@ def test_no_prompt_of_the_pool_is_a_probe_of_a_published_benchmark():
     pool = load_pool()
     fixed = set(pool.general) | {t.fill(subject.name) for t in pool.templates for subject in pool.subjects}
     for file in files:
-        for record in load(file, "published").records:
+        for record in load_real(file).records:
             probes = {probe.prompt for probe in record.probes}
             own = {template.fill(record.subject) for template in pool.templates}
             assert probes.isdisjoint(fixed) and probes.isdisjoint(own), (file.name, record.id)

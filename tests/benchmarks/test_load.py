@@ -3,7 +3,6 @@ import gzip
 import hashlib
 import json
 import lzma
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,7 @@ from baft.benchmarks.known_files import KnownFile, Part
 from baft.benchmarks.load import load
 from baft.benchmarks.subjects import subject_in_prompt, without_subject
 from baft.errors import UserError
+from tests.benchmarks.real import DATA, load_real
 
 
 @pytest.fixture
@@ -161,7 +161,6 @@ def test_a_full_sized_file_of_the_zsre_form_loads(written):
     assert len(load(written(rows), "zsre").records) == 1304
 
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 REAL = {
     "knowedit/wiki_counterfact_test_first200.json": ("knowedit-wiki", "new", 200),
     "knowedit/wiki_recent_test_first200.json": ("knowedit-wiki", "new", 200),
@@ -181,7 +180,7 @@ REAL = {
 def test_real_files(file):
     if not (DATA / file).exists():
         pytest.skip(f"the published file {file} is not here")
-    benchmark = load(DATA / file, "real")
+    benchmark = load_real(DATA / file)
     assert (benchmark.format, benchmark.revision, len(benchmark.records)) == REAL[file]
     assert benchmark.rejected == ()
 

@@ -17,9 +17,9 @@ from baft.benchmarks import obtain
 from baft.benchmarks.known_files import PARTS, KnownFile, Part
 from baft.benchmarks.obtain import fetch, files_table, first_of
 from baft.errors import UserError
+from tests.benchmarks.real import DATA
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("BAFT_TEST_DATA", ROOT.parent / "shared" / "data"))
 ROWS = [{"prompt": f"Ž {number} is", "target": str(number), "x": [1.5, None, number]} for number in range(7)]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from baft.benchmarks.embedded import EMBEDDED, build
-from baft.benchmarks.load import load
 from baft.benchmarks.records import Probe, Record
 from baft.config import EvaluationConfig
 from baft.engine.deltas import Dense
@@ -22,6 +19,7 @@ from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.evaluation.metrics import Asked, Columns, measure, measure_unedited
+from tests.benchmarks.real import DATA, load_real
 from tests.evaluation import styles
 from tests.evaluation.plain import Plain
 
@@ -58,13 +56,11 @@ def embedded() -> list[Record]:
 
 
 def real() -> list[Record]:
-    root = Path(__file__).resolve().parents[2]
-    folder = Path(os.environ.get("BAFT_TEST_DATA", root.parent / "shared" / "data"))
-    if missing := [name for name in REAL if not (folder / name).is_file()]:
-        pytest.skip(f"{folder / missing[0]} is not there: BAFT_TEST_DATA names the folder of real benchmark files")
+    if missing := [name for name in REAL if not (DATA / name).is_file()]:
+        pytest.skip(f"{DATA / missing[0]} is not there: BAFT_TEST_DATA names the folder of real benchmark files")
     found = []
     for name, count in REAL.items():
-        records = load(folder / name, name, limit=count).records
+        records = load_real(DATA / name, limit=count).records
         found += [replace(thinned(record), id=f"{name} {record.id}") for record in records]
     assert len(found) == 50
     return found
