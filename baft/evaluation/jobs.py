@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as notices
 
-from baft.benchmarks.records import Benchmark
+from baft.benchmarks.records import Benchmark, Record
 from baft.benchmarks.sharding import shard as shard_of
 from baft.benchmarks.store import read_benchmark
 from baft.config import CovariancesConfig, EvaluationConfig, MethodSpec, ModelConfig, check_section, said_of_section
@@ -31,7 +31,7 @@ from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import JobInputs
 from baft.evaluation.keeping import Keeping
 from baft.evaluation.metrics import MEASURED, Asked, Columns, Key, Measured, describe, failed, measure, measure_unedited
-from baft.evaluation.protocols import Stream, streams_of
+from baft.evaluation.protocols import streams_of
 from baft.evaluation.streams import Runner, Scoring
 from baft.methods.base import Context, Method
 from baft.methods.registry import create
@@ -143,8 +143,7 @@ def edit_shard(inputs: JobInputs, probes: Path, edits: Path, checkpoints: Path, 
     protocol = {"label": cell.protocol_label, **cell.protocol.model_dump(mode="json", exclude={"benchmarks"})}
     conditions = conditions_of_run(engine, cell.model, data, cell.evaluation, settings, protocol, records)
     check_base(inputs.base, conditions)
-    before = read_base(inputs.base, {record.id for s in streams for batch in s.batches for record in batch}, engine)
-    check_answered(inputs.base, before, streams)
+    before = read_base(inputs.base, [record for s in streams for batch in s.batches for record in batch], engine)
     nlls = read_provenance(inputs.base)["drift_nlls"]
     place = f"{cell.model_label} {cell.method.label} {cell.protocol_label} {cell.benchmark}"
     digest = inputs.digest(device=engine.model.device.type)
@@ -252,15 +251,35 @@ def score(
         )
 
 
-def read_base(path: Path, records: Set[str], engine: Engine) -> dict[Key, Measured]:
-    """The unedited model's replies to the probes of ``records``, by their ids."""
+def read_base(path: Path, records: Sequence[Record], engine: Engine) -> dict[Key, Measured]:
+    """The unedited model's replies to the probes of ``records``, and to no others.
+
+    Raises UserError if it was not asked one of them, or asked it with another prompt or other accepted answers.
+    """
+    probes = {asked.key: asked for record in records for asked in (Asked(0, record, probe) for probe in record.probes)}
     table = read_table([path], BASE.names)
-    table = table.filter(pc.is_in(table["record_id"], value_set=pa.array(records, pa.string())))
+    table = table.filter(
+        pc.is_in(table["record_id"], value_set=pa.array({record.id for record in records}, pa.string()))
+    )
     found = {}
     for row in table.to_pylist():
         key = (row["record_id"], row["kind"], row["group"], row["index"])
+        if key not in probes:
+            continue
+        # The ids say what a probe is for, not what is asked: a benchmark prepared in another format has the same.
+        if any(row[name] != own for name, own in describe(probes[key]).items()):
+            raise UserError(
+                f"{path} holds answers of the unedited model to probes of record {key[0]} that had another prompt or other "
+                "accepted answers: delete it and start the run again."
+            )
         columns = {"error": row["error"]} if row["error"] is not None else {name: row[name] for name in MEASURED}
         found[key] = Measured(columns, tuple(row["argmax"]), _unpacked(row["states"], engine))
+    for key in probes:
+        if key not in found:
+            raise UserError(
+                f"{path} lacks answers of the unedited model to probes of record {key[0]}: delete it and start the run "
+                "again."
+            )
     return found
 
 
@@ -274,17 +293,6 @@ def check_base(base: Path, conditions: Conditions) -> None:
             raise UserError(
                 f"{base} holds answers of the unedited model that were taken with another {name} ({theirs}; this job has "
                 f"{ours}): delete it and start the run again."
-            )
-
-
-def check_answered(base: Path, before: Mapping[Key, Measured], streams: Sequence[Stream]) -> None:
-    """Raises UserError if the unedited model was not asked a probe of these streams."""
-    records = [record for stream in streams for batch in stream.batches for record in batch]
-    for record in records:
-        if any(Asked(0, record, probe).key not in before for probe in record.probes):
-            raise UserError(
-                f"{base} lacks answers of the unedited model to probes of record {record.id}: delete it and start the run "
-                "again."
             )
 
 

@@ -34,7 +34,6 @@ from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import TuningInputs
 from baft.evaluation.jobs import (
     Progress,
-    check_answered,
     check_base,
     check_still,
     conditions_of_run,
@@ -153,16 +152,14 @@ def _place(spec: TuningSpec, engine: Engine, protocol: str, label: str, data: Be
         engine, spec.model, data, spec.evaluation, {}, own.model_dump(mode="json"), len(records)
     )
     check_base(base, conditions)
-    before = read_base(base, {record.id for record in records}, engine)
-    streams = streams_of(own, records)
-    check_answered(base, before, streams)
+    before = read_base(base, records, engine)
     answered = {key[1] for key, reply in before.items() if "error" not in reply.columns}
     kinds = tuple(kind for kind in SIDES if kind in answered)
     if not set(kinds) - {LOCALITY}:
         raise UserError(
             f"The unedited model answers no probe of {label} that an edit should change: leave it out of tuning."
         )
-    return Place(protocol, own, label, streams, before, kinds, conditions, withheld_of(data.records))
+    return Place(protocol, own, label, streams_of(own, records), before, kinds, conditions, withheld_of(data.records))
 
 
 def _asked(record: Record, most: int | None) -> Record:

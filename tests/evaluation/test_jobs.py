@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from baft.benchmarks.records import Probe, Record
+from baft.benchmarks.store import read_benchmark, write_benchmark
 from baft.config import Cell, EvaluationConfig, Plan, ProtocolConfig, parse_study
 from baft.config.cells import MethodSpec
 from baft.engine.engine import Engine
@@ -353,6 +355,25 @@ def test_answers_that_lack_a_record_are_told(place: Path, tmp_path: Path) -> Non
             run(place, tmp_path, "none", {})
     finally:
         (place / "base.parquet").write_bytes(before)
+
+
+@pytest.mark.parametrize("changed", [{"prompt": "Where is Berlin?"}, {"answers": ("Bonn", "Berlin")}])
+def test_answers_to_other_prompts_under_the_same_ids_are_refused(
+    place: Path, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """A benchmark that was prepared anew in another format has the records, and their ids, of the one before."""
+    path = place / "b.parquet"
+    before, data = path.read_bytes(), read_benchmark(path)
+    first, *others = data.records
+    probes = (replace(first.probes[0], **changed), *first.probes[1:])
+    try:
+        write_benchmark(replace(data, records=(replace(first, probes=probes), *others)), path)
+        with pytest.raises(
+            UserError, match=r"base\.parquet holds answers .* record r0 .*another prompt.*start the run"
+        ):
+            run(place, tmp_path, "none", {})
+    finally:
+        path.write_bytes(before)
 
 
 @pytest.mark.parametrize("job", ["base", "edit"])

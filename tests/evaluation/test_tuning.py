@@ -160,6 +160,20 @@ def test_a_record_is_asked_the_first_probes_of_each_group(tmp_path: Path) -> Non
     assert row["value"] == pytest.approx(rows.groupby(["record_id", "group"])["agreement"].mean().mean())
 
 
+def test_a_kind_whose_kept_probes_cannot_be_asked_is_missing(tmp_path: Path) -> None:
+    """It would count as 0 for every setting."""
+    endless = Probe("portability", "", 0, "word " * 600, ("word",))
+
+    def more(n: int) -> Record:
+        own = record(n)
+        return replace(own, probes=(*own.probes, endless, Probe("portability", "", 1, PROMPTS[n + 4], ("word",))))
+
+    place = prepared(tmp_path, [*map(more, range(3))], EVALUATION)
+    for probes, asked in ((None, True), (1, False)):
+        row = trials(place, tmp_path / str(probes), inputs(place, trials=1, probes=probes)).iloc[0]
+        assert any("portability" in one["metric"] for one in row["scores"]) == asked
+
+
 def test_a_refused_start_stops_the_search_and_a_refused_trial_does_not(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
