@@ -22,7 +22,7 @@ from baft.evaluation.editing import Cost, edit_step, weight_of
 from baft.evaluation.keeping import Keeping
 from baft.evaluation.metrics import Columns
 from baft.evaluation.protocols import Stream, moments_of
-from baft.methods.base import Context, Method, Outcome, Training
+from baft.methods.base import Context, Method, Training
 
 
 @dataclass(frozen=True)
@@ -136,13 +136,20 @@ class Runner:
             for moment, records in moments_of(self.protocol, streams[s], step)
         )
         count = sum(map(len, batches))
-        sizes = zip(outcome.state.stored(), outcome.state.carried(), strict=True)
-        edits = tuple(
-            tuple(
-                row | {"numbers_stored": stored, "numbers_carried": carried}
-                for row in _edit_rows(streams[s], step, report, outcome, cost, count)
+        sizes = [
+            {
+                "parameters_trained": trained,
+                "parameters_changed": changed,
+                "numbers_stored": held,
+                "numbers_carried": kept,
+            }
+            for (trained, changed), held, kept in zip(
+                outcome.counts(), outcome.state.stored(), outcome.state.carried(), strict=True
             )
-            for s, report, (stored, carried) in zip(active, outcome.trainings, sizes, strict=True)
+        ]
+        edits = tuple(
+            tuple(row | own for row in _edit_rows(streams[s], step, report, cost, count))
+            for s, report, own in zip(active, outcome.trainings, sizes, strict=True)
         )
         kept = dict(reached.kept)
         if self.keeping is not None:
@@ -186,7 +193,7 @@ def _active(streams: Sequence[Stream], step: int) -> list[int]:
     return [s for s, stream in enumerate(streams) if step < len(stream.batches)]
 
 
-def _edit_rows(stream: Stream, step: int, report: Training, outcome: Outcome, cost: Cost, edits: int) -> list[Columns]:
+def _edit_rows(stream: Stream, step: int, report: Training, cost: Cost, edits: int) -> list[Columns]:
     """One row a record; ``edits`` are those that the step's time was spent on."""
     return [
         {
@@ -197,8 +204,6 @@ def _edit_rows(stream: Stream, step: int, report: Training, outcome: Outcome, co
             "loss": own.loss if own.loss is not None and math.isfinite(own.loss) else None,
             "seconds": cost.seconds / edits,
             "peak_memory": cost.memory,
-            "parameters_trained": outcome.trained,
-            "parameters_changed": outcome.changed,
             "error": own.error,
         }
         for record, own in ((record, report.of(record.id)) for record in stream.batches[step])

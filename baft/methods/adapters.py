@@ -112,10 +112,10 @@ def drawn(
 
 def outcome(deltas: Mapping[Site, WeightChange], fit: Fit) -> Outcome:
     """The outcome of training adapters, which may leave some weights of their layers as they are."""
-    changed = max(
+    changed = [
         sum(int(torch.count_nonzero(delta.matrix(stream))) for delta in deltas.values())
         for stream in range(len(fit.steps))
-    )
+    ]
     trained = sum(p[0].numel() for p in fit.params.values())
     return Outcome(EditState(len(fit.steps), deltas), trainings_of(fit), trained, changed)
 

@@ -8,7 +8,7 @@ its earlier edits. docs/methods.md states each choice and its reason.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -88,9 +88,8 @@ class Baft(Method):
                 begin = self._grown if begun else self._reused
                 start = begin(engine, own, state.select(part) if begun else None, context)
                 outcomes.append(self._train(engine, own, start, context))
-        joined, order = Outcome.join(outcomes), [s for part in parts for s in part]
-        place = [order.index(s) for s in range(len(order))]
-        return replace(joined, state=joined.state.select(place), trainings=tuple(joined.trainings[i] for i in place))
+        order = [s for part in parts for s in part]
+        return Outcome.join(outcomes).select([order.index(s) for s in range(len(order))])
 
     def _train(self, engine: Engine, batches: Batches, start: _Start, context: Context) -> Outcome:
         settings, site, where = self.settings, site_of(engine, self.settings), where_of(self.settings)

@@ -85,19 +85,36 @@ def trainings_of(fit: Fit) -> tuple[Training, ...]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The edited streams, how each was trained, and the numbers trained and the model weights changed per stream."""
+    """The edited streams, how each was trained, and the numbers trained and the model weights changed.
+
+    Of these two there is one number a stream, or a single one that all streams have in common.
+    """
 
     state: EditState
     trainings: tuple[Training, ...]
-    trained: int = 0
-    changed: int = 0
+    trained: int | Sequence[int] = 0
+    changed: int | Sequence[int] = 0
+
+    def counts(self) -> list[tuple[int, int]]:
+        """Of each stream the numbers trained and the weights changed: none where its edit failed."""
+        pairs = zip(self._each(self.trained), self._each(self.changed), self.trainings, strict=True)
+        return [(trained, changed) if report.error is None else (0, 0) for trained, changed, report in pairs]
+
+    def _each(self, count: int | Sequence[int]) -> Sequence[int]:
+        return [count] * len(self.trainings) if isinstance(count, int) else count
+
+    def select(self, streams: Sequence[int]) -> Outcome:
+        """The outcome of the given streams, in that order; a stream may be given several times."""
+        trained, changed = ([self._each(of)[s] for s in streams] for of in (self.trained, self.changed))
+        return Outcome(self.state.select(streams), tuple(self.trainings[s] for s in streams), trained, changed)
 
     @staticmethod
     def join(outcomes: Sequence[Outcome]) -> Outcome:
         """Outcomes of different streams as one."""
         trainings = tuple(report for outcome in outcomes for report in outcome.trainings)
-        state = EditState.join([outcome.state for outcome in outcomes])
-        return Outcome(state, trainings, max(o.trained for o in outcomes), max(o.changed for o in outcomes))
+        trained = [count for outcome in outcomes for count in outcome._each(outcome.trained)]
+        changed = [count for outcome in outcomes for count in outcome._each(outcome.changed)]
+        return Outcome(EditState.join([outcome.state for outcome in outcomes]), trainings, trained, changed)
 
 
 @dataclass(frozen=True)
@@ -160,9 +177,9 @@ class Method(ABC):
             trainings[s] = replace(report, failed={**refused[s], **report.failed})
         # Any stream will do in the place of one that is put back.
         place = [part.index(s) if s in part else 0 for s in range(len(batches))]
-        after = outcome.state if whole else outcome.state.select(place)
+        outcome = outcome if whole else outcome.select(place)
         errors = [s for s, report in enumerate(trainings) if report.error is not None]
-        after = replace(after, edited=torch.full((len(batches),), self.edits))
+        after = replace(outcome.state, edited=torch.full((len(batches),), self.edits))
         return replace(outcome, state=after.put_back(errors, state) if errors else after, trainings=tuple(trainings))
 
     @abstractmethod

@@ -41,6 +41,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "baft growing": ("baft", {**_BAFT, "grow": 2}),
     "ft_l": ("ft_l", {"layer": 1, "steps": 4, "lr": 1e-2, "bound": 5e-2}),
     "lora": ("lora", {"rank": 2, "steps": 4, "lr": 1e-2}),
+    "roselora": ("roselora", {"rank": 2, "steps": 4, "lr": 1e-2, "dense_steps": 0, "sparse_from": 2, "density": 0.1}),
     "rome": ("rome", {"layer": 1, "second_moment": False, "steps": 4, "lr": 0.1, "prefixes": 1, "prefix_tokens": 3}),
 }
 
@@ -121,11 +122,16 @@ def test_rows_say_when_they_were_measured(tmp_path: Path) -> None:
     assert [(r["record_id"], r["step"]) for r in edits if r["stream_id"] == "r4"] == [("r4", 0), ("r5", 0), ("r6", 1)]
 
 
-@pytest.mark.parametrize("name", ["reft", "baft", "baft growing", "ft_l", "lora", "rome"])
+@pytest.mark.parametrize("name", ["reft", "baft", "baft growing", "ft_l", "lora", "roselora", "rome"])
 def test_streams_side_by_side_are_those_run_alone(name: str, tmp_path: Path) -> None:
     protocol, tiny = ProtocolConfig(length=3), engine("llama", torch.float64)
-    together, _ = Job(tmp_path / "a", tiny, name, protocol, RECORDS).run(together=3)
-    alone, _ = Job(tmp_path / "b", tiny, name, protocol, RECORDS).run(together=1)
+    together, edits = Job(tmp_path / "a", tiny, name, protocol, RECORDS).run(together=3)
+    alone, their_edits = Job(tmp_path / "b", tiny, name, protocol, RECORDS).run(together=1)
+    counts = [
+        {row["record_id"]: (row["parameters_trained"], row["parameters_changed"]) for row in rows}
+        for rows in (edits, their_edits)
+    ]
+    assert counts[0] == counts[1]
 
     def key(row: Columns) -> tuple[Any, ...]:
         return tuple(row[k] for k in ("record_id", "moment", "edits", "kind", "index"))

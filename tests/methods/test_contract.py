@@ -161,6 +161,7 @@ def test_many_streams_are_what_each_is_alone(name: str, tiny: Engine) -> None:
         alone = fit(tiny, name, [batch])
         assert alone.trainings[0].error is None
         assert together.trainings[s].steps == alone.trainings[0].steps
+        assert together.counts()[s] == alone.counts()[0]
         equal(answers(tiny, together.state, [s]), answers(tiny, alone.state, [0]))
 
 
@@ -216,7 +217,9 @@ def test_a_failed_edit_leaves_its_stream_as_it_was(name: str) -> None:
     without = fit(tiny, name, [[REQUESTS[2]]], first.state.select([1]))
     equal(answers(tiny, second.state, [1]), answers(tiny, without.state, [0]))
     # A stream whose first edit failed begins like a new one.
-    equal(answers(tiny, second.state, [2]), answers(tiny, fit(tiny, name, [[REQUESTS[3]]]).state, [0]))
+    begun = fit(tiny, name, [[REQUESTS[3]]])
+    equal(answers(tiny, second.state, [2]), answers(tiny, begun.state, [0]))
+    assert second.counts() == [(0, 0), *without.counts(), *begun.counts()]
 
 
 @pytest.mark.parametrize("name", NAMES)
