@@ -10,7 +10,10 @@ from transformers import PreTrainedConfig
 _NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 
 # Whose factor stretches the positions that the model was first trained on; others state the stretched number.
-_STRETCHED = ("linear", "dynamic", "yarn")
+_STRETCHED = ("linear", "yarn")
+
+# Whose frequencies are chosen by the longest text of a batch, once it is longer than those positions.
+_BY_LENGTH = ("dynamic", "longrope")
 
 
 def positions_of(config: PreTrainedConfig) -> int | None:
@@ -18,7 +21,9 @@ def positions_of(config: PreTrainedConfig) -> int | None:
 
     It is ``max_position_embeddings`` or what the architecture calls it: for learned positions, which end there, and for
     rotary ones, which go on, but beyond which the model was not trained and answers with garbage. Where rotary positions are
-    scaled linearly, dynamically or by YaRN, it is at least the factor times the original number of positions.
+    scaled linearly or by YaRN, it is at least the factor times the original number of positions. Where they are scaled
+    dynamically or by LongRoPE it is the original number: with longer texts, what a text is answered would depend on how
+    long those beside it are.
     """
     text = config.get_text_config()
     # To the first that is there: a config is slow to ask, and this is asked of every prompt.
@@ -26,13 +31,23 @@ def positions_of(config: PreTrainedConfig) -> int | None:
     if found is None:
         return None
     scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None)
-    return int(max(found, _stretched(scaling, found) if isinstance(scaling, Mapping) else 0))
+    if not isinstance(scaling, Mapping):
+        return int(found)
+    # Some architectures have a scaling for each kind of layer.
+    for one in (scaling, *scaling.values()):
+        if isinstance(one, Mapping) and _kind(one) in _BY_LENGTH:
+            return int(min(found, _original(one) or found))
+    if _kind(scaling) not in _STRETCHED:
+        return int(found)
+    return int(max(found, _number(scaling.get("factor")) * (_original(scaling) or found)))
 
 
-def _stretched(scaling: Mapping[str, object], positions: float) -> float:
-    if scaling.get("rope_type", scaling.get("type")) not in _STRETCHED:
-        return 0
-    return _number(scaling.get("factor")) * (_number(scaling.get("original_max_position_embeddings")) or positions)
+def _kind(scaling: Mapping[str, object]) -> object:
+    return scaling.get("rope_type", scaling.get("type"))
+
+
+def _original(scaling: Mapping[str, object]) -> float:
+    return _number(scaling.get("original_max_position_embeddings"))
 
 
 def _number(value: object) -> float:
