@@ -22,6 +22,7 @@ from baft.engine.frozen import Decisions, Edits, FrozenModel, Reads, held_in
 from baft.engine.rows import Batch, Row, chosen, collate
 from baft.engine.sites import Site
 from baft.engine.text import Text
+from baft.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Decoding ends at an end token, at one of ``stop`` (cut off), or after ``max_new_tokens`` (0: none)."""
+    """Decoding ends at an end token, at one of ``stop`` (cut off), or after ``max_new_tokens`` (0: none).
+
+    One of ``stop`` may be a special token.
+    """
 
     max_new_tokens: int
     stop: tuple[str, ...] = ("\n",)
@@ -335,7 +339,7 @@ def _decode(
     numbers: Sequence[int],
 ) -> list[str]:
     """Continues every row from ``cache`` (used up) by ``limits`` tokens at most; rows that have ended leave the batch."""
-    ends = end_tokens(model, text)
+    ends, stop = endings(model, text, stop)
     tokens: list[list[int]] = [[] for _ in range(len(batch.ids))]
     decoded = [""] * len(tokens)
     alive = list(range(len(tokens)))
@@ -394,6 +398,22 @@ def _runs_past(body: str, at: int, end: str, answer: str) -> bool:
 
 def _plain(text: str) -> str:
     return " ".join(text.lower().split())
+
+
+def endings(model: FrozenModel, text: Text, stop: Sequence[str]) -> tuple[set[int], tuple[str, ...]]:
+    """The tokens that end an answer, and which of the strings ``stop`` are to be looked for in its text.
+
+    A special token has no text, so a stop string that is one ends the answer as a token. Raises UserError for a stop string
+    that has a special token among other characters, and would never be found.
+    """
+    written = tuple(one for one in stop if one not in text.special)
+    for one in written:
+        if found := next((token for token in text.special if token in one), None):
+            raise UserError(
+                f"stop has {one!r}, with the special token {found!r} among other characters: give the token alone, or only "
+                "the other characters."
+            )
+    return end_tokens(model, text) | {text.special[one] for one in stop if one in text.special}, written
 
 
 def end_tokens(model: FrozenModel, text: Text) -> set[int]:

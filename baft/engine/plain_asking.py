@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baft.engine.asking import Choose, Decoding, Forced, Question, Reply, end_tokens, until
+from baft.engine.asking import Choose, Decoding, Forced, Question, Reply, endings, until
 from baft.engine.frozen import FrozenModel
 from baft.engine.text import Text
 from baft.errors import UserError
@@ -74,7 +74,7 @@ class PlainAsking:
         return found
 
     def _decoded(self, question: Question, number: int, decoding: Decoding, choose: Choose) -> str:
-        ends, prompt = end_tokens(self.unedited, self.text), len(question.prompt)
+        (ends, stop), prompt = endings(self.unedited, self.text, decoding.stop), len(question.prompt)
         tokens: list[int] = []
         said = ""
         for step in range(max(decoding.max_new_tokens, question.least)):
@@ -83,7 +83,7 @@ class PlainAsking:
             if token in ends:
                 break
             tokens.append(token)
-            said, stopped = until(self.text.decode(tokens), decoding.stop, question.uncut)
+            said, stopped = until(self.text.decode(tokens), stop, question.uncut)
             if stopped:
                 break
         return said

@@ -9,7 +9,9 @@ is tokenised behind another character instead, whatever the tokenizer puts befor
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -147,6 +149,13 @@ class Text:
         place = self._wrap(_PLACE).index(_PLACE)
         stripped = len(prompt) - len(prompt.lstrip())
         return place if text.startswith(prompt, place) else place - stripped
+
+    @cached_property
+    def special(self) -> Mapping[str, int]:
+        """The special tokens, by how they are written."""
+        added = ((str(token), n) for n, token in self.tokenizer.added_tokens_decoder.items() if token.special)
+        named = zip(self.tokenizer.all_special_tokens, self.tokenizer.all_special_ids, strict=True)
+        return {token: n for token, n in (*added, *named) if token}
 
     def decode(self, ids: list[int]) -> str:
         """Text of decoded tokens, special tokens left out."""

@@ -13,9 +13,11 @@ from baft.engine.budget import TokenBudget
 from baft.engine.cutting import PASS_TOKENS
 from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
+from baft.engine.plain_asking import PlainAsking
 from baft.engine.positions import Everywhere, PromptEnds
 from baft.engine.sites import Site
 from baft.engine.state import EditState
+from baft.errors import UserError
 from tests.engine.tiny import PROMPTS, TARGETS
 
 DECODING = Decoding(6, ())
@@ -140,6 +142,29 @@ def test_decoding_stops_where_it_is_told(tiny_llama: Engine) -> None:
 
     question = Question(0, tuple(tiny_llama.text.prompt("The capital is")))
     assert tiny_llama.ask(None, [question], Decoding(30), spell)[0].decoded == "Paris is"
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the engine's model", "a model of its own"])
+def test_a_special_token_that_is_a_stop_string_ends_the_answer(tiny_llama: Engine, own: bool) -> None:
+    """It is no end token of the model and not in the decoded text."""
+    text, unedited = tiny_llama.text, tiny_llama.model
+    says = [*text.tokenizer("Paris").input_ids, text.tokenizer.pad_token_id, *text.tokenizer(" is not Rome").input_ids]
+    words = iter(says)
+
+    def spell(logits: Tensor, numbers: Sequence[int], step: int) -> Tensor:
+        return torch.tensor([next(words)])
+
+    def ask(*stop: str) -> str:
+        question, decoding = Question(0, tuple(text.prompt("The capital is"))), Decoding(len(says), stop)
+        if own:
+            return PlainAsking(unedited.model, unedited, text).ask([question], [0], decoding, spell)[0].decoded
+        return tiny_llama.ask(None, [question], decoding, spell)[0].decoded
+
+    assert ask() == "Paris is not Rome"
+    words = iter(says)
+    assert ask("<pad>", "\n") == "Paris"
+    with pytest.raises(UserError, match=r"stop has '<pad>\\n', with the special token '<pad>'.*: give the token alone"):
+        ask("<pad>\n")
 
 
 @pytest.mark.parametrize(
