@@ -30,8 +30,12 @@ _MOST = 50.0
 
 
 def unedited_nlls(engine: Engine) -> list[float]:
-    """Negative log-probability (nats a token) of each piece under the unedited model."""
-    return [-sum(own.logprob) / len(own.logprob) for own in _read(engine, None, [(0, piece) for piece in range(POOL)])]
+    """Negative log-probability (nats a token) of each piece under the unedited model; NaN of one that is too long for it."""
+    read = _read(engine, None, [(0, piece) for piece in range(POOL)])
+    return [
+        -sum(read[0, piece].logprob) / len(read[0, piece].logprob) if (0, piece) in read else math.nan
+        for piece in range(POOL)
+    ]
 
 
 def perplexity_ratios(
@@ -41,7 +45,8 @@ def perplexity_ratios(
 
     ``streams`` are the ids of the streams of ``state``, each of which reads about ``tokens`` tokens, prompts included, but
     a piece at least. None where it is not asked for; NaN where the edited model's probabilities
-    are not numbers, or the unedited one's at all of the pieces. A piece that the unedited model cannot read is left out.
+    are not numbers, or the unedited one's at all of the pieces. A piece that the unedited model cannot read is left out, and
+    so is one that is too long for the model behind what the edits put before it; NaN where that leaves none.
     """
     if unedited is None or not tokens:
         return [None] * len(streams)
@@ -51,12 +56,13 @@ def perplexity_ratios(
     asked = [(s, piece) for s, own in enumerate(drawn) for piece in own]
     closed = engine.untouched(state, [_query(stream, piece) for stream, piece in asked])
     touched = [pair for pair, alone in zip(asked, closed, strict=True) if not alone]
-    change = {
+    change = dict.fromkeys(set(asked) - set(touched), 0.0) | {
         (s, piece): -sum(now.logprob) - len(now.logprob) * unedited[piece]
-        for (s, piece), now in zip(touched, _read(engine, state, touched), strict=True)
+        for (s, piece), now in _read(engine, state, touched).items()
     }
+    drawn = [[piece for piece in own if (s, piece) in change] for s, own in enumerate(drawn)]
     return [
-        _ratio([change.get((s, piece), 0.0) for piece in own], sum(len(_scored(engine, piece)) for piece in own))
+        _ratio([change[s, piece] for piece in own], sum(len(_scored(engine, piece)) for piece in own))
         for s, own in enumerate(drawn)
     ]
 
@@ -68,14 +74,16 @@ def _ratio(changes: Sequence[float], tokens: int) -> float:
     return math.exp(min(change, _MOST)) if math.isfinite(change) else math.nan
 
 
-def _read(engine: Engine, state: EditState | None, asked: Sequence[tuple[int, int]]) -> list[Forced]:
-    """Of the pairs (stream, piece): what the stream's model makes of the piece."""
+def _read(engine: Engine, state: EditState | None, asked: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Forced]:
+    """Of the pairs (stream, piece): what the stream's model makes of the piece, unless that is too long for it."""
     openings = engine.openings(state, [_query(stream, piece) for stream, piece in asked])
-    questions = [
-        Question(stream, tuple(engine.text.prompt(opening + pool()[piece][0])), (_scored(engine, piece),))
-        for (stream, piece), opening in zip(asked, openings, strict=True)
-    ]
-    return [reply.forced[0] for reply in engine.ask(state, questions, Decoding(0))]
+    questions = {}
+    for (stream, piece), opening in zip(asked, openings, strict=True):
+        prompt, scored = tuple(engine.text.prompt(opening + pool()[piece][0])), _scored(engine, piece)
+        if engine.fits(len(prompt) + len(scored)):
+            questions[stream, piece] = Question(stream, prompt, (scored,))
+    replies = engine.ask(state, list(questions.values()), Decoding(0))
+    return {pair: reply.forced[0] for pair, reply in zip(questions, replies, strict=True)}
 
 
 def _query(stream: int, piece: int) -> Query:

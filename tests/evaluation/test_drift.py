@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import math
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from baft.config import CovariancesConfig
 from baft.engine.deltas import Dense, Subspace
 from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere, PromptEnds
+from baft.engine.preambles import Preamble, Query
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.evaluation.covariances import texts_of
@@ -110,6 +113,40 @@ def test_what_the_unedited_model_cannot_read_is_left_out_and_all_of_it_is_no_rat
     assert all(math.isfinite(ratio or math.nan) for ratio in part)
     assert part != whole
     assert perplexity_ratios(tiny_llama, EditState(2), STREAMS, [math.nan, *nlls[1:]], 10**6) == [1.0, 1.0]
+
+
+@dataclass(frozen=True)
+class Longer(Preamble):
+    """Puts ``words`` words before each prompt of a stream, more before the longer prompts."""
+
+    words: tuple[int, ...]
+
+    def choose(self, engine: Engine, queries: Sequence[Query]) -> list[str]:
+        return ["very " * (self.words[query.stream] + len(query.prompt)) for query in queries]
+
+
+def test_a_piece_that_is_too_long_behind_a_preamble_is_left_out(tiny_llama: Engine) -> None:
+    nlls = unedited_nlls(tiny_llama)
+
+    def ratios(*words: int, known: Sequence[float] = nlls) -> list[float]:
+        state = EditState(len(words), preamble=Longer(((),) * len(words), words))
+        streams = ["a"] * len(words)
+        return [ratio or 0.0 for ratio in perplexity_ratios(tiny_llama, state, streams, known, 10**6)]
+
+    long = [len(tiny_llama.text.prompt("very " * (75 + len(a)) + f"{a} {b}")) > 512 for a, b in pool()]
+    assert 0 < sum(long) < POOL
+    short, some, none = ratios(0, 75, 10**4)
+    assert math.isfinite(short) and math.isnan(none)
+    # As if the unedited model could not read them either, whatever the streams beside it.
+    without = [math.nan if out else nll for out, nll in zip(long, nlls, strict=True)]
+    assert ratios(75, known=without) == pytest.approx([some], rel=1e-4)
+
+
+def test_a_model_that_is_too_short_for_the_text_has_no_drift(
+    tiny_llama: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_llama.model.model.config, "max_position_embeddings", 8)
+    assert all(math.isnan(nll) for nll in unedited_nlls(tiny_llama))
 
 
 def test_the_text_is_neither_trained_on_nor_are_covariances_collected_from_it() -> None:
