@@ -6,10 +6,12 @@ The rule, in this order:
 2. nothing after a script written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan …), whatever the
    answer's: the prompt's last letter decides, punctuation after it aside if the answer is in such a script too. A prompt in
    English, Korean or another script with spaces keeps the space before an answer in any script;
-3. nothing after what a writer leaves open: a bracket, an opening quotation mark, a currency sign before a number, a hyphen,
-   dash or slash on a word ("Jean-", not "he said -"), the apostrophe of an elision ("l'", not "the students'");
-4. nothing before what a writer closes with: punctuation with no letter or digit behind it (",", ".", ")", but not ".NET"),
-   a clitic ("'s"), and behind a digit a percent or degree sign or a decimal (".5");
+3. nothing after what a writer leaves open: a bracket, an opening quotation mark, a currency sign before a number ("$" or
+   "US$", not "5$"), a sign that stands before a word ("#", "@"), a hyphen, dash, slash, underscore or equals sign on a word
+   ("Jean-", not "he said -" or the blank "____"), the apostrophe of an elision ("l'", not "the students'");
+4. nothing before what a writer closes with: punctuation that ends there or has white space behind it (",", ".", ")", but
+   not ".NET", "...And" or a quotation), a clitic ("'s", and "'t" of "don't", but not "'s-Hertogenbosch" or "'t Hooft"), and
+   behind a digit a percent or degree sign or a decimal (".5");
 5. a space anywhere else.
 """
 
@@ -26,17 +28,27 @@ _OPEN = re.compile(
       [(\[{{„‚¿¡]$                                   # brackets, and quotation marks that only open
     | (?:^|[\s(\[{{—–-])[{_QUOTES}]$                  # a quotation mark after a space
     | (?:^|[\s(\[{{])[\#@~\\]$                        # signs that stand before a word
-    | (?<=[\w/])[-‐‑–—/=_\\]$                          # joined to a word
-    | ^[-‐‑–—/=_\\]$
+    | (?<=[\w/])[-‐‑–—/=\\]$                           # joined to a word
+    | (?<=[^\W_])_+$                                 # but a row of underscores by itself is a blank
+    | ^[-‐‑–—/=\\]$
     """,
     re.VERBOSE,
 )
-_CURRENCY = re.compile(r"(?:^|[\s(\[])[$€£¥₹₽₩]$")
+# "US$" too; behind a number the sign is that number's.
+_CURRENCY = re.compile(r"(?<![\da-z])[$€£¥₹₽₩]$")
+_NUMBER = re.compile(r"\.?\d")
 # "l'", "dell’", but not the genitive "students'".
 _ELISION = re.compile(r"(?<![^\W_])(?:s|\w*[^\W\d_s])['’]$", re.IGNORECASE)
 _SINGLE = re.compile(r"(?:^|[\s(\[])['‘](?=\w)")
-_CLOSE = re.compile(rf"[,.;:!?…)\]}}،؛؟।{_QUOTES}]+(?!\w)")
-_CLITIC = re.compile(r"['’](?:s|t|m|d|re|ve|ll)\b", re.IGNORECASE)
+# What follows tells a mark that closes from one that opens: “¡Ay!”, "$5", ...And Justice for All.
+_CLOSE = re.compile(rf"[,.;:!?…)\]}}،؛؟।{_QUOTES}]+(?=\s|$)")
+_CLITIC = re.compile(r"['’](?:s|m|d|re|ve|ll)(?![\w'’‐‑-])", re.IGNORECASE)
+# "don't", where the prompt ends in "don"; Dutch names begin with the same two characters.
+_NEGATED = re.compile(
+    r"\b(?:ai|are|ca|could|dare|did|do|does|had|has|have|is|might|must|need|ought|sha|should|was|were|wo|would)n$",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"['’]t(?![\w'’‐‑-])", re.IGNORECASE)
 _ON_DIGIT = re.compile(r"[%‰°]|[.,]\d")
 
 
@@ -59,12 +71,14 @@ def _unspaced(prompt: str, answer: str) -> bool:
 
 def _is_open(prompt: str, answer: str) -> bool:
     if _CURRENCY.search(prompt):
-        return answer[0].isdigit()
+        return bool(_NUMBER.match(answer))
     # An apostrophe may close a quotation that it is in.
     return bool(_OPEN.search(prompt) or (_ELISION.search(prompt) and not _SINGLE.search(prompt)))
 
 
 def _closes(prompt: str, answer: str) -> bool:
     if prompt[-1].isdigit() and _ON_DIGIT.match(answer):
+        return True
+    if _NEGATED.search(prompt) and _NOT.match(answer):
         return True
     return bool(_CLOSE.match(answer) or _CLITIC.match(answer))
