@@ -33,9 +33,13 @@ class Word:
 _SAME_IN_MEANING = ("<wide>", "<narrow>", "<compat>")
 # One apostrophe, and the decimal and thousands separators of Arabic.
 _MARKS = {**dict.fromkeys(map(ord, "‘’‛ʼ`´"), "'"), ord("٫"): ".", ord("٬"): ","}
-_EMPHASIS = re.compile(r"(?<!\w)(\*{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL)
-# A Markdown bullet, heading, or emphasis that the text never closes.
-_OPENING = re.compile(r"^\s*(?:[*•-]\s+|#{1,6}\s+)?(?:\*{1,3}(?=\w))?")
+# Underscores first, which are part of a word where asterisks are not: _**Paris**_.
+_EMPHASIS = (
+    re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?!\w)", re.DOTALL),
+    re.compile(r"(?<!\w)(\*{1,3})(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL),
+)
+# A Markdown bullet, heading, or emphasis that the text never closes, of the first word or of what follows its article.
+_OPENING = re.compile(r"^\s*(?:[*•-]\s+|#{1,6}\s+)?((?:(?:the|an?)\s+)?)(?:(?:\*{1,3}|_{1,3})(?=[^\W_]))?")
 _ABBREVIATION = re.compile(r"(?<![\w.])(?:[^\W\d_]\.)+(?:[^\W\d_](?!\w)\.?|(?<=\.[^\W\d_]\.))")
 _THOUSANDS = re.compile(
     r"(?<![\w.,'])[1-9]\d{0,2}(?:(?:,\d{3})+|(?:'\d{3})+|(?:[\u00a0\u2009\u202f]\d{3})+)(?![,']?\d)"
@@ -97,7 +101,9 @@ def _without_articles(words: Sequence[Word]) -> list[Word]:
 @lru_cache(maxsize=4096)
 def _words(text: str) -> tuple[Word, ...]:
     plain = "".join(map(_folded, unicodedata.normalize("NFC", text).translate(_MARKS))).lower()
-    plain = _OPENING.sub("", _EMPHASIS.sub(r"\2", plain))
+    for emphasis in _EMPHASIS:
+        plain = emphasis.sub(r"\2", plain)
+    plain = _OPENING.sub(r"\1", plain)
     plain = _THOUSANDS.sub(lambda number: re.sub(r"\D", "", number[0]), plain)
     plain = _ABBREVIATION.sub(lambda letters: letters[0].replace(".", ""), plain)
     return tuple(_scanned(plain))

@@ -26,7 +26,10 @@ EQUAL = [
     ("Cafe\u0301", "Café"), ("**Paris**", "Paris"), ("- Paris", "Paris"), ("*Paris", "Paris"), ("東京 タワー", "東京タワー"),
     ("ﬁn", "fin"), ("New\u00a0York", "New York"), ("zero\u200bwidth", "zerowidth"), ("?!", "?!"),
     ("Vitamin A", "vitamin a"), ("the", "The"), ("University of the Philippines", "University of Philippines"),
-    ("Paris, France", "Paris France"), ("(1984)", "1984"),
+    ("Paris, France", "Paris France"), ("(1984)", "1984"), ("_Paris_", "Paris"), ("__Paris__", "Paris"),
+    ("***Paris***", "Paris"), ("___Paris___", "Paris"), ("**_Paris_**", "Paris"), ("_**Paris**_", "Paris"),
+    ("_New York_", "New York"), ("The **Titanic", "Titanic"), ("The __Titanic", "the Titanic"), ("_Paris", "Paris"),
+    ("- The **Titanic", "Titanic"), ("snake_case", "snake_case"), ("The _Titanic_'s bow", "Titanic's bow"),
 ]  # fmt: skip
 
 DIFFERENT = [
@@ -36,6 +39,7 @@ DIFFERENT = [
     ("$5", "€5"), ("5°", "5"), ("1/2", "12"), ("10:30", "1030"), ("2-1", "21"), ("10²", "102"), ("H₂O", "H2O2"),
     ("x > 5", "x < 5"), ("AT&T", "ATT"), ("Café", "Cafe"), ("Vitamin A", "Vitamin"), ("Roman", "Romania"),
     ("1,000", "1"), ("0.5", "5"), (".5", "5"), ("6'2", "62"), ("C♯", "C"), ("@home", "home"), ("12,34", "1234"),
+    ("snake_case", "snake case"), ("snake_case", "snakecase"), ("snake_", "snake"), ("a_b_c", "abc"), ("____", "_"),
     ("0,123", "123"), ("v1.2", "v12"), ("हिन्दी", "हिन्द"), ("-0.5", "0.5"), ("?!", "?"), ("", "Paris"), ("Paris", ""),
 ]  # fmt: skip
 
@@ -59,6 +63,7 @@ BEGINS = [
     ("A, as in apple", "A"), ("U.S. citizens", "US"), ("“Paris” it is", "Paris"), ("**Paris** is", "Paris"),
     ("东京是首都", "东京"), ("3年", "3"), ("Parisです", "Paris"), ("Simon & Garfunkel", "Simon"), ("5 + 3", "5"),
     ("-5 degrees", "-5"), ("Vitamin A deficiency", "Vitamin A"), ("Paris…", "Paris"), ("Paris\n\nThe", "Paris"),
+    ("__Paris__ is", "Paris"), ("The *Titanic* sank", "Titanic"), ("The **Titanic sank", "Titanic"),
     ("Paris (France)", "Paris"), ("?! he said", "?!"), ("AB- is rare", "AB-"),
 ]  # fmt: skip
 
@@ -67,7 +72,7 @@ DOES_NOT_BEGIN = [
     ("3,5", "3"), ("-5", "5"), ("35", "3.5"), ("1,000", "1"), ("C++ is", "C"), ("C# is", "C"), ("50% of", "50"),
     ("10:30", "10"), ("1/2", "1"), ("AT&T", "AT"), ("5°C", "5"), ("A+ grade", "A"), ("O- is", "O"),
     ("1.00, which", "100"), ("C, a language", "C++"), ("भारतीय", "भारत"), ("Paris", "Paris, France"), ("5th", "5"),
-    ("3.11.2", "3.11"), ("", "Paris"), ("Paris", ""), ("x", "?"),
+    ("snake_case is", "snake"), ("_snake_case", "snake"), ("3.11.2", "3.11"), ("", "Paris"), ("Paris", ""), ("x", "?"),
 ]  # fmt: skip
 
 
