@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +20,16 @@ Out = Annotated[Path, typer.Option(help="HTML page to write.")]
 def _add_command(product: Product) -> None:
     def write(
         grid: Annotated[str, typer.Option(help="Results folder, cells and statistics as JSON.")],
+        study: Annotated[str, typer.Option(help="The study's config as JSON.")],
         out: Annotated[Path, typer.Option(help="Path to write, without suffix.")],
     ) -> None:
         from baft.report.inputs import Inputs, write_product
+        from baft.report.outdated import refuse_outdated
 
-        write_product(product, Inputs.of(product, read_spec(Grid, grid)), out)
+        inputs = Inputs.of(product, read_spec(Grid, grid))
+        if product.of_cells:
+            refuse_outdated(inputs.files, json.loads(study))
+        write_product(product, inputs, out)
 
     app.command(product.command, help=product.about)(write)
 
@@ -46,18 +52,23 @@ def show_table(
 @app.command()
 def write_report(spec: Spec, out: Out) -> None:
     """Write the page of a study, of its tables and figures."""
+    from baft.report.outdated import refuse_outdated
     from baft.report.page.study import write_report as run
 
     page = read_spec(PageSpec, spec)
+    refuse_outdated(page.grid.curve_records(), page.config)
     run(page, Path(page.grid.results), out)
 
 
 @app.command()
 def write_answers(spec: Spec, out: Out) -> None:
     """Write the page of what every model answered."""
+    from baft.report.outdated import refuse_outdated
     from baft.report.page.answers import write_answers as run
 
-    run(read_spec(PageSpec, spec), out)
+    page = read_spec(PageSpec, spec)
+    refuse_outdated(page.grid.records(), page.config)
+    run(page, out)
 
 
 @app.command("config-schema")

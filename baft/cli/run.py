@@ -45,6 +45,7 @@ def run(
         _remove_damaged(results)
         with warm_parent(_kept_open), telling(Plan(study), slots):
             snakemake("--cores", cores, "--rerun-incomplete", "--keep-going", *QUIET, *chosen)
+        _refuse_outdated(study)
         provenance = results / "provenance.html"
         if not is_current(
             provenance, [results / "tables", results / "figures", Path("workflow/report"), config or DEFAULT_CONFIG]
@@ -169,6 +170,14 @@ def _remove_damaged(results: Path) -> None:
     if files:
         print(f"{len(files)} damaged files are made again, {files[0]} among them.", flush=True)
     remove(results, [*files, *unfinished_files(results)])
+
+
+def _refuse_outdated(study: Study) -> None:
+    """No job looks at cells of which tables and report are already there."""
+    from baft.report.outdated import refuse_outdated
+
+    plan = Plan(study)
+    refuse_outdated(plan.grids.summaries(), plan.report.page.config)
 
 
 def _say_stale(study: Study) -> None:

@@ -11,9 +11,9 @@ from baft.config.products import Product
 from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.report import estimates
-from baft.report.cells import KEYS, read_cells
+from baft.report.cells import read_cells
 from baft.report.inputs import Inputs, write_product
-from baft.report.outdated import outdated
+from baft.report.outdated import cell_name, outdated, outdated_name, run_otherwise
 from baft.report.page.answers import write_answers
 from baft.report.page.study import ANSWERS
 from baft.report.page.study import write_report as write_page
@@ -81,7 +81,7 @@ def write_report(
         raise UserError(
             "There are no summarised cells to report: run the workflow first."
             if not others
-            else f"All cells that are there were run otherwise than the study says, {_first(others)}: run it again."
+            else f"{run_otherwise(others, len(there))}: run the study again."
         )
     for product, grid in products.items():
         _write(product, Inputs.of(product, grid).there(others), out / product.folder)
@@ -90,8 +90,8 @@ def write_report(
         page,
         out,
         out / "report.html",
-        [_cell_name(path) for path in missing],
-        [_other_name(path, said) for path, said in others.items()],
+        [cell_name(path) for path in missing],
+        [outdated_name(path, said) for path, said in others.items()],
     )
 
 
@@ -99,13 +99,12 @@ def _refuse_incomplete(cells: Sequence[Path], missing: Sequence[Path], others: M
     """Raises UserError if there is anything ``missing``, or run otherwise as ``others`` say."""
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(cells)} cells are missing, first {_cell_name(missing[0])}; run the "
+            f"{len(missing)} of {len(cells)} cells are missing, first {cell_name(missing[0])}; run the "
             "study, or give --partial for a report of what is there."
         )
     if others:
         raise UserError(
-            f"{len(others)} of {len(cells)} cells were run otherwise than the study says, {_first(others)}; run the study "
-            "again, or give --partial for a report without them."
+            f"{run_otherwise(others, len(cells))}; run the study again, or give --partial for a report without them."
         )
 
 
@@ -115,16 +114,3 @@ def _write(product: Product, inputs: Inputs, folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     if inputs.files:
         write_product(product, inputs, folder / product.name)
-
-
-def _first(others: Mapping[Path, str]) -> str:
-    return "first " + _other_name(*next(iter(others.items())))
-
-
-def _other_name(path: Path, said: str) -> str:
-    return f"{_cell_name(path)} (with {said})"
-
-
-def _cell_name(path: Path) -> str:
-    values = read_partition_values(path)
-    return ", ".join(f"{name} {values[name]}" for name in KEYS)

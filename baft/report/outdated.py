@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from baft.config import Cell
+from baft.config import Cell, Plan, parse_study
 from baft.config.method_files import settings_class
 from baft.config.sections import EvaluationConfig, ProtocolConfig
+from baft.errors import UserError
+from baft.report.cells import KEYS
 from baft.results import store
 from baft.results.provenance import Conditions, conditions_of
 
@@ -27,6 +29,47 @@ def outdated(cells: Mapping[Path, Cell], benchmarks: Mapping[str, Mapping[str, A
     """
     found = {path: "; ".join(_apart(path, cell, benchmarks[cell.benchmark])) for path, cell in cells.items()}
     return {path: said for path, said in found.items() if said}
+
+
+def refuse_outdated(records: Iterable[Path], config: Mapping[str, Any]) -> None:
+    """Raise :class:`~baft.errors.UserError` if one of the ``records`` was run otherwise than the study says.
+
+    ``config`` is the study's, with all defaults. Snakemake reruns such cells itself, unless it has no record of how they
+    were run: the message says what to do then. Files that are not there, or of no cell of the study, are left out.
+    """
+    told = Plan(parse_study(config)).edits.cells()
+    there = {path: told[path] for path in records if path in told and path.is_file()}
+    if others := outdated(there, config["benchmarks"]):
+        more = " and the folders of the others beside it" if len(others) > 1 else ""
+        raise UserError(
+            f"{run_otherwise(others, len(there))}, and Snakemake does not know how they were run: remove "
+            f"{_edits(next(iter(others)))}{more} and start the run again, or run all cells again with "
+            "'snakemake --forcerun edit_shard'."
+        )
+
+
+def run_otherwise(others: Mapping[Path, str], cells: int) -> str:
+    """In words, that ``others``, which :func:`outdated` found among so many ``cells``, were run otherwise."""
+    first = outdated_name(*next(iter(others.items())))
+    return f"{len(others)} of {cells} cells were run otherwise than the study says, first {first}"
+
+
+def outdated_name(path: Path, said: str) -> str:
+    """A cell by its labels, with what :func:`outdated` says of it."""
+    return f"{cell_name(path)} (with {said})"
+
+
+def cell_name(path: Path) -> str:
+    """A cell by its labels."""
+    values = store.read_partition_values(path)
+    return ", ".join(f"{name} {values[name]}" for name in KEYS)
+
+
+def _edits(record: Path) -> Path:
+    """The folder of a cell's edits; with the summary still there, its files are asked for and made again."""
+    depth = len(KEYS) + 1
+    results, cell = record.parents[depth], record.parent.relative_to(record.parents[depth - 1])
+    return results / "edits" / cell
 
 
 def _apart(path: Path, cell: Cell, benchmark: Mapping[str, Any]) -> Iterator[str]:

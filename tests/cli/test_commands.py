@@ -16,11 +16,14 @@ from baft.config import (
     Grid,
     MethodSpec,
     ModelConfig,
+    Plan,
     ProtocolConfig,
     StatisticsConfig,
+    parse_study,
 )
 from baft.config.products import all_products
 from baft.errors import UserError
+from tests.report.test_outdated import write
 from tests.results.synthetic import damaged_results
 
 CELL = Cell(
@@ -162,13 +165,31 @@ def test_a_table_or_figure_gets_the_grids_files(monkeypatch: pytest.MonkeyPatch)
         statistics=StatisticsConfig(level=0.9),
         settings={"analysis.picture": "r 5"},
     )
-    invoke("tabulate", "--grid", grid.model_dump_json(), "--out", "t/main")
-    invoke("plot-method-picture", "--grid", grid.model_dump_json(), "--out", "f/p")
+    told = ("--grid", grid.model_dump_json(), "--study", parse_study({}).model_dump_json())
+    invoke("tabulate", *told, "--out", "t/main")
+    invoke("plot-method-picture", *told, "--out", "f/p")
     (table, stem), (figure, _) = calls
     assert (len(table.files), len(table.edits), len(table.probes), stem) == (2, 6, 6, Path("t/main"))
     assert (table.methods, table.statistics.level) == (("none", "toy"), 0.9)
     assert figure.files == [Path("r/bases/model=m/benchmark=b/part.parquet")]
     assert figure.settings == {"analysis.picture": "r 5"}
+
+
+@pytest.mark.parametrize("command", ["tabulate", "plot-tradeoff", "write-report", "write-answers"])
+def test_no_report_is_made_of_cells_that_were_run_otherwise(command: str, tmp_path: Path) -> None:
+    run = {"results": str(tmp_path / "results"), "methods": {"none": None, "reft": {"settings": {"steps": 3}}}}
+    write(Plan(parse_study(run)))
+    plan = Plan(parse_study({**run, "methods": ["none", "reft"]}))
+    own = {one.command: one for one in plan.report.products}
+    told = ["--spec", plan.report.page_spec()]
+    if command in own:
+        told = ["--grid", plan.report.spec(own[command]), "--study", plan.report.config]
+    with pytest.raises(UserError) as raised:
+        invoke(command, *told, "--out", str(tmp_path / "out"))
+    folder = "edits/model=smollm2-135m/method=reft/protocol=single/benchmark=mini_wiki_recent/seed=0"
+    assert "1 of 3 cells were run otherwise than the study says, first model smollm2-135m" in str(raised.value)
+    assert "(with steps 3 instead of " in str(raised.value)
+    assert f"remove {tmp_path}/results/{folder} and start the run again" in str(raised.value)
 
 
 def test_there_is_a_command_for_every_product() -> None:

@@ -9,8 +9,19 @@ from typing import Any
 
 import pytest
 
-from baft.cli.run import _checked, _number_of, _remove_damaged, _say_stale, is_current, sole_run, telling
+from baft.cli.run import (
+    _checked,
+    _number_of,
+    _refuse_outdated,
+    _remove_damaged,
+    _say_stale,
+    is_current,
+    sole_run,
+    telling,
+)
+from baft.config import Plan, parse_study
 from baft.errors import UserError
+from tests.report.test_outdated import write
 from tests.results.synthetic import damaged_results
 
 
@@ -141,3 +152,13 @@ def test_cores_that_are_no_number_are_told(cores: str) -> None:
     with pytest.raises(UserError, match=f"--cores is '{cores}', but must be a number of cores"):
         _number_of(cores)
     assert _number_of("2") == 2 and _number_of("all") >= 1
+
+
+def test_a_run_with_nothing_to_do_is_refused_where_cells_were_run_otherwise(tmp_path: Path) -> None:
+    run = {"results": str(tmp_path / "results"), "methods": {"reft": {"settings": {"steps": 3}}}}
+    write(Plan(parse_study(run)))
+    _refuse_outdated(parse_study(run))
+    with pytest.raises(
+        UserError, match=r"1 of 2 cells were run otherwise than the study says, .*\(with steps 3 instead"
+    ):
+        _refuse_outdated(parse_study({**run, "methods": ["reft"]}))

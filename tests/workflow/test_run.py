@@ -107,6 +107,16 @@ def test_a_run_that_was_killed_and_interrupted_gives_what_an_undisturbed_one_giv
     assert start(calm, "-n").wait() == 0
     assert "Nothing to be done" in (calm / "log").read_text()
 
+    # Without its records Snakemake does not see that the method is another one.
+    (calm / ".snakemake").rename(calm / "forgotten")
+    (calm / "results/tables/main.csv").unlink()
+    others = {"methods": {"reft": {"settings": {**CONFIG["methods"]["reft"]["settings"], "steps": 400}}}}
+    (calm / "study.yaml").write_text(yaml.safe_dump({**CONFIG, "keep_edits": False, **others}))
+    assert start(calm).wait() != 0
+    assert "1 of 1 cells were run otherwise than the study says" in (calm / "log").read_text()
+    assert "(with steps 500 instead of 400)" in (calm / "log").read_text()
+    assert not (calm / "results/tables/main.csv").exists()
+
     rough = folder(tmp_path / "rough")
     checkpoints = rough / "results/checkpoints"
     first = start(rough, f"results/{PROBES}")

@@ -19,10 +19,13 @@ for table in plan.report.tables:
         params:
             command=table.command,
             grid=plan.report.spec(table),
+            # Cells are only held to it: what is a function of the output is nothing for which Snakemake runs a job again.
+            study=lambda w, output: plan.report.config,
             stem=subpath(output[0], strip_suffix=".csv"),
             source=source_digest(table.module),
         shell:
-            "baft {params.command} --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
+            "baft {params.command} --grid {params.grid:q} --study {params.study:q} --out {params.stem:q}"
+            " 2> >(tee {log:q} >&2)"
 
 
 # A rule a table, for a caption's path takes no wildcards.
@@ -73,10 +76,13 @@ for figure in plan.report.figures:
         params:
             command=figure.command,
             grid=plan.report.spec(figure),
+            # Cells are only held to it: what is a function of the output is nothing for which Snakemake runs a job again.
+            study=lambda w, output: plan.report.config,
             stem=subpath(output[0], strip_suffix=".pdf"),
             source=source_digest(figure.module),
         shell:
-            "baft {params.command} --grid {params.grid:q} --out {params.stem:q} 2> >(tee {log:q} >&2)"
+            "baft {params.command} --grid {params.grid:q} --study {params.study:q} --out {params.stem:q}"
+            " 2> >(tee {log:q} >&2)"
 
 
 rule write_report:

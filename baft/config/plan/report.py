@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,11 @@ class Report:
     def page_spec(self) -> str:
         """:attr:`page` as JSON."""
         return self.page.model_dump_json()
+
+    @functools.cached_property
+    def config(self) -> str:
+        """The study's config as JSON, which the jobs of tables and figures hold their cells to."""
+        return json.dumps(self.page.config)
 
     @functools.cached_property
     def bases(self) -> list[Path]:
