@@ -9,11 +9,13 @@
 #
 # CONFIG=config/paper.yaml   another study          PYTHON=python3.12   another interpreter, 3.11 or later
 # CORES=8                    CPU cores to use       TORCH_INDEX=URL     package index with CPU-only builds of torch
+# TORCH=cuda                 install the CUDA build of torch on a machine without a GPU, such as a cluster's login node
 
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?=
 TORCH_INDEX ?=
+TORCH ?=
 UPGRADE ?=
 
 VENV := .venv
@@ -95,7 +97,7 @@ $(BIN)/python:
 # The stamps are written last, so that an interrupted installation is taken up again.
 # The locks name all that is needed, so no dependency is looked up; the package itself is built by the locked setuptools.
 $(INSTALLED): requirements-uv.lock requirements.lock requirements-cuda.lock requirements-nodeps.lock pyproject.toml | $(BIN)/python
-	@$(LOCKED) requirements.lock --torch-index "$(TORCH_INDEX)"
+	@$(LOCKED) requirements.lock --torch-index "$(TORCH_INDEX)" --torch "$(TORCH)"
 	@$(BIN)/python -c '$(WITHOUT_CUDA)' || $(LOCKED) requirements-cuda.lock
 	@$(LOCKED) requirements-nodeps.lock
 	$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +87,12 @@ def test_the_installer_takes_pip_where_uv_is_of_no_use(tmp_path: Path, uv: str, 
     code, said = installer(tmp_path, uv=uv, pip=pip)
     assert code == int(pip)
     assert said[-1].startswith("python -m pip --disable-pip-version-check install --no-deps --require-hashes -r")
+
+
+def test_the_cuda_build_of_torch_is_installed_where_it_is_asked_for() -> None:
+    names: dict[str, Any] = {"__name__": "install", "__file__": str(ROOT / ".ci/install")}
+    exec((ROOT / ".ci/install").read_text(), names)
+    names["has_gpu"] = lambda: False
+    assert names["takes_cpu_only"]("a==1\ntorch==2\n", "")
+    assert not names["takes_cpu_only"]("a==1\ntorch==2\n", "cuda")
+    assert '--torch "$(TORCH)"' in (ROOT / "Makefile").read_text()

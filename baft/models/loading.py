@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from baft.config import ModelConfig
 from baft.errors import UserError, first_line
 from baft.models.prepare import unchanged
+
+GPUS = "BAFT_GPUS"
+"""Environment variable of a study's jobs: how many GPUs each was given."""
 
 _SAMPLE = "The capital of France is Paris."
 
@@ -55,9 +60,10 @@ def load_prepared(config: ModelConfig, folder: Path) -> Loaded:
 def load_folder(config: ModelConfig, place: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model in a folder of the hub's layout, as the config says it is run, and its tokenizer.
 
-    Raises UserError if a file is missing, broken or incomplete, if the weights and the config do not belong together, or if
-    the GPUs have no room for all of it.
+    Raises UserError if a file is missing, broken or incomplete, if the weights and the config do not belong together, if
+    the GPUs have no room for all of it, or if the job was given GPUs that it cannot use.
     """
+    _refuse_idle_gpus(config)
     _refuse_adapter(place)
     tokenizer = load_tokenizer(place, trust_remote_code=config.trust_remote_code)
     arguments: dict[str, Any] = {"dtype": getattr(torch, config.dtype), "output_loading_info": True}
@@ -100,6 +106,20 @@ def load_tokenizer(place: Path, *, trust_remote_code: bool = False) -> PreTraine
             f"{place} has no tokenizer (such as tokenizer.json or tokenizer.model): save the model's own in the same folder."
         )
     return found
+
+
+def _refuse_idle_gpus(config: ModelConfig) -> None:
+    """Raises UserError if this job holds GPUs and would compute on its CPU, as ``auto`` does where CUDA cannot be used."""
+    given = os.environ.get(GPUS, "")
+    if config.device == "cpu" or not given.isdecimal() or int(given) == 0 or torch.cuda.is_available():
+        return
+    if torch.version.cuda is None and torch.version.hip is None:
+        why = "torch is a CPU-only build: remove .venv and run 'make install TORCH=cuda'"
+    else:
+        why = f"CUDA cannot be used on {platform.node()}: see there what 'nvidia-smi' says"
+    raise UserError(
+        f"The job was given GPUs (resources.gpu is {given}), but {why}, or give the model `device: cpu` and `gpu: 0`."
+    )
 
 
 def _refuse_adapter(place: Path) -> None:

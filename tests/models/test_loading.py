@@ -183,6 +183,27 @@ def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert device_of(ModelConfig()).type == device_of(ModelConfig(device="cuda")).type == "cuda"
 
 
+@pytest.mark.parametrize(
+    ("cuda", "why"),
+    [
+        (None, "torch is a CPU-only build: remove .venv and run 'make install TORCH=cuda'"),
+        ("13.0", "CUDA cannot be used on"),
+    ],
+)
+def test_a_job_that_holds_a_gpu_does_not_compute_on_its_cpu(
+    cuda: str | None, why: str, config: ModelConfig, ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+    for given in ("", "0"):
+        monkeypatch.setenv("BAFT_GPUS", given)
+        assert load_model(config, ready)[0].device.type == "cpu"
+    monkeypatch.setenv("BAFT_GPUS", "2")
+    assert f"was given GPUs (resources.gpu is 2), but {why}" in complaint(config, ready)
+    assert load_model(config.model_copy(update={"device": "cpu"}), ready)[0].device.type == "cpu"
+
+
 def test_a_model_spread_by_transformers_is_the_same_model(config: ModelConfig, ready: Path) -> None:
     model, tokenizer = load_model(config.model_copy(update={"device_map": "auto"}), ready)
     ids = torch.tensor([tokenizer("The capital of France is").input_ids])

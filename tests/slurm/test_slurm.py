@@ -38,8 +38,8 @@ def study(cache: Path) -> dict[str, object]:
     return {
         "study": "small",
         "cache": str(cache),
-        # Every step is scored and kept by itself.
-        "models": {"smollm2-135m": {"source": "embedded", "streams": 1, "resources": resources}},
+        # Every step is scored and kept by itself. The GPUs are stand-ins, with which nothing can be computed.
+        "models": {"smollm2-135m": {"source": "embedded", "streams": 1, "device": "cpu", "resources": resources}},
         "benchmarks": {"mini_zsre": {"source": "embedded", "limit": 12, "shards": 2}},
         "methods": {"none": None, "reft": {"settings": {"steps": 100, "tolerance": 0}}},
         "zero_edit": False,

@@ -20,6 +20,6 @@ rule analyse_subspace:
         spec=lambda w: plan.analyses.spec(w.model),
         source=plan.analyses.source(),
     shell:
-        "OMP_NUM_THREADS={threads}"
+        "OMP_NUM_THREADS={threads} BAFT_GPUS={resources.gpu}"
         " baft analyse-subspace --spec {params.spec:q} --folder {input.model:q} --benchmark {input.benchmark:q}"
         " --out {output:q} 2> >(tee {log:q} >&2)"

@@ -34,7 +34,7 @@ rule edit_shard:
         # No rows depend on it: what is a function of the output is nothing for which Snakemake runs a job again.
         keep=lambda w, output: plan.edits.keep,
     shell:
-        "OMP_NUM_THREADS={threads}"
+        "OMP_NUM_THREADS={threads} BAFT_GPUS={resources.gpu}"
         " baft edit-shard {params.options} --folder {input.model:q} --base {input.base:q} --shard {wildcards.shard}"
         " --probes {output.probes:q} --edits {output.edits:q} --keep {params.keep:q} --kept={output.kept:q} {input.covariances:q}"
         " 2> >(tee {log:q} >&2)"

@@ -67,7 +67,7 @@ rule measure_base:
         evaluation=study.evaluation.model_dump_json(),
         source=shipped_source("baft.evaluation.jobs"),
     shell:
-        "OMP_NUM_THREADS={threads}"
+        "OMP_NUM_THREADS={threads} BAFT_GPUS={resources.gpu}"
         " baft measure-base --model {params.model:q} --evaluation {params.evaluation:q}"
         " --folder {input.model:q} --benchmark {input.benchmark:q} --out {output:q}"
         " 2> >(tee {log:q} >&2)"
@@ -97,7 +97,7 @@ rule collect_covariances:
         contents=lambda w: plan.covariances.contents,
         source=shipped_source("baft.evaluation.jobs"),
     shell:
-        "OMP_NUM_THREADS={threads}"
+        "OMP_NUM_THREADS={threads} BAFT_GPUS={resources.gpu}"
         " baft collect-covariances --model {params.model:q} --covariances {params.covariances:q} --layer {wildcards.layer}"
         " --folder {input.model:q} --out {output:q}"
         " 2> >(tee {log:q} >&2)"

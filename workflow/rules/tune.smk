@@ -25,7 +25,7 @@ rule tune_method:
         # No trial depends on it.
         kept=lambda w, output: layout.trials.format(**w),
     shell:
-        "OMP_NUM_THREADS={threads}"
+        "OMP_NUM_THREADS={threads} BAFT_GPUS={resources.gpu}"
         " baft tune-method --spec {params.spec:q} --folder {input.model:q} {params.files} --kept {params.kept:q}"
         " --out {output:q} {input.covariances:q}"
         " 2> >(tee {log:q} >&2)"
