@@ -166,6 +166,18 @@ def test_a_mistake_is_one_line_without_traceback(tmp_path: Path, config: dict, m
     assert output.count("\n") == 0, output
 
 
+def test_the_profile_names_every_rule_that_asks_for_a_gpu() -> None:
+    rules = {
+        name
+        for file in (ROOT / "workflow/rules").glob("*.smk")
+        for name, body in re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", file.read_text(), re.MULTILINE | re.DOTALL)
+        if "gpu=" in body
+    }
+    text = (ROOT / "workflow/profiles/slurm/profile.yaml").read_text()
+    assert set(re.findall(r"^#   (\w+): \{slurm_partition: gpu, gpu_model", text, re.MULTILINE)) == rules
+    assert "edit_shard" in rules and len(rules) == 5
+
+
 def test_the_rules_pass_snakemakes_lint(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     # The lint asks for a container, and the default is none.
