@@ -35,6 +35,8 @@ class Engine:
     budget: TokenBudget
     fingerprint: str = ""
     """Of the files that a prepared model was loaded from; empty for a model given otherwise."""
+    commit: str = ""
+    """The hub's commit that these files are of; empty for a model from elsewhere."""
 
     @staticmethod
     def of(

@@ -67,7 +67,7 @@ def load_engine(config: ModelConfig, folder: Path) -> Engine:
         token_budget=config.token_budget,
         architecture=architecture_of(loaded.model, config.modules.model_dump(exclude_none=True)),
     )
-    return replace(engine, fingerprint=loaded.fingerprint)
+    return replace(engine, fingerprint=loaded.fingerprint, commit=loaded.commit)
 
 
 def check_still(engine: Engine, config: ModelConfig, folder: Path) -> None:
@@ -334,6 +334,7 @@ def conditions_of_run(
         records=records,
         rejected=len(data.rejected),
         threads=torch.get_num_threads(),
+        commit=engine.commit,
     )
 
 

@@ -37,11 +37,12 @@ def load_model(config: ModelConfig, folder: Path) -> tuple[PreTrainedModel, PreT
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, its tokenizer, and the fingerprint of the files that both were read from."""
+    """A model, its tokenizer, and the fingerprint of the files that both were read from, with their commit on the hub."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     fingerprint: str
+    commit: str = ""
 
 
 def load_prepared(config: ModelConfig, folder: Path) -> Loaded:
@@ -54,7 +55,7 @@ def load_prepared(config: ModelConfig, folder: Path) -> Loaded:
     model, tokenizer = load_folder(config, before.place)
     if unchanged(config, folder) != before:
         raise UserError(f"The model in {folder} was prepared anew while it was loaded: start the run again.")
-    return Loaded(model, tokenizer, before.fingerprint)
+    return Loaded(model, tokenizer, before.fingerprint, before.commit)
 
 
 def load_folder(config: ModelConfig, place: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -35,10 +35,11 @@ def prepare_model(config: ModelConfig, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Where the files of a prepared model lie, and their fingerprint."""
+    """Where the files of a prepared model lie, their fingerprint, and of the hub's the commit they are of."""
 
     place: Path
     fingerprint: str
+    commit: str = ""
 
 
 def unchanged(config: ModelConfig, folder: Path) -> Prepared:
@@ -63,7 +64,7 @@ def unchanged(config: ModelConfig, folder: Path) -> Prepared:
             f"{card['fingerprint']}): start the run again, which measures the changed model anew, or prepare it again with "
             "'baft prepare-model'."
         )
-    return Prepared(place, now)
+    return Prepared(place, now, card.get("revision", ""))
 
 
 def source_of(config: ModelConfig) -> str:
@@ -114,7 +115,7 @@ def _fetch(config: ModelConfig, folder: Path) -> tuple[Path, Mapping[str, str]]:
 
 
 def read_card(folder: Path) -> dict[str, str]:
-    """What :func:`prepare_model` wrote about a model: folder, fingerprint, source."""
+    """What :func:`prepare_model` wrote about a model: folder, fingerprint, source; of the hub's the commit, ``revision``."""
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         if not all(isinstance(card[key], str) for key in ("folder", "fingerprint", "source")):

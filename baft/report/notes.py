@@ -17,8 +17,8 @@ from baft.results.statistics import LEAST_UNITS
 
 
 def record_notes(cells: Cells) -> list[str]:
-    """In words: the split and how the model was asked; by benchmark the records edited, failed edits, unusable records; who
-    chose the settings.
+    """In words: the split, how the model was asked and its commit; by benchmark the records edited, failed edits, unusable
+    records; who chose the settings.
 
     ``cells`` are of one model and protocol; none give no notes.
     """
@@ -26,7 +26,7 @@ def record_notes(cells: Cells) -> list[str]:
         return []
     conditions = cells.facts["conditions"].iloc[0]
     shown = cells.unmeasured[cells.unmeasured["moment"].eq(shown_moment(cells))]
-    notes = [f"{conditions.split} split; {conditions.prompt_format} prompts; {arithmetic(cells)}."]
+    notes = [f"{conditions.split} split; {conditions.prompt_format} prompts; {arithmetic(cells)}.", *run_notes(cells)]
     for benchmark in ordered_benchmarks(cells.facts["benchmark"]):
         rows = cells.facts[cells.facts["benchmark"].eq(benchmark)]
         lowest, most = rows["edited"].min(), rows["edited"].max()
@@ -72,6 +72,12 @@ def arithmetic(cells: Cells) -> str:
     threads = sorted({conditions.threads for conditions in every if conditions.threads})
     counts = f", CPU threads: {' and '.join(map(str, threads))}" if threads else ""
     return f"{every.iloc[0].dtype}{counts}"
+
+
+def run_notes(cells: Cells) -> list[str]:
+    """In words: the hub's commit of the model; nothing of a model from elsewhere. ``cells`` are of one model."""
+    commits = sorted({conditions.commit for conditions in cells.facts["conditions"] if conditions.commit})
+    return [f"Model: commit {' and '.join(commits)} of the hub."] if commits else []
 
 
 def unmeasured_parts(counts: pd.DataFrame) -> list[str]:

@@ -27,6 +27,7 @@ class Conditions:
     questioned, ``records`` and ``rejected`` how many of its records were run and how many could not be used. ``threads`` are
     the CPU threads that the job used: the order of a processor's sums, and so their rounding, depends on them. Tables state
     them and allow different ones, for a scheduler with fewer cores than a study asks for gives its jobs fewer threads.
+    ``commit`` is the hub's commit of the model, of which ``model`` has the content; empty for a model from elsewhere.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Conditions:
     records: int = field(default=0, compare=False)
     rejected: int = field(default=0, compare=False)
     threads: int = field(default=0, compare=False)
+    commit: str = field(default="", compare=False)
 
 
 def collect(
@@ -88,9 +90,7 @@ def conditions_of(provenance: Mapping[str, Any], path: Path | str) -> Conditions
 
 def differences(one: Conditions, other: Conditions, names: Sequence[str] | None = None) -> str:
     """In words, how two runs' conditions differ in ``names`` (all of them by default); empty if they agree."""
-    compared = (
-        [name for name in asdict(one) if name not in ("records", "rejected", "threads")] if names is None else names
-    )
+    compared = [one.name for one in fields(Conditions) if one.compare] if names is None else names
     return "; ".join(
         f"{name} {getattr(one, name)!r} and {getattr(other, name)!r}"
         for name in compared

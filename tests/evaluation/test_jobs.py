@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from baft.benchmarks.records import Probe, Record
 from baft.benchmarks.store import read_benchmark, write_benchmark
-from baft.config import Cell, EvaluationConfig, Plan, ProtocolConfig, parse_study
+from baft.config import Cell, EvaluationConfig, ModelConfig, Plan, ProtocolConfig, parse_study
 from baft.config.cells import MethodSpec
 from baft.engine.engine import Engine
 from baft.errors import UserError
@@ -20,6 +21,7 @@ from baft.evaluation import jobs
 from baft.evaluation.inputs import JobInputs
 from baft.evaluation.jobs import BASE, edit_shard, load_engine, measure_base
 from baft.methods.registry import methods
+from baft.models import prepare
 from baft.models.files import fingerprint
 from baft.results import store
 from baft.results.schema import EDITS, PROBES
@@ -29,6 +31,7 @@ from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 from tests.evaluation.place import model, prepared
 from tests.methods.test_registry import SETTINGS, TOY
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EVALUATION = EvaluationConfig(max_new_tokens=3, fluency_tokens=4, drift_tokens=64)
 FIT = {"layer": 1, "steps": 3, "lr": 1e-2, "bound": 5e-2}
 
@@ -330,6 +333,18 @@ def test_the_provenance_names_the_model_that_was_asked_and_edited(place: Path, t
     probes, edits = run(place, tmp_path, "none", {})
     for path in (place / "base.parquet", *probes, *edits):
         assert store.read_provenance(path)["conditions"]["model"] == fingerprint(place / "tiny")
+
+
+def test_the_commit_of_a_hubs_branch_is_in_the_results(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = Path(shutil.copytree(place / "tiny", tmp_path / COMMIT))
+    monkeypatch.setattr(prepare, "snapshot_download", lambda *_, **__: str(snapshot))
+    unpinned = ModelConfig(source="hub", hub_id="org/name", revision="main", allow_unpinned=True, device="cpu")
+    prepare.prepare_model(unpinned, tmp_path / "model")
+    measure_base(unpinned, tmp_path / "model", place / "b.parquet", EVALUATION, tmp_path / "base.parquet")
+    assert store.read_provenance(tmp_path / "base.parquet")["conditions"]["commit"] == COMMIT
+    assert store.read_provenance(place / "base.parquet")["conditions"]["commit"] == ""
 
 
 def test_a_model_that_has_changed_since_is_neither_asked_nor_edited(place: Path, tmp_path: Path) -> None:

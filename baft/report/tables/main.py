@@ -26,6 +26,7 @@ from baft.report.notes import (
     kind_of,
     origin_notes,
     record_notes,
+    run_notes,
     significance_notes,
     unit_notes,
     unmeasured_parts,
@@ -181,6 +182,7 @@ def _main_notes(statistics: StatisticsConfig, cells: Cells, setting: pd.DataFram
         "whether the decoded answer starts with an accepted one. Locality: agreement with the unedited model at forced "
         "answer positions, and (dec.) whether the decoded string is the same. A failed edit counts 0 in the former and "
         "is left out of the latter. What could not be measured is left out and counted below.",
+        *run_notes(cells),
         *origin_notes(cells),
         *([ZERO_NOTE] if setting["method"].eq(ZERO).any() else []),
     ]

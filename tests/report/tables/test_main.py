@@ -220,6 +220,13 @@ def test_tables_state_the_threads_and_allow_different_ones(tmp_path: Path, stati
     assert "float32, CPU threads: 1 and 2" in (tmp_path / "main.md").read_text()
 
 
+def test_tables_state_the_commit_of_a_model_of_the_hub(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    paths = [write_cell(tmp_path, [score(1.0)], {"method": m}, commit="c0ffee") for m in ("none", "reft")]
+    edits = [Path(str(path.parent).replace("/records/", "/edits/")) / "shard=0" / path.name for path in paths]
+    tabulate(paths, edits, tmp_path, statistics)
+    assert "Model: commit c0ffee of the hub." in (tmp_path / "main.md").read_text()
+
+
 def test_a_note_says_who_chose_the_settings_and_whether_all_were_tuned_alike(
     tmp_path: Path, study: Study, statistics: StatisticsConfig
 ) -> None:
