@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
@@ -44,6 +45,9 @@ _IGNORED = {
     ),
     *(".h5", ".msgpack", ".ot", ".onnx", ".gguf", ".pt", ".pth", ".tflite", ".npz"),
 }
+# Pickled weights, which are not read where there are safetensors. Another program may download them into the hub's cache.
+_SAFE = ("model.safetensors", "model.safetensors.index.json")
+_PICKLED = re.compile(r"(pytorch_model.*|training_args)\.bin")
 _IGNORED_NAMES = ("LICENSE", "LICENCE", "NOTICE", "README")
 _TEMPLATES = ("additional_chat_templates", "chat_templates")
 _TICK = 20_000_000
@@ -67,6 +71,8 @@ def model_files(folder: Path) -> tuple[str, ...]:
         names |= {str(path.relative_to(folder)) for path in (folder / templates).glob("*") if path.is_file()}
     for index in folder.glob("*.index.json"):
         names |= {name for name in _named_in(index) if (folder / name).is_file()}
+    if names & set(_SAFE):
+        names = {name for name in names if not _PICKLED.fullmatch(name)}
     return tuple(sorted(names))
 
 

@@ -61,8 +61,8 @@ def unchanged(config: ModelConfig, folder: Path) -> Prepared:
     if (now := fingerprint(place, folder)) != card["fingerprint"]:
         raise UserError(
             f"The files of the model in {place} have changed since it was prepared (fingerprint {now}, not "
-            f"{card['fingerprint']}): start the run again, which measures the changed model anew, or prepare it again with "
-            "'baft prepare-model'."
+            f"{card['fingerprint']}): put them back, or remove {folder} and start the run again, which then measures the "
+            "changed model anew."
         )
     return Prepared(place, now, card.get("revision", ""))
 

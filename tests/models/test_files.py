@@ -24,7 +24,7 @@ def test_a_weight_changes_the_fingerprint(place: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("config.json", "generation_config.json", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin"),
+        *("config.json", "generation_config.json", "theirs.bin"),
         *(
             "model-00001-of-00002.safetensors",
             "model.safetensors.index.json",
@@ -51,6 +51,17 @@ def test_a_file_that_decides_changes_the_fingerprint(place: Path, name: str) -> 
     two = fingerprint(place)
     (place / name).unlink()
     assert len({one, two, fingerprint(place)}) == 3
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin"])
+def test_pickled_weights_count_where_there_are_no_safetensors(place: Path, name: str) -> None:
+    before = fingerprint(place)
+    (place / name).write_text("one")
+    assert fingerprint(place) == before
+    (place / "model.safetensors").unlink()
+    without = fingerprint(place)
+    (place / name).write_text("two")
+    assert len({before, without, fingerprint(place)}) == 3
 
 
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", ".gitattributes", "loss.png", CARD, HASHES, "runs/events"])

@@ -68,9 +68,14 @@ def test_a_change_since_is_told_before_the_model_is_used(config: ModelConfig, pl
     os.utime(place / "model.safetensors")
     unchanged(config, tmp_path / "ready")
     (place / "chat_template.jinja").write_text("{{ messages }}")
-    with pytest.raises(UserError, match=r"have changed since it was prepared .*start the run again") as caught:
+    with pytest.raises(UserError, match="have changed since it was prepared") as caught:
         unchanged(config, tmp_path / "ready")
+    assert f"remove {tmp_path / 'ready'} and start the run again" in str(caught.value)
     assert "\n" not in str(caught.value)
+    # As the next run makes it.
+    shutil.rmtree(tmp_path / "ready")
+    prepare_model(config, tmp_path / "ready")
+    unchanged(config, tmp_path / "ready")
 
 
 def test_a_model_that_another_study_put_there_is_told(config: ModelConfig, place: Path, tmp_path: Path) -> None:
