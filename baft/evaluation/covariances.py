@@ -80,6 +80,16 @@ def tokens_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> int
     return covariances.tokens or TOKENS_A_DIMENSION * engine.model.widths(_site(engine, layer))[0]
 
 
+def check_enough(covariances: CovariancesConfig, wanted: int, count: int) -> None:
+    """Raises UserError if the text had only ``count`` of the ``wanted`` tokens: the origin says that there were as many."""
+    if count < wanted:
+        why = "" if covariances.tokens else ", ten times the dimensions of a key"
+        raise UserError(
+            f"covariances.tokens: {wanted} are to be collected{why}, and the text, {_name_of(covariances)}, has only "
+            f"{count}: give a longer text, or `tokens: {count}`."
+        )
+
+
 def origin_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> dict[str, str]:
     """All that a covariance depends on, in words: it travels with it, and what uses the covariance holds it to that."""
     return {
@@ -129,6 +139,13 @@ def _read(path: Path, wanted: Mapping[str, str], width: int) -> Tensor:
     if covariance.dtype != torch.float32 or covariance.shape != (width, width) or not bool(covariance.isfinite().all()):
         raise UserError(f"The covariances in {path} are no {width} by {width} finite numbers: {again}.")
     return covariance
+
+
+def _name_of(covariances: CovariancesConfig) -> str:
+    """The text as the config names it."""
+    if covariances.source == "hub":
+        return f"{covariances.filename} of {covariances.hub_id}"
+    return covariances.path or "the embedded articles"
 
 
 def _text_of(covariances: CovariancesConfig) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from baft.config import CovariancesConfig
+from baft.config import CovariancesConfig, EvaluationConfig
 from baft.engine.engine import Engine
 from baft.engine.text import Text
 from baft.errors import UserError
 from baft.evaluation.covariances import collect, origin_of, read_covariances, tokens_of, write_covariance
+from baft.evaluation.jobs import collect_covariances
 from tests.engine import tiny
 from tests.engine.tiny import SENTENCES
+from tests.evaluation.place import model, prepared
 
 
 def test_the_covariance_is_that_of_plain_forwards(tiny_llama: Engine) -> None:
@@ -55,6 +58,23 @@ def test_ten_times_a_keys_dimensions_are_collected_unless_told_otherwise(tiny_ll
     assert tokens_of(tiny_llama, "1", CovariancesConfig()) == 10 * tiny_llama.model.blocks[1].mlp.down_proj.in_features
     by_default, wanted = origin_of(tiny_llama, "1", CovariancesConfig()), CovariancesConfig(tokens=480)
     assert by_default == origin_of(tiny_llama, "1", wanted), "what was collected is the same"
+
+
+def test_a_text_that_is_too_short_is_told(tmp_path: Path) -> None:
+    place = prepared(tmp_path, (), EvaluationConfig(drift_tokens=0))
+    text, out = tmp_path / "short.txt", tmp_path / "layer-1.safetensors"
+    text.write_text("The capital of France is Paris.")
+    short = CovariancesConfig(source="file", path=str(text))
+    said = f"covariances.tokens: 480 are to be collected, ten times the dimensions of a key, and the text, {text}, has only"
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        collect_covariances(model(place), place / "model", "1", short, out)
+    assert not out.exists()
+    # What the message says helps.
+    enough = int(re.findall(r"`tokens: (\d+)`", str(caught.value))[0])
+    collect_covariances(model(place), place / "model", "1", short.model_copy(update={"tokens": enough}), out)
+    with pytest.raises(UserError, match=f"covariances.tokens: {enough + 1} are to be collected, and"):
+        over = short.model_copy(update={"tokens": enough + 1})
+        collect_covariances(model(place), place / "model", "1", over, out)
 
 
 @pytest.fixture
