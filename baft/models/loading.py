@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -91,6 +92,7 @@ def load_folder(config: ModelConfig, place: Path) -> tuple[PreTrainedModel, PreT
 def load_tokenizer(place: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder of the hub's layout.
 
+    It puts the beginning-of-text token first if its config says ``add_bos_token: true``, which the library does not read.
     Raises UserError if there is none or it cannot be loaded; the folder's own code is not run unless that is asked for.
     """
     try:
@@ -106,7 +108,17 @@ def load_tokenizer(place: Path, *, trust_remote_code: bool = False) -> PreTraine
         raise UserError(
             f"{place} has no tokenizer (such as tokenizer.json or tokenizer.model): save the model's own in the same folder."
         )
+    if _asks_for_bos(place) and found.bos_token_id not in (None, *found(_SAMPLE).input_ids[:1]):
+        found.add_bos_token = True
     return found
+
+
+def _asks_for_bos(place: Path) -> bool:
+    try:
+        said: Any = json.loads((place / "tokenizer_config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and said.get("add_bos_token") is True
 
 
 def _refuse_idle_gpus(config: ModelConfig) -> None:

@@ -14,10 +14,11 @@ from transformers import AutoModelForCausalLM
 from baft.benchmarks.describe import description_text
 from baft.benchmarks.records import Benchmark, Record
 from baft.config import ModelConfig
+from baft.engine.text import Text
 from baft.errors import UserError
 from baft.models.loading import device_of, load_folder, load_model, load_tokenizer
 from baft.models.prepare import prepare_model
-from tests.engine.tiny import engine
+from tests.engine.tiny import engine, tokenizer
 
 
 @pytest.fixture
@@ -129,6 +130,21 @@ def test_a_folder_without_a_tokenizer_is_told(kind: str, tmp_path: Path) -> None
     with pytest.raises(UserError, match="tokenizer") as caught:
         load_folder(ModelConfig(device="cpu"), tmp_path)
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(("asked", "begins"), [(True, True), (False, False), (None, False)])
+def test_a_tokenizer_begins_a_text_as_its_config_says(asked: bool | None, begins: bool, tmp_path: Path) -> None:
+    tokenizer(bos=True).save_pretrained(tmp_path)
+    about = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**about, "add_bos_token": asked}))
+    own = load_tokenizer(tmp_path)
+    ids = Text(own).prompt("Paris is")
+    assert ids[begins:] == Text(tokenizer(bos=True)).prompt("Paris is")
+    assert (ids[0] == own.bos_token_id) == begins
+    # Once, where its own rules put it there too.
+    own.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({**about, "add_bos_token": asked}))
+    assert Text(load_tokenizer(tmp_path)).prompt("Paris is") == ids
 
 
 def test_a_config_with_fewer_layers_than_the_weights_is_told(config: ModelConfig, ready: Path, place: Path) -> None:
