@@ -74,7 +74,7 @@ class Text:
 
         Raises UserError if there are none.
         """
-        ids = self._ids(self._wrap(text), special=self.prompt_format == "plain")
+        ids = self._ids(self._wrap(text), whole=True)
         if not ids:
             raise UserError("An empty prompt cannot be edited or asked: give it at least one character.")
         return ids
@@ -86,14 +86,14 @@ class Text:
         before = self._wrap(prompt)
         plain = self.prompt_format == "plain"
         following = (joint(prompt, answer) if plain else self._chat_joint(prompt, before, answer)) + answer
-        found = self._after(before, following, plain)
+        found = self._after(before, following, whole=True)
         for anchor in _ANCHORS:
-            found = found or self._after(anchor, following, special=False)
-        return found or self._ids(following, special=False)
+            found = found or self._after(anchor, following, whole=False)
+        return found or self._ids(following, whole=False)
 
-    def _after(self, before: str, following: str, special: bool) -> list[int]:
+    def _after(self, before: str, following: str, whole: bool) -> list[int]:
         """Tokens of ``following`` in those of both texts together; none where these do not begin with ``before``'s."""
-        head, both = self._ids(before, special), self._ids(before + following, special)
+        head, both = self._ids(before, whole), self._ids(before + following, whole)
         return both[len(head) :] if both[: len(head)] == head else []
 
     def _chat_joint(self, prompt: str, before: str, answer: str) -> str:
@@ -119,7 +119,7 @@ class Text:
     def tokens_of(self, prompt: str, part: str) -> list[int]:
         """Indices, in :meth:`prompt`'s tokens, of those that say ``part`` in any of its places; none if it is absent."""
         text, found = self._wrap(prompt), set[int]()
-        whole, begin = self._ids(text, self.prompt_format == "plain"), self._start(text, prompt)
+        whole, begin = self._ids(text, whole=True), self._start(text, prompt)
         for start, end in find_words(prompt, part):
             last = self._ending(text, begin + end)
             found.update(range(min(last, self._shared(whole, text[: begin + start])[0]), last + 1))
@@ -128,7 +128,7 @@ class Text:
     def _ending(self, text: str, end: int) -> int:
         """Index of the token of ``text`` with which all of it up to ``end`` has been said."""
         # Tokens of the text up to there, not offsets: those are missing or wrong in some tokenizers.
-        whole = self._ids(text, self.prompt_format == "plain")
+        whole = self._ids(text, whole=True)
         at, upto = self._shared(whole, text[:end])
         if at == len(upto):
             return at - 1
@@ -138,7 +138,7 @@ class Text:
 
     def _shared(self, whole: list[int], text: str) -> tuple[int, list[int]]:
         """How many of the tokens ``whole`` the tokens of ``text`` begin with, and these."""
-        upto = self._ids(text, self.prompt_format == "plain")
+        upto = self._ids(text, whole=True)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(whole, upto, strict=False))), upto
 
     def _start(self, text: str, prompt: str) -> int:
@@ -176,17 +176,20 @@ class Text:
         except Exception as error:
             raise UserError(f"The model's chat template cannot be used: {first_line(error)}.") from error
 
-    def _ids(self, text: str, special: bool) -> list[int]:
-        found = self._tokens.get((text, special))
+    def _ids(self, text: str, whole: bool) -> list[int]:
+        """Tokens of a text; of a ``whole`` one, from the beginning of a prompt, with what must be before and after it."""
+        found = self._tokens.get((text, whole))
         if found is None:
             if len(self._tokens) >= _KEPT:
                 self._tokens.clear()
-            found = self._tokens[text, special] = self._tokenised(text, special)
+            found = self._tokens[text, whole] = self._tokenised(text, whole)
         return list(found)
 
-    def _tokenised(self, text: str, special: bool) -> tuple[int, ...]:
+    def _tokenised(self, text: str, whole: bool) -> tuple[int, ...]:
+        # A template writes the special tokens of a chat itself.
+        special = whole and self.prompt_format == "plain"
         ids = list(self.tokenizer(text, add_special_tokens=special).input_ids)
-        if special and self._bos and ids[:1] != self._bos:
+        if whole and self._bos and ids[:1] != self._bos:
             ids = self._bos + ids
         if special and ids and ids[-1] == self.tokenizer.eos_token_id and len(ids) > 1:
             ids = ids[:-1]

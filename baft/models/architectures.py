@@ -20,7 +20,7 @@ class Architecture:
     """Dotted names: ``blocks`` from the model, the others from one block.
 
     ``bos`` says that the model was trained with its beginning-of-text token before every prompt, so that it must be
-    there whatever the tokenizer does by itself.
+    there whatever the tokenizer, or a chat template, does by itself.
     """
 
     blocks: str

@@ -241,6 +241,21 @@ def test_the_token_of_the_beginning_comes_once_and_first() -> None:
     assert text.last_token_of("Paris is", "Paris") == len(text.prompt("Paris")) - 1
 
 
+@pytest.mark.parametrize("opening", ["", "<bos>"])
+def test_a_chat_begins_with_the_token_of_the_beginning_too(opening: str) -> None:
+    own = copy.deepcopy(tokenizer(bos=True))
+    own.chat_template = opening + "{% for message in messages %}{{ message['content'] }}.{% endfor %}"
+    text, without = Text(own, "chat", bos=True), Text(own, "chat")
+    begin, more = own.bos_token_id, int(not opening)
+    ids = text.prompt("Paris is")
+    assert ids.count(begin) == 1 and ids[0] == begin
+    assert ids[more:] == without.prompt("Paris is")
+    assert text.answer("Paris is", "Rome") == without.answer("Paris is", "Rome")
+    assert begin not in text.answer("Paris is", "Rome")
+    assert text.last_token_of("Paris is", "Paris") == without.last_token_of("Paris is", "Paris") + more
+    assert text.tokens_of("Paris is", "Paris") == [at + more for at in without.tokens_of("Paris is", "Paris")]
+
+
 def test_formats_that_the_tokenizer_lacks_are_told() -> None:
     with pytest.raises(UserError, match="chat template"):
         Text(tokenizer(), "chat")
