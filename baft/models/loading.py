@@ -102,12 +102,16 @@ def load_tokenizer(place: Path, *, trust_remote_code: bool = False) -> PreTraine
         )
         ids = list(found(_SAMPLE, add_special_tokens=False).input_ids)
     except Exception as error:
+        if (place / "tokenizer.model").is_file() and not (place / "tokenizer.json").is_file():
+            raise UserError(
+                f"The tokenizer in {place} is a tokenizer.model alone, which takes sentencepiece or tiktoken, and this "
+                "project installs neither: save a tokenizer.json beside it, in an environment that has both, by "
+                f"`AutoTokenizer.from_pretrained({str(place)!r}).save_pretrained({str(place)!r})`."
+            ) from error
         raise UserError(f"The tokenizer in {place} cannot be loaded: {first_line(error)}") from error
     # Without files the library makes an empty tokenizer, which reads nothing, or unknown tokens alone.
     if set(ids) <= {found.unk_token_id}:
-        raise UserError(
-            f"{place} has no tokenizer (such as tokenizer.json or tokenizer.model): save the model's own in the same folder."
-        )
+        raise UserError(f"{place} has no tokenizer (such as tokenizer.json): save the model's own in the same folder.")
     if _asks_for_bos(place) and found.bos_token_id not in (None, *found(_SAMPLE).input_ids[:1]):
         found.add_bos_token = True
     return found

@@ -132,6 +132,15 @@ def test_a_folder_without_a_tokenizer_is_told(kind: str, tmp_path: Path) -> None
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
+def test_a_tokenizer_without_a_json_file_is_told_what_to_save(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (tmp_path / "tokenizer.model").write_bytes(b"pieces")
+    with pytest.raises(UserError, match=r"is a tokenizer.model alone, .* save a tokenizer.json beside it") as caught:
+        load_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
 @pytest.mark.parametrize(("asked", "begins"), [(True, True), (False, False), (None, False)])
 def test_a_tokenizer_begins_a_text_as_its_config_says(asked: bool | None, begins: bool, tmp_path: Path) -> None:
     tokenizer(bos=True).save_pretrained(tmp_path)
