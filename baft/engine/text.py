@@ -62,6 +62,12 @@ class Text:
         return self._date.date().isoformat() if self.prompt_format == "chat" else ""
 
     @property
+    def bos(self) -> bool:
+        """Whether prompts begin with the beginning-of-text token, whoever puts it there."""
+        begin = self.tokenizer.bos_token_id
+        return begin is not None and self.prompt("a")[0] == begin
+
+    @property
     def pad(self) -> int:
         """The token that fills padding columns; any will do, since they are masked by position.
 

@@ -28,6 +28,10 @@ TOKENS_A_DIMENSION = 10
 """Ten times as many keys as a key has dimensions edit as well as a hundred thousand articles (arXiv:2506.04226)."""
 
 
+# Of an origin, what files lack that were written before it was in it.
+_NEWER = ("bos", "module")
+
+
 def texts_of(covariances: CovariancesConfig) -> Iterable[str]:
     """The texts that the config names; the embedded ones are leads of Wikipedia articles."""
     if covariances.source == "embedded":
@@ -98,6 +102,8 @@ def origin_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> dic
         "dtype": str(engine.model.dtype).removeprefix("torch."),
         "prompt_format": engine.text.prompt_format,
         "template_date": engine.text.template_date,
+        "bos": str(engine.text.bos),
+        "module": _site(engine, layer).module,
         "text": _text_of(covariances),
         "tokens": str(tokens_of(engine, layer, covariances)),
     }
@@ -131,6 +137,9 @@ def _read(path: Path, wanted: Mapping[str, str], width: int) -> Tensor:
     except (OSError, SafetensorError) as error:
         raise UserError(f"The covariances in {path} cannot be read ({error}): {again}.") from error
     for key, value in wanted.items():
+        # Older files do not say it.
+        if key in _NEWER and key not in origin:
+            continue
         if origin.get(key) != value:
             raise UserError(
                 f"The covariances in {path} were collected with another {key} ({origin.get(key)}; this job has {value}): "

@@ -46,7 +46,7 @@ from baft.methods.registry import create
 from baft.models.architectures import architecture_of
 from baft.models.loading import device_name, load_prepared
 from baft.models.prepare import read_card, unchanged
-from baft.results.provenance import Conditions, conditions_of
+from baft.results.provenance import Conditions, conditions_of, differ
 from baft.results.provenance import collect as provenance_of
 from baft.results.schema import EDITS, PROBES
 from baft.results.store import read_provenance, read_table, write_rows, write_tables
@@ -299,7 +299,7 @@ def check_base(base: Path, conditions: Conditions) -> None:
     for name in (
         field.name for field in fields(Conditions) if field.compare and field.name not in ("method", "protocol")
     ):
-        if (theirs := getattr(found, name)) != (ours := getattr(conditions, name)):
+        if differ(theirs := getattr(found, name), ours := getattr(conditions, name)):
             raise UserError(
                 f"{base} holds answers of the unedited model that were taken with another {name} ({theirs}; this job has "
                 f"{ours}): delete it and start the run again."
@@ -341,6 +341,8 @@ def conditions_of_run(
         dtype=model.dtype,
         template_date=engine.text.template_date,
         evaluation={} if evaluation is None else evaluation.model_dump(mode="json"),
+        bos=engine.text.bos,
+        attention=model.attention or "",
         records=records,
         rejected=len(data.rejected),
         threads=torch.get_num_threads(),

@@ -17,7 +17,7 @@ from baft.results.provenance import Conditions, differences
 from baft.results.schema import ALL_GROUPS, RECORDS
 
 # What must agree among all cells of one model and protocol, those of one benchmark, and those of one method.
-_ALWAYS = ("model", "protocol", "prompt_format", "template_date", "dtype", "split", "evaluation")
+_ALWAYS = ("model", "protocol", "prompt_format", "template_date", "dtype", "split", "evaluation", "bos", "attention")
 _BENCHMARK = ("revision", "sha256")
 _METHOD = ("method",)
 

@@ -15,7 +15,7 @@ from baft.config.sections import EvaluationConfig, ProtocolConfig
 from baft.errors import UserError
 from baft.report.cells import KEYS
 from baft.results import store
-from baft.results.provenance import Conditions, conditions_of
+from baft.results.provenance import Conditions, conditions_of, differ
 
 
 def outdated(cells: Mapping[Path, Cell], benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[Path, str]:
@@ -117,11 +117,14 @@ def _values_apart(run: Conditions, cell: Cell, benchmark: Mapping[str, Any]) -> 
     said = {
         "dtype": cell.model.dtype,
         "prompt_format": cell.model.prompt_format,
+        "attention": cell.model.attention or "",
+        # Else the architecture and the tokenizer decide, which a plan has not loaded.
+        "bos": cell.model.modules.bos or None,
         # Only a template that asks for the date was told one.
         "template_date": cell.model.template_date if run.template_date else None,
         "split": benchmark["split"],
         "sha256": benchmark["sha256"] if benchmark["source"] != "embedded" else None,
     }
     for name, value in said.items():
-        if value is not None and (was := getattr(run, name)) != value:
+        if differ(was := getattr(run, name), value):
             yield f"{name} {was!r} instead of {value!r}"

@@ -27,6 +27,8 @@ class Conditions:
     questioned, ``records`` and ``rejected`` how many of its records were run and how many could not be used. ``threads`` are
     the CPU threads that the job used: the order of a processor's sums, and so their rounding, depends on them. Tables state
     them and allow different ones, for a scheduler with fewer cores than a study asks for gives its jobs fewer threads.
+    ``bos`` says whether prompts began with the beginning-of-text token, and ``attention`` which implementation the config
+    asks for, empty for transformers' own choice; both are None in older files. None is unknown, and differs from nothing.
     ``commit`` is the hub's commit of the model, of which ``model`` has the content; empty for a model from elsewhere.
     """
 
@@ -41,6 +43,8 @@ class Conditions:
     dtype: str
     template_date: str = ""
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    bos: bool | None = None
+    attention: str | None = None
     records: int = field(default=0, compare=False)
     rejected: int = field(default=0, compare=False)
     threads: int = field(default=0, compare=False)
@@ -91,11 +95,13 @@ def conditions_of(provenance: Mapping[str, Any], path: Path | str) -> Conditions
 def differences(one: Conditions, other: Conditions, names: Sequence[str] | None = None) -> str:
     """In words, how two runs' conditions differ in ``names`` (all of them by default); empty if they agree."""
     compared = [one.name for one in fields(Conditions) if one.compare] if names is None else names
-    return "; ".join(
-        f"{name} {getattr(one, name)!r} and {getattr(other, name)!r}"
-        for name in compared
-        if getattr(one, name) != getattr(other, name)
-    )
+    pairs = ((name, getattr(one, name), getattr(other, name)) for name in compared)
+    return "; ".join(f"{name} {was!r} and {now!r}" for name, was, now in pairs if differ(was, now))
+
+
+def differ(one: object, other: object) -> bool:
+    """Whether two values of one of the :class:`Conditions` are known to differ."""
+    return one is not None and other is not None and one != other
 
 
 def versions() -> dict[str, str]:

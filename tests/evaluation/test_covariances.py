@@ -119,6 +119,16 @@ def test_a_covariance_of_prompts_in_a_template_is_refused(tiny_llama: Engine, co
         read_covariances(replace(tiny_llama, text=Text(own, "chat")), [covariance], TEXT)
 
 
+def test_a_covariance_of_prompts_with_another_beginning_is_refused(tiny_llama: Engine, covariance: Path) -> None:
+    begun = replace(tiny_llama, text=Text(tiny.tokenizer(bos=True), bos=True))
+    with pytest.raises(UserError, match=r"with another bos \(False; this job has True\)"):
+        read_covariances(begun, [covariance], TEXT)
+    # An older file does not say it.
+    older = {key: value for key, value in origin_of(tiny_llama, "1", TEXT).items() if key not in ("bos", "module")}
+    write_covariance(collect(tiny_llama, SENTENCES, "1", TEXT.tokens)[0], older, covariance)
+    assert read_covariances(begun, [covariance], TEXT)
+
+
 def test_a_covariance_of_another_layer_or_a_changed_file_is_refused(
     tiny_llama: Engine, covariance: Path, tmp_path: Path
 ) -> None:

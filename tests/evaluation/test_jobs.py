@@ -306,6 +306,8 @@ def test_a_job_stops_before_it_edits_if_the_plan_took_the_model_for_another(plac
         ("evaluation", {"evaluation": EVALUATION.model_copy(update={"max_new_tokens": 4})}),
         ("dtype", {"dtype": "bfloat16"}),
         ("sha256", {"sha256": "1" * 64}),
+        ("bos", {"bos": True}),
+        ("attention", {"attention": "eager"}),
     ],
 )
 def test_answers_of_another_model_or_taken_otherwise_are_refused(
@@ -327,6 +329,16 @@ def test_answers_of_another_model_or_taken_otherwise_are_refused(
             run(place, tmp_path, "none", {})
     finally:
         (place / "base.parquet").write_bytes(before)
+
+
+def test_answers_that_do_not_say_how_prompts_began_are_taken(place: Path, tmp_path: Path) -> None:
+    provenance = store.read_provenance(place / "base.parquet")
+    for newer in ("bos", "attention", "commit"):
+        del provenance["conditions"][newer]
+    older = Path(shutil.copytree(place, tmp_path / "older"))
+    store.write_tables([store.read_table([place / "base.parquet"])], BASE, older / "base.parquet", provenance)
+    prepare.prepare_model(model(older), older / "model")
+    assert run(older, tmp_path / "out", "none", {})
 
 
 def test_the_provenance_names_the_model_that_was_asked_and_edited(place: Path, tmp_path: Path) -> None:

@@ -38,19 +38,29 @@ def test_nothing_to_report_is_said() -> None:
         c.read_cells([])
 
 
+# What files say that are not older than these conditions.
+KNOWN: dict[str, Any] = {"bos": False, "attention": ""}
+
+
 @pytest.mark.parametrize(
     ("name", "other"),
     [("prompt_format", "chat"), ("dtype", "bfloat16"), ("split", "test"), ("protocol", {"kind": "continual"}),
-     ("evaluation", {"max_new_tokens": 30}),
+     ("evaluation", {"max_new_tokens": 30}), ("bos", True), ("attention", "eager"),
      ("model", "beef"), ("revision", "r2"), ("sha256", "1" * 64)],
 )  # fmt: skip
 def test_mixed_conditions_are_refused_and_named(tmp_path: Path, name: str, other: Any) -> None:
-    one = write_cell(tmp_path, [score(1.0)], {})
-    two = write_cell(tmp_path, [score(1.0)], {"method": "lora"}, **{name: other})
+    one = write_cell(tmp_path, [score(1.0)], {}, **KNOWN)
+    two = write_cell(tmp_path, [score(1.0)], {"method": "lora"}, **{**KNOWN, name: other})
     with pytest.raises(UserError, match=f"differ in {name} ") as error:
         c.read_cells([one, two])
     assert "method=reft" in str(error.value)
     assert "method=lora" in str(error.value)
+
+
+def test_what_an_older_file_does_not_say_makes_no_difference(tmp_path: Path) -> None:
+    older = write_cell(tmp_path, [score(1.0)], {})
+    newer = write_cell(tmp_path, [score(1.0)], {"method": "lora"}, **KNOWN)
+    assert len(c.read_cells([older, newer]).facts) == 2
 
 
 def test_one_method_with_two_settings_is_refused(tmp_path: Path) -> None:

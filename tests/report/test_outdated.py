@@ -97,6 +97,21 @@ def test_other_settings_are_said_of_their_method(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"attention": "eager"}, "attention '' instead of 'eager'"),
+        ({"modules": {"bos": True}}, "bos False instead of True"),
+    ],
+)
+def test_how_a_model_is_run_is_compared_where_a_file_says_it(model: dict[str, Any], said: str, tmp_path: Path) -> None:
+    write(study(tmp_path), bos=False, attention="")
+    assert found(study(tmp_path)) == {}
+    assert set(found(study(tmp_path, models={"m": model})).values()) == {said}
+    write(study(tmp_path))
+    assert found(study(tmp_path, models={"m": model})) == {}
+
+
 def cell(plan: Plan, label: str) -> tuple[Path, Cell]:
     return next((path, cell) for path, cell in plan.edits.cells().items() if cell.method.label == label)
 

@@ -53,6 +53,12 @@ def test_counts_do_not_make_conditions_differ() -> None:
     assert Conditions(**{**provenance.asdict(CONDITIONS), "dtype": "bfloat16"}) != CONDITIONS
 
 
+def test_what_is_unknown_differs_from_nothing() -> None:
+    begun, not_begun = (Conditions(**{**provenance.asdict(CONDITIONS), "bos": bos}) for bos in (True, False))
+    assert provenance.differences(begun, not_begun) == "bos True and False"
+    assert not provenance.differences(begun, CONDITIONS) and not provenance.differences(CONDITIONS, begun)
+
+
 @pytest.mark.parametrize("found", [{}, {"conditions": {"modell": "x"}}])
 def test_provenance_of_another_version_is_refused_by_file(found: dict[str, object]) -> None:
     with pytest.raises(UserError, match=r"part\.parquet"):
