@@ -46,7 +46,7 @@ from baft.methods.registry import create
 from baft.models.architectures import architecture_of
 from baft.models.loading import device_name, load_prepared
 from baft.models.prepare import read_card, unchanged
-from baft.results.provenance import Conditions, conditions_of, differ
+from baft.results.provenance import Conditions, conditions_of, differ, libraries
 from baft.results.provenance import collect as provenance_of
 from baft.results.schema import EDITS, PROBES
 from baft.results.store import read_provenance, read_table, write_rows, write_tables
@@ -347,6 +347,7 @@ def conditions_of_run(
         rejected=len(data.rejected),
         threads=torch.get_num_threads(),
         commit=engine.commit,
+        libraries=libraries(),
     )
 
 

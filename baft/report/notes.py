@@ -12,12 +12,13 @@ from baft.report.cells import Cells, shown_moment
 from baft.report.labels import method_name, ordered_benchmarks, ordered_methods
 from baft.report.rendering import HOLE
 from baft.results.metrics import METRICS, SCORES, STREAM
+from baft.results.provenance import together
 from baft.results.schema import ALL_GROUPS
 from baft.results.statistics import LEAST_UNITS
 
 
 def record_notes(cells: Cells) -> list[str]:
-    """In words: the split, how the model was asked and its commit; by benchmark the records edited, failed edits, unusable
+    """In words: the split, how the model was asked and run; by benchmark the records edited, failed edits, unusable
     records; who chose the settings.
 
     ``cells`` are of one model and protocol; none give no notes.
@@ -75,9 +76,20 @@ def arithmetic(cells: Cells) -> str:
 
 
 def run_notes(cells: Cells) -> list[str]:
-    """In words: the hub's commit of the model; nothing of a model from elsewhere. ``cells`` are of one model."""
-    commits = sorted({conditions.commit for conditions in cells.facts["conditions"] if conditions.commit})
-    return [f"Model: commit {' and '.join(commits)} of the hub."] if commits else []
+    """In words: the hub's commit of a model that is from there, and versions of libraries that differ between the cells.
+
+    ``cells`` are of one model.
+    """
+    every = list(cells.facts["conditions"])
+    commits = sorted({conditions.commit for conditions in every if conditions.commit})
+    notes = [f"Model: commit {' and '.join(commits)} of the hub."] if commits else []
+    several = {name: own for name, own in together(every).items() if len(own) > 1}
+    if several:
+        told = "; ".join(f"{name} {' and '.join(own)}" for name, own in several.items())
+        notes.append(
+            f"Cells were run with different versions of {told}: a small difference between two may be from that."
+        )
+    return notes
 
 
 def unmeasured_parts(counts: pd.DataFrame) -> list[str]:

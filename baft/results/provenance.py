@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,9 @@ from typing import Any
 from baft.errors import UserError
 
 PACKAGES = ("baft", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy", "pandas", "pyarrow")
+
+LIBRARIES = ("torch", "transformers", "tokenizers")
+"""Those that a model's numbers come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Conditions:
     them and allow different ones, for a scheduler with fewer cores than a study asks for gives its jobs fewer threads.
     ``bos`` says whether prompts began with the beginning-of-text token, and ``attention`` which implementation the config
     asks for, empty for transformers' own choice; both are None in older files. None is unknown, and differs from nothing.
+    ``libraries`` are the versions of :data:`LIBRARIES` that jobs ran with, which tables state where they differ.
     ``commit`` is the hub's commit of the model, of which ``model`` has the content; empty for a model from elsewhere.
     """
 
@@ -49,6 +53,7 @@ class Conditions:
     rejected: int = field(default=0, compare=False)
     threads: int = field(default=0, compare=False)
     commit: str = field(default="", compare=False)
+    libraries: Mapping[str, Sequence[str]] = field(default_factory=dict, compare=False)
 
 
 def collect(
@@ -113,6 +118,20 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def libraries() -> dict[str, tuple[str, ...]]:
+    """Versions of the installed ones of :data:`LIBRARIES`."""
+    return {name: (found,) for name, found in versions().items() if name in LIBRARIES}
+
+
+def together(runs: Iterable[Conditions]) -> dict[str, tuple[str, ...]]:
+    """All versions of :data:`LIBRARIES` that several runs had, by library; of the runs that say so."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for name, own in run.libraries.items():
+            found.setdefault(name, set()).update(own)
+    return {name: tuple(sorted(found[name])) for name in LIBRARIES if name in found}
 
 
 @functools.cache

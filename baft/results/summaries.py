@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -193,9 +193,11 @@ def _of_streams(edits: Sequence[Path]) -> pa.Table:
 
 def _cell(probes: Sequence[Path], edits: Sequence[Path]) -> tuple[dict[str, str], Conditions]:
     first: tuple[dict[str, str], Conditions] | None = None
+    every = []
     for path in [*probes, *edits]:
         values = {name: value for name, value in store.read_partition_values(path).items() if name != "shard"}
         found = provenance.conditions_of(store.read_provenance(path), path)
+        every.append(found)
         if first is None:
             first = values, found
             continue
@@ -207,7 +209,7 @@ def _cell(probes: Sequence[Path], edits: Sequence[Path]) -> tuple[dict[str, str]
                 "delete the older and run again."
             )
     assert first is not None
-    return first
+    return first[0], replace(first[1], libraries=provenance.together(every))
 
 
 def _errors(edits: Sequence[Path]) -> pa.Table:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import shutil
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -333,7 +334,7 @@ def test_answers_of_another_model_or_taken_otherwise_are_refused(
 
 def test_answers_that_do_not_say_how_prompts_began_are_taken(place: Path, tmp_path: Path) -> None:
     provenance = store.read_provenance(place / "base.parquet")
-    for newer in ("bos", "attention", "commit"):
+    for newer in ("bos", "attention", "commit", "libraries"):
         del provenance["conditions"][newer]
     older = Path(shutil.copytree(place, tmp_path / "older"))
     store.write_tables([store.read_table([place / "base.parquet"])], BASE, older / "base.parquet", provenance)
@@ -345,6 +346,7 @@ def test_the_provenance_names_the_model_that_was_asked_and_edited(place: Path, t
     probes, edits = run(place, tmp_path, "none", {})
     for path in (place / "base.parquet", *probes, *edits):
         assert store.read_provenance(path)["conditions"]["model"] == fingerprint(place / "tiny")
+        assert store.read_provenance(path)["conditions"]["libraries"]["torch"] == [version("torch")]
 
 
 def test_the_commit_of_a_hubs_branch_is_in_the_results(

@@ -161,6 +161,22 @@ def test_shards_come_together_and_the_cell_is_in_the_metadata(tmp_path: Path) ->
     assert pq.read_schema(out).remove_metadata().equals(RECORDS)
 
 
+def test_a_summary_has_the_versions_of_all_its_shards(tmp_path: Path) -> None:
+    shards = [
+        write_shard(
+            tmp_path,
+            CELL | {"shard": n},
+            [probe(name, "reliability", token_accuracy=1.0)],
+            [edit(name)],
+            libraries={"torch": (version,), "transformers": ("5.0",)},
+        )
+        for n, (name, version) in enumerate((("a", "2.13.0"), ("b", "2.12.0")))
+    ]
+    summarise(tmp_path, *shards)
+    found = store.read_provenance(store.partition_path(tmp_path / "records", **CELL))
+    assert found["conditions"]["libraries"] == {"torch": ["2.12.0", "2.13.0"], "transformers": ["5.0"]}
+
+
 def test_overlapping_shards_are_refused(tmp_path: Path) -> None:
     rows = [probe("a", "reliability", token_accuracy=1.0)]
     with pytest.raises(UserError, match="'a' was edited more than once"):

@@ -227,6 +227,24 @@ def test_tables_state_the_commit_of_a_model_of_the_hub(tmp_path: Path, statistic
     assert "Model: commit c0ffee of the hub." in (tmp_path / "main.md").read_text()
 
 
+def test_tables_state_versions_that_differ(tmp_path: Path, statistics: StatisticsConfig) -> None:
+    def notes(root: Path, *versions: str) -> str:
+        paths = [
+            write_cell(
+                root, [score(1.0)], {"method": method}, libraries={"torch": (version,), "transformers": ("5.0",)}
+            )
+            for method, version in zip(("none", "reft"), versions, strict=True)
+        ]
+        edits = [Path(str(path.parent).replace("/records/", "/edits/")) / "shard=0" / path.name for path in paths]
+        tabulate(paths, edits, root, statistics)
+        return (root / "main.md").read_text()
+
+    assert "Cells were run with different versions of torch 2.12.0 and 2.13.0: " in notes(
+        tmp_path / "a", "2.13.0", "2.12.0"
+    )
+    assert "different versions" not in notes(tmp_path / "b", "2.13.0", "2.13.0")
+
+
 def test_a_note_says_who_chose_the_settings_and_whether_all_were_tuned_alike(
     tmp_path: Path, study: Study, statistics: StatisticsConfig
 ) -> None:
