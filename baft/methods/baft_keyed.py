@@ -22,7 +22,17 @@ from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, prompt_number
+from baft.methods.base import (
+    PROMPTS,
+    Batches,
+    Context,
+    Method,
+    Outcome,
+    Remembered,
+    Request,
+    deltas_of,
+    prompt_number,
+)
 from baft.methods.late_interaction import best_matches, token_keys, weighed
 from baft.methods.padding import padded_numbers
 from baft.methods.prompt_keys import NARROW, SAID, Background, PromptKeys, keys_of, read_background
@@ -34,9 +44,6 @@ from baft.methods.turns import Turns
 
 NEAR = 0.2
 """How much more of another edit's subject a prompt may have than of the one that it opens."""
-
-PROMPTS = "prompts"
-"""Memory of a stream: the prompt of each edit (S, n), as a number that tells whether two edits have the same."""
 
 
 @dataclass(frozen=True)

@@ -237,6 +237,10 @@ def number_of(*parts: object) -> float:
     return float(seed_of(*parts) >> 4)
 
 
+PROMPTS = "prompts"
+"""Memory of a stream: the :func:`prompt_number` of each of its edits, or of what it keeps of them (S, n)."""
+
+
 def prompt_number(prompt: str) -> float:
     """A number that tells whether two prompts are the same, as :func:`digest` does."""
     return number_of("prompt", digest(prompt))

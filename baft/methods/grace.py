@@ -21,9 +21,9 @@ from baft.engine.positions import BeforePromptEnd, Everywhere, PromptEnds, Where
 from baft.engine.rows import Batch, Grouping, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Context, Method, Outcome, Request, deltas_of, generator
+from baft.methods.base import PROMPTS, Batches, Context, Method, Outcome, Request, deltas_of, generator, prompt_number
 from baft.methods.padding import padded_numbers, padded_vectors
-from baft.methods.radii import LABELS, SAME, distances, nearest, target_label
+from baft.methods.radii import LABELS, distances, nearest, target_label
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import forced_row
@@ -97,7 +97,10 @@ class Replacement(Delta):
 
 @dataclass
 class Book:
-    """One stream's codebook while it is edited; ``radius`` is what new keys begin with."""
+    """One stream's codebook while it is edited; ``radius`` is what new keys begin with.
+
+    ``prompts`` are the numbers of the prompts whose keys they are, by :func:`~baft.methods.base.prompt_number`.
+    """
 
     radius: float
     expand: str = "coverage"
@@ -105,37 +108,41 @@ class Book:
     values: list[Tensor] = field(default_factory=list)
     radii: list[float] = field(default_factory=list)
     labels: list[float] = field(default_factory=list)
+    prompts: list[float] = field(default_factory=list)
 
     def copy(self) -> Book:
         """One that can be changed without this one."""
-        lists = (list(self.keys), list(self.values), list(self.radii), list(self.labels))
+        lists = (list(self.keys), list(self.values), list(self.radii), list(self.labels), list(self.prompts))
         return Book(self.radius, self.expand, *lists)
 
-    def place(self, query: Tensor, label: float, value: Tensor) -> int:
+    def place(self, query: Tensor, prompt: float, label: float, value: Tensor) -> int:
         """The entry that an edit with the key ``query`` (d_in,) is trained at, after the authors' rule is applied.
 
         A query far from every key is a new key. One that a key covers, or nearly, widens that key's radius if both say the
-        same, and otherwise splits the distance. Where the prompt is a key's own, the key is used again for the new target:
-        two keys in one place could not be told apart.
+        same, and otherwise splits the distance. Where the prompt is a key's own and says something else now, the key is used
+        again: two keys in one place could not be told apart.
         """
         if not self.keys:
-            return self._added(query, label, value, self.radius)
+            return self._added(query, prompt, label, value, self.radius)
+        # Not told by the distance: in bfloat16 rounding moves a key by some hundredths of its length.
+        own = self.prompts.index(prompt) if prompt in self.prompts else None
+        if own is not None and self.labels[own] != label:
+            self.keys[own], self.labels[own], self.values[own] = query, label, value
+            return own
         distance, n = nearest(query, self.keys)
         if distance > self.radius + self.radii[n]:
-            return self._added(query, label, value, self.radius)
+            return self._added(query, prompt, label, value, self.radius)
         if self.labels[n] == label:
             self.radii[n] = max(self.radii[n], distance)
             if self.expand == "moving_average":
                 self.keys[n] = (self.keys[n] + query) / 2
             return n
-        if distance <= SAME * float(query.norm()):
-            self.labels[n], self.values[n] = label, value
-            return n
         self.radii[n] = distance / 2 - MARGIN
-        return self._added(query, label, value, distance / 2)
+        return self._added(query, prompt, label, value, distance / 2)
 
-    def _added(self, query: Tensor, label: float, value: Tensor, radius: float) -> int:
+    def _added(self, query: Tensor, prompt: float, label: float, value: Tensor, radius: float) -> int:
         self.keys.append(query)
+        self.prompts.append(prompt)
         self.values.append(value)
         self.radii.append(radius)
         self.labels.append(label)
@@ -169,7 +176,12 @@ class Grace(Method):
         """Edits each of ``books`` with one request; its entry has the trained value afterwards, unless that failed."""
         keys, outputs = _at_prompt_end(engine, site, requests)
         entries = [
-            book.place(key, self._label(engine, request), self._first_value(output, request, seed))
+            book.place(
+                key,
+                prompt_number(request.prompt),
+                self._label(engine, request),
+                self._first_value(output, request, seed),
+            )
             for book, request, key, output in zip(books, requests, keys, outputs, strict=True)
         ]
         where = _WHERE[self.settings.replace]
@@ -208,6 +220,7 @@ class Grace(Method):
                     book.values.append(known.values[s, n])
                     book.radii.append(float(known.radii[s, n]))
                     book.labels.append(float(state.memory[LABELS][s, n]))
+                    book.prompts.append(float(state.memory[PROMPTS][s, n]))
         return books
 
     def _state(self, engine: Engine, books: Sequence[Book], site: Site) -> EditState:
@@ -221,8 +234,11 @@ class Grace(Method):
             padded_numbers([book.radii for book in books], like.dtype, like.device),
             padded_numbers([[True] * len(book.keys) for book in books], torch.bool, like.device),
         )
-        labels = padded_numbers([book.labels for book in books], torch.float64)
-        return EditState(len(books), {site: delta}, {LABELS: labels})
+        memory = {
+            LABELS: padded_numbers([book.labels for book in books], torch.float64),
+            PROMPTS: padded_numbers([book.prompts for book in books], torch.float64),
+        }
+        return EditState(len(books), {site: delta}, memory)
 
 
 @torch.no_grad()

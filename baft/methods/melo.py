@@ -25,11 +25,11 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.adapters import low_rank, low_rank_start
-from baft.methods.base import Batches, Context, Method, Outcome, Request, Training, deltas_of
+from baft.methods.base import PROMPTS, Batches, Context, Method, Outcome, Request, Training, deltas_of, prompt_number
 from baft.methods.checks import check_linear, check_rank
 from baft.methods.irrelevant import row_states
 from baft.methods.padding import padded_numbers, padded_vectors
-from baft.methods.radii import LABELS, SAME, distances, nearest, target_label
+from baft.methods.radii import LABELS, distances, nearest, target_label
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import edit_rows
@@ -38,6 +38,9 @@ from baft.methods.turns import each_alone
 
 MARGIN = 1e-5
 """Half of what the radii of two clusters that meet half-way overlap in."""
+
+SEVERAL = 0.0
+"""In the place of the number of a cluster's prompt: its keys are of several."""
 
 NO_BLOCK = -1
 """What a cluster whose keys have all been given up holds instead of a block."""
@@ -105,12 +108,16 @@ class Blocks(Routed):
 
 @dataclass
 class Cluster:
-    """Prompts that are close to each other: each has its key and the number of its block, 1 for the first."""
+    """Prompts that are close to each other: each has its key and the number of its block, 1 for the first.
+
+    ``prompt`` is the number of the only prompt whose keys they are, or :data:`SEVERAL`.
+    """
 
     centre: Tensor
     radius: float
     label: float
     points: list[tuple[Tensor, int]]
+    prompt: float = SEVERAL
 
 
 @dataclass
@@ -121,16 +128,22 @@ class Index:
     clusters: list[Cluster] = field(default_factory=list)
     blocks: int = 0
 
-    def place(self, query: Tensor, label: float, block: int) -> None:
-        """Takes a prompt with the key ``query`` (k,) and its block in, by the authors' rule.
+    def place(self, query: Tensor, prompt: float, label: float, block: int) -> None:
+        """Takes a ``prompt`` with the key ``query`` (k,) and its block in, by the authors' rule.
 
         A key far from every cluster makes one. One that a cluster covers, or nearly, joins it if both say the same, and
         otherwise splits the distance; the keys that the older cluster then no longer covers are given up. Where the prompt
-        is an older cluster's own, the cluster is taken over: two in one place could not be told apart.
+        is an older cluster's own and says something else now, the cluster is taken over: two in one place could not be told
+        apart.
         """
-        fresh = Cluster(query, self.radius, label, [(query, block)])
+        fresh = Cluster(query, self.radius, label, [(query, block)], prompt)
         if not self.clusters:
             self.clusters.append(fresh)
+            return
+        # Not told by the distance: in bfloat16 rounding moves a key by some hundredths of its length.
+        own = next((cluster for cluster in self.clusters if cluster.prompt == prompt), None)
+        if own is not None and own.label != label:
+            own.centre, own.label, own.points = query, label, [(query, block)]
             return
         distance, place = nearest(query, [cluster.centre for cluster in self.clusters])
         old = self.clusters[place]
@@ -138,11 +151,10 @@ class Index:
             self.clusters.append(fresh)
         elif old.label == label:
             old.points.append((query, block))
+            old.prompt = prompt if old.prompt == prompt else SEVERAL
             old.centre = torch.stack([key for key, _ in old.points]).mean(0)
             farthest = max(float(distances(old.centre[None], key[None])) for key, _ in old.points)
             old.radius = max(self.radius, farthest)
-        elif distance <= SAME * float(query.norm()):
-            old.label, old.points = label, [(query, block)]
         else:
             old.radius, fresh.radius = distance / 2 - MARGIN, distance / 2 + MARGIN
             kept = [p for p in old.points if float(distances(old.centre[None], p[0][None])) <= old.radius]
@@ -210,7 +222,7 @@ class Melo(Method):
                 for site, delta in trained.items():
                     held[site][s].append((delta.down[n], delta.up[n]))
                 for request, key in zip(part, self._keys(engine, part), strict=True):
-                    indices[s].place(key, self._label(engine, request), indices[s].blocks)
+                    indices[s].place(key, self._number(request), self._label(engine, request), indices[s].blocks)
         trainings = tuple(_training(parts, fit) for parts in reports)
         numbers = sum(sum(t[0].numel() for t in delta.tensors().values()) for delta in trained.values())
         return Outcome(self._state(engine, indices, held), trainings, trained=numbers)
@@ -233,6 +245,11 @@ class Melo(Method):
         if self.settings.label_match == "tokens":
             return target_label(engine, request)
         return float(sum(engine.text.answer(request.prompt, request.target)))
+
+    def _number(self, request: Request) -> float:
+        """The number of what a request's key is of: its prompt; as published the prompt with the target."""
+        text = request.prompt if self.settings.routing == "prompt" else f"{request.prompt}\x1f{request.target}"
+        return prompt_number(text)
 
     def _keys(self, engine: Engine, requests: Sequence[Request]) -> Tensor:
         """The keys (n, k) of the requests' prompts in the unedited model; as published, of prompts with their targets."""
@@ -259,7 +276,7 @@ class Melo(Method):
                 held[site][s] = [(known.down[s, b], known.up[s, b]) for b in there]
                 if site == sites[0]:
                     index.blocks = len(there)
-                    index.clusters = _clusters(known, state.memory[LABELS], s)
+                    index.clusters = _clusters(known, state.memory[LABELS], state.memory[PROMPTS], s)
         return indices, held
 
     def _state(
@@ -286,14 +303,23 @@ class Melo(Method):
             index = {name: t.to(here.device) for name, t in clusters.items()}
             again = bool(deltas)
             deltas[site] = Blocks(Everywhere(), self.settings.routing, self.read(engine), again, down, up, **index)
-        labels = padded_numbers([[c.label for c in index.clusters] for index in indices], torch.float64)
-        return EditState(len(indices), deltas, {LABELS: labels})
+        memory = {
+            LABELS: padded_numbers([[c.label for c in index.clusters] for index in indices], torch.float64),
+            PROMPTS: padded_numbers([[c.prompt for c in index.clusters] for index in indices], torch.float64),
+        }
+        return EditState(len(indices), deltas, memory)
 
 
-def _clusters(known: Blocks, labels: Tensor, stream: int) -> list[Cluster]:
+def _clusters(known: Blocks, labels: Tensor, prompts: Tensor, stream: int) -> list[Cluster]:
     """The clusters of one stream as they are while it is edited."""
     clusters = [
-        Cluster(known.centres[stream, m], float(known.radii[stream, m]), float(labels[stream, m]), [])
+        Cluster(
+            known.centres[stream, m],
+            float(known.radii[stream, m]),
+            float(labels[stream, m]),
+            [],
+            float(prompts[stream, m]),
+        )
         for m in torch.nonzero(known.radii[stream] > 0)[:, 0].tolist()
     ]
     for n in torch.nonzero(known.block[stream])[:, 0].tolist():

@@ -13,9 +13,6 @@ from baft.methods.base import Request, number_of
 LABELS = "labels"
 """Memory of a stream: what each key's or cluster's edits say (S, n), as a number that tells whether two say the same."""
 
-SAME = 1e-3
-"""Share of a key's norm within which another is the same prompt's: rounding moves a key by as much."""
-
 
 def distances(queries: Tensor, keys: Tensor) -> Tensor:
     """Euclidean distances (q, n) of ``queries`` (q, d) from ``keys`` (n, d), exactly 0 for equal ones."""

@@ -23,16 +23,24 @@ from baft.engine.rows import Batch, mean_over
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of
+from baft.methods.base import (
+    PROMPTS,
+    Batches,
+    Context,
+    Method,
+    Outcome,
+    Remembered,
+    Request,
+    deltas_of,
+    prompt_number,
+)
 from baft.methods.irrelevant import WHOLE, hidden_states, unrelated_prompts
+from baft.methods.padding import padded_numbers
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.rilke import Settings
 from baft.methods.subspace import check_subspace, fit_alone, site_of, where_of
 from baft.methods.turns import Turns
-
-SAME = 1e-5
-"""Cosines above 1 less this are of one prompt: rounding moves them by as much."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,14 @@ def pooled(states: Tensor, batch: Batch, pooling: str) -> Tensor:
     return mean_over(states, batch.prompts)
 
 
+@dataclass(frozen=True)
+class _Fact:
+    """One fact of a stream: its key and its module by name, without the stream, and the number of its prompt."""
+
+    parts: Mapping[str, Tensor]
+    prompt: float
+
+
 @register
 class Rilke(Method):
     """One module a fact; all facts of all streams are trained side by side."""
@@ -118,11 +134,11 @@ class Rilke(Method):
         turns.note(owners, requests, fit)
         keys = self._keys(engine, [request.prompt for request in requests])
         facts = self._facts(state, site, len(batches))
-        for n, (s, error) in enumerate(zip(owners, fit.errors, strict=True)):
+        for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
-                own = facts[s]
-                own[:] = [fact for fact in own if float(fact["keys"] @ keys[n]) < 1 - SAME]
-                own.append({"keys": keys[n], **{name: t[n] for name, t in trained.tensors().items()}})
+                parts = {"keys": keys[n], **{name: t[n] for name, t in trained.tensors().items()}}
+                new = _Fact(parts, prompt_number(request.prompt))
+                facts[s] = [earlier for earlier in facts[s] if earlier.prompt != new.prompt] + [new]
         numbers = sum(t[0].numel() for t in trained.tensors().values())
         return Outcome(self._state(engine, facts, site), turns.trainings(), trained=numbers)
 
@@ -145,19 +161,22 @@ class Rilke(Method):
 
         return self._centre.of((engine,), make)
 
-    def _facts(self, state: EditState | None, site: Site, count: int) -> list[list[dict[str, Tensor]]]:
-        """Of each stream the key and the module of every fact so far."""
+    def _facts(self, state: EditState | None, site: Site, count: int) -> list[list[_Fact]]:
+        """The facts of each stream so far."""
         known = deltas_of(state).get(site)
-        if not isinstance(known, Modules):
+        if state is None or not isinstance(known, Modules):
             return [[] for _ in range(count)]
         tensors = {name: t for name, t in known.tensors().items() if name != "centre"}
-        there = known.keys.any(-1)
+        there, prompts = known.keys.any(-1), state.memory[PROMPTS].tolist()
         return [
-            [{name: t[s, n] for name, t in tensors.items()} for n in torch.nonzero(there[s])[:, 0].tolist()]
+            [
+                _Fact({name: t[s, n] for name, t in tensors.items()}, prompts[s][n])
+                for n in torch.nonzero(there[s])[:, 0].tolist()
+            ]
             for s in range(count)
         ]
 
-    def _state(self, engine: Engine, facts: Sequence[Sequence[Mapping[str, Tensor]]], site: Site) -> EditState:
+    def _state(self, engine: Engine, facts: Sequence[Sequence[_Fact]], site: Site) -> EditState:
         width, rank = engine.model.hidden_size, self.settings.rank
         sizes = {"keys": (width,), "rotation": (rank, width), "weight": (rank, width), "bias": (rank,)}
         centre = self._centre_of(engine).to(engine.model.device_at(site))
@@ -165,7 +184,7 @@ class Rilke(Method):
         def stacked(name: str) -> Tensor:
             none = centre.new_zeros(0, *sizes[name])
             return pad_sequence(
-                [torch.stack([fact[name] for fact in own]) if own else none for own in facts], batch_first=True
+                [torch.stack([fact.parts[name] for fact in own]) if own else none for own in facts], batch_first=True
             )
 
         delta = Modules(
@@ -176,4 +195,5 @@ class Rilke(Method):
             **{name: stacked(name) for name in sizes},
             centre=centre.repeat(len(facts), 1),
         )
-        return EditState(len(facts), {site: delta})
+        prompts = padded_numbers([[fact.prompt for fact in own] for own in facts], torch.float64)
+        return EditState(len(facts), {site: delta}, {PROMPTS: prompts})

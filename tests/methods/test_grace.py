@@ -20,6 +20,8 @@ from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 A, B = 1.0, 2.0
+HERE, THERE = 7.0, 8.0
+"""Numbers of two prompts."""
 REQUESTS = [
     Request(f"r{n}", prompt, target, subject)
     for n, (prompt, target, subject) in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))
@@ -33,7 +35,7 @@ def at(position: float) -> torch.Tensor:
 def book(**more: str) -> Book:
     """One key at 0 with label A and radius 1."""
     made = Book(1.0, **more)
-    assert made.place(at(0), A, at(10)) == 0
+    assert made.place(at(0), HERE, A, at(10)) == 0
     return made
 
 
@@ -52,17 +54,17 @@ def entry(made: Book, position: float) -> int:
 
 def test_a_query_with_the_same_label_widens_the_radius() -> None:
     made = book()
-    assert made.place(at(1.5), A, at(20)) == 0
+    assert made.place(at(1.5), THERE, A, at(20)) == 0
     assert made.radii == [1.5]
     assert torch.equal(made.keys[0], at(0)) and torch.equal(made.values[0], at(10))
     # Coverage never shrinks.
-    assert made.place(at(0.5), A, at(20)) == 0
+    assert made.place(at(0.5), THERE, A, at(20)) == 0
     assert made.radii == [1.5]
 
 
 def test_a_query_with_another_label_splits_the_distance() -> None:
     made = book()
-    assert made.place(at(1.5), B, at(20)) == 1
+    assert made.place(at(1.5), THERE, B, at(20)) == 1
     assert made.radii == [pytest.approx(0.74999, abs=1e-12), 0.75]
     # Each side of the middle, and beyond both.
     assert [entry(made, x) for x in (0.7, 0.8, 2.3)] == [0, 1, -1]
@@ -71,27 +73,35 @@ def test_a_query_with_another_label_splits_the_distance() -> None:
 def test_a_far_query_is_a_new_key_whatever_it_says() -> None:
     for label in (A, B):
         made = book()
-        assert made.place(at(2.5), label, at(20)) == 1
+        assert made.place(at(2.5), THERE, label, at(20)) == 1
         assert made.radii == [1.0, 1.0]
 
 
 def test_a_key_that_moves_with_what_it_covers() -> None:
     made = book(expand="moving_average")
-    assert made.place(at(1.5), A, at(20)) == 0
+    assert made.place(at(1.5), THERE, A, at(20)) == 0
     assert torch.equal(made.keys[0], at(0.75))
 
 
 def test_the_newest_of_keys_at_one_distance_counts() -> None:
-    made = Book(1.0, keys=[at(0), at(2)], values=[at(1), at(2)], radii=[1.0, 1.0], labels=[A, A])
+    made = Book(1.0, keys=[at(0), at(2)], values=[at(1), at(2)], radii=[1.0, 1.0], labels=[A, A], prompts=[HERE, 9.0])
     assert entry(made, 1.0) == 1
-    assert made.place(at(1.0), A, at(5)) == 1
+    assert made.place(at(1.0), THERE, A, at(5)) == 1
 
 
 def test_an_edit_of_the_same_prompt_takes_the_key_over() -> None:
     # By the published rule both keys would have a radius of about 0, and rounding would decide whether either is found.
     made = book()
-    assert made.place(at(0), B, at(30)) == 0
+    assert made.place(at(0.1), HERE, B, at(30)) == 0
     assert made.labels == [B] and made.radii == [1.0] and torch.equal(made.values[0], at(30))
+    # Where rounding or another way of writing it has moved its key, that is the prompt's key now.
+    assert torch.equal(made.keys[0], at(0.1))
+
+
+def test_two_prompts_in_one_place_are_two_edits() -> None:
+    made = book()
+    assert made.place(at(1e-4), THERE, B, at(30)) == 1
+    assert made.prompts == [HERE, THERE]
 
 
 def test_a_codebook_acts_at_its_positions_alone() -> None:
@@ -174,6 +184,18 @@ def test_a_later_edit_of_the_same_prompt_is_the_one_that_is_found() -> None:
     ]
     new, old = (sum(reply.forced[0].logprob) for reply in tiny.ask(state, question, Decoding(0)))
     assert new > old
+
+
+def test_in_bfloat16_an_edit_of_the_same_prompt_takes_the_key_over_beside_other_streams() -> None:
+    # What stands beside a prompt moves its key by more than a thousandth of its length there.
+    tiny = engine("llama", torch.bfloat16)
+    method = create("grace", {"layer": 1, "steps": 1, "radius": 1e-3})
+    firsts = [[Request(f"a{n}", prompt, "Bucharest")] for n, prompt in enumerate(PROMPTS)]
+    alone = [method.fit(tiny, [batch], None, Context()).state for batch in firsts]
+    again = [[Request(f"b{n}", prompt, "Rome")] for n, prompt in enumerate(PROMPTS)]
+    (delta,) = method.fit(tiny, again, EditState.join(alone), Context()).state.deltas.values()
+    assert isinstance(delta, Codebook)
+    assert delta.there.sum(1).tolist() == [1] * len(PROMPTS)
 
 
 @pytest.mark.parametrize(("match", "same"), [("tokens", False), ("mean", True)])

@@ -22,6 +22,8 @@ from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
 A, B = 1.0, 2.0
+HERE, THERE, NOWHERE = 7.0, 8.0, 9.0
+"""Numbers of prompts."""
 REQUESTS = [
     Request(f"r{n}", prompt, target, subject)
     for n, (prompt, target, subject) in enumerate(zip(PROMPTS, TARGETS, SUBJECTS, strict=True))
@@ -36,7 +38,7 @@ def at(position: float) -> Tensor:
 def index() -> Index:
     """One cluster at 0 with label A and radius 1, whose block is the first."""
     made = Index(1.0)
-    made.place(at(0), A, 1)
+    made.place(at(0), HERE, A, 1)
     return made
 
 
@@ -62,18 +64,18 @@ def found(made: Index, position: float) -> int:
 def test_a_far_query_makes_a_cluster_whatever_it_says() -> None:
     for label in (A, B):
         made = index()
-        made.place(at(2.5), label, 2)
+        made.place(at(2.5), THERE, label, 2)
         assert [c.radius for c in made.clusters] == [1.0, 1.0]
         assert [found(made, x) for x in (0.5, 2.0, 1.4, 9.0)] == [0, 1, -1, -1]
 
 
 def test_a_query_with_the_same_label_joins() -> None:
     made = index()
-    made.place(at(1.8), A, 2)
+    made.place(at(1.8), THERE, A, 2)
     (cluster,) = made.clusters
     # The centre is the mean, and the radius reaches the farthest key but is never less than at first.
     assert torch.equal(cluster.centre, at(0.9)) and cluster.radius == 1.0
-    made.place(at(2.8), A, 3)
+    made.place(at(2.8), NOWHERE, A, 3)
     assert float(cluster.centre[0]) == pytest.approx(4.6 / 3) and cluster.radius == pytest.approx(4.6 / 3)
     # Within a cluster the nearest key's block counts.
     assert [found(made, x) for x in (0.2, 1.7, 2.5, 3.5)] == [0, 1, 2, -1]
@@ -81,26 +83,45 @@ def test_a_query_with_the_same_label_joins() -> None:
 
 def test_a_query_with_another_label_splits_the_distance() -> None:
     made = index()
-    made.place(at(1.5), B, 2)
+    made.place(at(1.5), THERE, B, 2)
     assert [c.radius for c in made.clusters] == [pytest.approx(0.74999, abs=1e-12), pytest.approx(0.75001, abs=1e-12)]
     assert [found(made, x) for x in (0.7, 0.8, 2.3)] == [0, 1, -1]
 
 
 def test_keys_that_a_shrunken_cluster_no_longer_covers_are_given_up() -> None:
     made = Index(1.0, [Cluster(at(0), 2.0, A, [(at(-1.9), 1), (at(0.3), 2)])], 2)
-    made.place(at(2.0), B, 3)
+    made.place(at(2.0), THERE, B, 3)
     assert [[block for _, block in c.points] for c in made.clusters] == [[2], [3]]
     # If none is left, what falls into it gets no block.
     made = Index(1.0, [Cluster(at(0), 2.0, A, [(at(-1.9), 1), (at(1.9), 2)])], 2)
-    made.place(at(2.0), B, 3)
+    made.place(at(2.0), THERE, B, 3)
     assert made.clusters[0].points[0][1] == NO_BLOCK
     assert [found(made, x) for x in (0.5, 1.5)] == [-1, 2]
 
 
 def test_an_edit_of_the_same_prompt_takes_the_cluster_over() -> None:
     made = index()
-    made.place(at(0), B, 2)
+    made.place(at(0.1), HERE, B, 2)
+    assert torch.equal(made.clusters[0].centre, at(0.1))
     assert [(c.label, c.radius, [b for _, b in c.points]) for c in made.clusters] == [(B, 1.0, [2])]
+
+
+def test_a_cluster_of_several_prompts_is_no_prompts_own() -> None:
+    made = index()
+    made.place(at(0), HERE, A, 2)
+    assert made.clusters[0].prompt == HERE
+    made.place(at(1.8), THERE, A, 3)
+    # So an edit of one of them splits it.
+    made.place(at(0), HERE, B, 4)
+    assert [c.label for c in made.clusters] == [A, B]
+
+
+def test_as_published_a_key_is_of_prompt_and_target() -> None:
+    again = Request("again", REQUESTS[0].prompt, "a poet")
+    for routing, same in (("prompt", True), ("published", False)):
+        method = create("melo", {"routing": routing})
+        assert isinstance(method, Melo)
+        assert (method._number(REQUESTS[0]) == method._number(again)) is same
 
 
 def test_the_newest_of_clusters_at_one_distance_counts() -> None:

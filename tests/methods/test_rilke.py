@@ -143,9 +143,10 @@ def test_modules_of_a_stream_stay_as_they_are_when_others_come() -> None:
     assert after.keys.any(-1).tolist() == [[True, True, True], [True, True, False]]
 
 
-def test_an_edit_of_an_earlier_ones_prompt_takes_its_place() -> None:
+@pytest.mark.parametrize("prompt", [REQUESTS[0].prompt, REQUESTS[0].prompt.upper()])
+def test_an_edit_of_an_earlier_ones_prompt_takes_its_place(prompt: str) -> None:
     tiny = engine("llama", torch.float64)
-    again = Request("again", REQUESTS[0].prompt, "a poet", REQUESTS[0].subject)
+    again = Request("again", prompt, "a poet", REQUESTS[0].subject)
     found = modules(fit(tiny, [[REQUESTS[0], REQUESTS[1], again]]))
     alone = modules(fit(tiny, [[again]]))
     assert found.keys.any(-1).tolist() == [[True, True]]
