@@ -23,7 +23,7 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import PROMPTS, Batches, Context, Method, Outcome, Request, deltas_of, generator, prompt_number
 from baft.methods.padding import padded_numbers, padded_vectors
-from baft.methods.radii import LABELS, distances, nearest, target_label
+from baft.methods.radii import LABELS, distances, nearest, reaching, rounding, target_label
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import forced_row
@@ -99,6 +99,7 @@ class Replacement(Delta):
 class Book:
     """One stream's codebook while it is edited; ``radius`` is what new keys begin with.
 
+    ``rounding`` is the share of a key's length by which rounding may move it.
     ``prompts`` are the numbers of the prompts whose keys they are, by :func:`~baft.methods.base.prompt_number`.
     """
 
@@ -109,11 +110,12 @@ class Book:
     radii: list[float] = field(default_factory=list)
     labels: list[float] = field(default_factory=list)
     prompts: list[float] = field(default_factory=list)
+    rounding: float = 0.0
 
     def copy(self) -> Book:
         """One that can be changed without this one."""
         lists = (list(self.keys), list(self.values), list(self.radii), list(self.labels), list(self.prompts))
-        return Book(self.radius, self.expand, *lists)
+        return Book(self.radius, self.expand, *lists, self.rounding)
 
     def place(self, query: Tensor, prompt: float, label: float, value: Tensor) -> int:
         """The entry that an edit with the key ``query`` (d_in,) is trained at, after the authors' rule is applied.
@@ -133,7 +135,7 @@ class Book:
         if distance > self.radius + self.radii[n]:
             return self._added(query, prompt, label, value, self.radius)
         if self.labels[n] == label:
-            self.radii[n] = max(self.radii[n], distance)
+            self.radii[n] = max(self.radii[n], reaching(self.keys[n], query, self.rounding))
             if self.expand == "moving_average":
                 self.keys[n] = (self.keys[n] + query) / 2
             return n
@@ -161,7 +163,7 @@ class Grace(Method):
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site = engine.model.mlp_output(self.settings.layer)
-        books = self._books(state, site, len(batches))
+        books = self._books(engine, state, site, len(batches))
         turns = Turns(batches)
         for streams, requests in turns:
             tried = [books[s].copy() for s in streams]
@@ -210,8 +212,8 @@ class Grace(Method):
         drawn = torch.rand(len(output), generator=generator("grace", seed, request.id), dtype=torch.float32)
         return drawn.to(output)
 
-    def _books(self, state: EditState | None, site: Site, count: int) -> list[Book]:
-        books = [Book(self.settings.radius, self.settings.expand) for _ in range(count)]
+    def _books(self, engine: Engine, state: EditState | None, site: Site, count: int) -> list[Book]:
+        books = [Book(self.settings.radius, self.settings.expand, rounding=rounding(engine)) for _ in range(count)]
         known = deltas_of(state).get(site)
         if state is not None and isinstance(known, Codebook):
             for s, book in enumerate(books):

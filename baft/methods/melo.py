@@ -29,7 +29,7 @@ from baft.methods.base import PROMPTS, Batches, Context, Method, Outcome, Reques
 from baft.methods.checks import check_linear, check_rank
 from baft.methods.irrelevant import row_states
 from baft.methods.padding import padded_numbers, padded_vectors
-from baft.methods.radii import LABELS, distances, nearest, target_label
+from baft.methods.radii import LABELS, distances, nearest, reaching, rounding, target_label
 from baft.methods.registry import register
 from baft.methods.routed import Routed
 from baft.methods.rows import edit_rows
@@ -122,11 +122,15 @@ class Cluster:
 
 @dataclass
 class Index:
-    """One stream's clusters while it is edited; ``radius`` is what new ones begin with."""
+    """One stream's clusters while it is edited; ``radius`` is what new ones begin with.
+
+    ``rounding`` is the share of a key's length by which rounding may move it.
+    """
 
     radius: float
     clusters: list[Cluster] = field(default_factory=list)
     blocks: int = 0
+    rounding: float = 0.0
 
     def place(self, query: Tensor, prompt: float, label: float, block: int) -> None:
         """Takes a ``prompt`` with the key ``query`` (k,) and its block in, by the authors' rule.
@@ -153,8 +157,7 @@ class Index:
             old.points.append((query, block))
             old.prompt = prompt if old.prompt == prompt else SEVERAL
             old.centre = torch.stack([key for key, _ in old.points]).mean(0)
-            farthest = max(float(distances(old.centre[None], key[None])) for key, _ in old.points)
-            old.radius = max(self.radius, farthest)
+            old.radius = max(self.radius, *(reaching(old.centre, key, self.rounding) for key, _ in old.points))
         else:
             old.radius, fresh.radius = distance / 2 - MARGIN, distance / 2 + MARGIN
             kept = [p for p in old.points if float(distances(old.centre[None], p[0][None])) <= old.radius]
@@ -265,7 +268,7 @@ class Melo(Method):
     ) -> tuple[list[Index], dict[Site, list[list[tuple[Tensor, Tensor]]]]]:
         """Each stream's index, and at each layer the matrices of its blocks."""
         sites = self.sites(engine)
-        indices = [Index(self.settings.radius) for _ in range(count)]
+        indices = [Index(self.settings.radius, rounding=rounding(engine)) for _ in range(count)]
         held: dict[Site, list[list[tuple[Tensor, Tensor]]]] = {site: [[] for _ in range(count)] for site in sites}
         for site in sites:
             known = deltas_of(state).get(site)

@@ -14,8 +14,8 @@ from baft.engine.rows import Batch, Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Context, Request
-from baft.methods.grace import Book, Codebook, Grace
-from baft.methods.radii import distances
+from baft.methods.grace import Book, Codebook, Grace, _at_prompt_end
+from baft.methods.radii import distances, rounding
 from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
@@ -39,17 +39,17 @@ def book(**more: str) -> Book:
     return made
 
 
-def entry(made: Book, position: float) -> int:
+def entry(made: Book, query: torch.Tensor) -> int:
     """The entry that a query gets."""
     delta = Codebook(
         PromptEnds(0, 1),
         "prompt",
         torch.stack(made.keys)[None],
         torch.stack(made.values)[None],
-        torch.tensor([made.radii], dtype=torch.float64),
+        torch.tensor([made.radii], dtype=query.dtype),
         torch.ones(1, len(made.keys), dtype=torch.bool),
     )
-    return int(delta._nearest(at(position)[None], 0))
+    return int(delta._nearest(query[None], 0))
 
 
 def test_a_query_with_the_same_label_widens_the_radius() -> None:
@@ -67,7 +67,7 @@ def test_a_query_with_another_label_splits_the_distance() -> None:
     assert made.place(at(1.5), THERE, B, at(20)) == 1
     assert made.radii == [pytest.approx(0.74999, abs=1e-12), 0.75]
     # Each side of the middle, and beyond both.
-    assert [entry(made, x) for x in (0.7, 0.8, 2.3)] == [0, 1, -1]
+    assert [entry(made, at(x)) for x in (0.7, 0.8, 2.3)] == [0, 1, -1]
 
 
 def test_a_far_query_is_a_new_key_whatever_it_says() -> None:
@@ -85,7 +85,7 @@ def test_a_key_that_moves_with_what_it_covers() -> None:
 
 def test_the_newest_of_keys_at_one_distance_counts() -> None:
     made = Book(1.0, keys=[at(0), at(2)], values=[at(1), at(2)], radii=[1.0, 1.0], labels=[A, A], prompts=[HERE, 9.0])
-    assert entry(made, 1.0) == 1
+    assert entry(made, at(1.0)) == 1
     assert made.place(at(1.0), THERE, A, at(5)) == 1
 
 
@@ -184,6 +184,19 @@ def test_a_later_edit_of_the_same_prompt_is_the_one_that_is_found() -> None:
     ]
     new, old = (sum(reply.forced[0].logprob) for reply in tiny.ask(state, question, Decoding(0)))
     assert new > old
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_an_edit_that_widens_a_radius_is_found_though_rounding_moves_its_key(dtype: torch.dtype) -> None:
+    tiny = engine("llama", dtype)
+    site = tiny.model.mlp_output(1)
+    beside, _ = _at_prompt_end(tiny, site, REQUESTS)
+    alone = torch.cat([_at_prompt_end(tiny, site, [request])[0] for request in REQUESTS])
+    for first in beside:
+        for own, asked in zip(beside, alone, strict=True):
+            made = Book(0.7 * float((own - first).norm()), rounding=rounding(tiny))
+            assert [made.place(key, number, A, key) for key, number in ((first, HERE), (own, THERE))] == [0, 0]
+            assert entry(made, asked) == 0
 
 
 def test_in_bfloat16_an_edit_of_the_same_prompt_takes_the_key_over_beside_other_streams() -> None:

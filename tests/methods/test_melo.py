@@ -13,11 +13,13 @@ from torch.nn import functional
 from baft.engine.asking import Decoding, Question
 from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere
+from baft.engine.rows import Row, collate
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.methods.base import Context, Request
 from baft.methods.melo import NO_BLOCK, Blocks, Cluster, Halving, Index, Melo
+from baft.methods.radii import rounding
 from baft.methods.registry import create
 from tests.engine.tiny import PROMPTS, SUBJECTS, TARGETS, engine
 
@@ -43,6 +45,11 @@ def index() -> Index:
 
 
 def found(made: Index, position: float) -> int:
+    """What :func:`found_at` gives for a query at a position."""
+    return found_at(made, at(position))
+
+
+def found_at(made: Index, query: Tensor) -> int:
     """The block that a query gets, counted from 0, or -1."""
     points = [(key, block, m) for m, cluster in enumerate(made.clusters) for key, block in cluster.points]
     delta = Blocks(
@@ -50,15 +57,15 @@ def found(made: Index, position: float) -> int:
         "prompt",
         Site(0),
         False,
-        torch.zeros(1, 9, 1, 2),
-        torch.zeros(1, 9, 1, 2),
+        torch.zeros(1, 9, 1, len(query)),
+        torch.zeros(1, 9, 1, len(query)),
         torch.stack([c.centre for c in made.clusters])[None],
-        torch.tensor([[c.radius for c in made.clusters]], dtype=torch.float64),
+        torch.tensor([[c.radius for c in made.clusters]], dtype=query.dtype),
         torch.stack([key for key, _, _ in points])[None],
         torch.tensor([[m for _, _, m in points]]),
         torch.tensor([[block for _, block, _ in points]]),
     )
-    return int(delta._found(at(position)[None], 0))
+    return int(delta._found(query[None], 0))
 
 
 def test_a_far_query_makes_a_cluster_whatever_it_says() -> None:
@@ -122,6 +129,23 @@ def test_as_published_a_key_is_of_prompt_and_target() -> None:
         method = create("melo", {"routing": routing})
         assert isinstance(method, Melo)
         assert (method._number(REQUESTS[0]) == method._number(again)) is same
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_an_edit_that_widens_a_cluster_is_found_though_rounding_moves_its_key(dtype: torch.dtype) -> None:
+    tiny, method = engine("llama", dtype), create("melo", SETTINGS)
+    assert isinstance(method, Melo)
+    keys = method._keys(tiny, REQUESTS)
+    rows = [Row(0, tuple(ids), len(ids)) for ids in (tiny.text.prompt(request.prompt) for request in REQUESTS)]
+    _, outputs = tiny.model.activations(collate(rows, torch.device("cpu"), tiny.pad), method.read(tiny))
+    asked = [output[len(row.ids) - 1].to(keys.dtype) for row, output in zip(rows, outputs, strict=True)]
+    for n, first in enumerate(keys):
+        for m, own in enumerate(keys):
+            if n != m:
+                made = Index(0.3 * float((own - first).norm()), rounding=rounding(tiny))
+                made.clusters = [Cluster(first, 5 * made.radius, A, [(first, 1)])]
+                made.place(own, THERE, A, 2)
+                assert found_at(made, asked[m]) == 1
 
 
 def test_the_newest_of_clusters_at_one_distance_counts() -> None:
