@@ -127,7 +127,7 @@ class Baft(Method):
         edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
         memory = {USAGE: used + edits * mean_gates(trained, prompts)}
         if settings.retention:
-            memory |= remembered(start.earlier, prompts)
+            memory |= remembered(start.earlier, batches, prompts)
         return outcome(site, trained, fit, memory)
 
     def _reused(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
@@ -137,7 +137,7 @@ class Baft(Method):
         params |= self._initial_gates(params, state, site, self.settings.gate_bias)
         carried = state.memory.get(USAGE) if state is not None else None
         used = torch.zeros_like(params["bias"]) if carried is None else carried.to(params["bias"].device)
-        return _Start(params, {}, used, self._earlier(state, site))
+        return _Start(params, {}, used, self._earlier(state, site, batches))
 
     def _grown(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> _Start:
         """``grow`` new bases beside those that each stream has, which stay as they are."""
@@ -149,10 +149,10 @@ class Baft(Method):
         params |= self._initial_gates(params, None, site, self.settings.grow_bias)
         kept = {KEPT + name: tensor for name, tensor in earlier.tensors().items()}
         used = torch.cat([used.to(earlier.rotation.device), torch.zeros_like(params["bias"])], 1)
-        return _Start(params, kept, used, self._earlier(state, site))
+        return _Start(params, kept, used, self._earlier(state, site, batches))
 
-    def _earlier(self, state: EditState | None, site: Site) -> Earlier | None:
-        return earlier_edits(state, site) if self.settings.retention else None
+    def _earlier(self, state: EditState | None, site: Site, batches: Batches) -> Earlier | None:
+        return earlier_edits(state, site, batches) if self.settings.retention else None
 
     def _shared(self, engine: Engine, context: Context) -> Tensor:
         settings, site, withheld = self.settings, site_of(engine, self.settings), context.withheld

@@ -14,9 +14,9 @@ from baft.engine.engine import Engine
 from baft.engine.positions import Everywhere
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Context, Request
+from baft.methods.base import Context, Request, prompt_number
 from baft.methods.registry import create
-from baft.methods.retention import PROMPTS, Earlier, disturbance, earlier_edits, remembered
+from baft.methods.retention import NUMBERS, PROMPTS, Earlier, disturbance, earlier_edits, remembered
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import engine
 from tests.methods.test_baft import delta as gated
@@ -24,6 +24,7 @@ from tests.methods.test_baft import last_state, own_of, states, update_of
 
 S, D = 3, 16
 SITE = Site(1)
+NOTHING: list[list[Request]] = [[]] * S
 
 
 def test_the_term_is_the_mean_squared_relative_change_at_the_states_there_are() -> None:
@@ -32,8 +33,8 @@ def test_the_term_is_the_mean_squared_relative_change_at_the_states_there_are() 
     hidden, lengths = states(S, 4, D, seed=1), (4, 0, 2)
     for s, length in enumerate(lengths):
         hidden[s, length:] = 0
-    state = EditState(S, {SITE: before}, {PROMPTS: hidden})
-    earlier = earlier_edits(state, SITE)
+    state = EditState(S, {SITE: before}, {PROMPTS: hidden, NUMBERS: torch.zeros(S, 4, dtype=torch.float64)})
+    earlier = earlier_edits(state, SITE, NOTHING)
     assert earlier is not None
     expected = np.zeros(S)
     for s, length in enumerate(lengths):
@@ -51,7 +52,7 @@ def test_rows_without_an_edit_have_no_gradient_and_none_that_is_not_a_number() -
     made = gated()
     bias = made.bias.clone().requires_grad_()
     moved = made.with_tensors({**made.tensors(), "bias": bias})
-    nothing = Earlier(torch.zeros(S, 2, D), torch.zeros(S, 2, D))
+    nothing = Earlier(torch.zeros(S, 2, D), torch.zeros(S, 2, D), torch.zeros(S, 2))
     (gradient,) = torch.autograd.grad(disturbance(moved, nothing).sum(), [bias])
     assert not gradient.any()
 
@@ -59,15 +60,22 @@ def test_rows_without_an_edit_have_no_gradient_and_none_that_is_not_a_number() -
 def test_a_state_that_remembers_nothing_holds_nothing() -> None:
     rotation = torch.eye(2, D).expand(S, 2, D)
     plain = Subspace(Everywhere(), rotation, torch.zeros(S, 2, D), torch.zeros(S, 2))
-    assert earlier_edits(None, SITE) is None
-    assert earlier_edits(EditState(S, {SITE: plain}), SITE) is None
+    assert earlier_edits(None, SITE, NOTHING) is None
+    assert earlier_edits(EditState(S, {SITE: plain}), SITE, NOTHING) is None
 
 
 def test_a_stream_remembers_the_states_of_its_prompts_in_turn() -> None:
-    first = remembered(None, [[states(2, D, seed=1)], [states(1, D, seed=2)]])[PROMPTS]
+    memory = remembered(None, [REQUESTS[:1], REQUESTS[1:2]], [[states(2, D, seed=1)], [states(1, D, seed=2)]])
+    first, numbers = memory[PROMPTS], memory[NUMBERS]
     assert first.shape == (2, 2, D)
     assert not first[1, 1].any()
-    then = remembered(Earlier(first, first), [[states(1, D, seed=3)], [states(1, D, seed=4), states(1, D, seed=5)]])
+    then = remembered(
+        Earlier(first, first, numbers),
+        [REQUESTS[2:3], REQUESTS[3:5]],
+        [[states(1, D, seed=3)], [states(1, D, seed=4), states(1, D, seed=5)]],
+    )
+    known = [prompt_number(request.prompt) for request in REQUESTS]
+    assert then[NUMBERS].tolist() == [[known[0], known[0], known[2], 0], [known[1], 0, known[3], known[4]]]
     torch.testing.assert_close(then[PROMPTS][:, :2], first)
     torch.testing.assert_close(then[PROMPTS][0, 2:], torch.cat([states(1, D, seed=3), torch.zeros(1, D)]))
     torch.testing.assert_close(then[PROMPTS][1, 2:], torch.cat([states(1, D, seed=4), states(1, D, seed=5)]))
@@ -125,6 +133,31 @@ def test_retention_keeps_what_earlier_edits_do(gate: str, grow: int) -> None:
     assert lost[0.0] > 0
     assert lost[100.0] < 0.5 * lost[0.0]
     assert gained[100.0] > 0
+
+
+def test_a_prompt_that_is_edited_again_is_not_held_in_its_own_stream() -> None:
+    hidden = states(S, 2, D, seed=1)
+    known = torch.tensor([[prompt_number(request.prompt) for request in REQUESTS[:2]]] * S, dtype=torch.float64)
+    state = EditState(S, {SITE: gated()}, {PROMPTS: hidden, NUMBERS: known})
+    again = Request("again", REQUESTS[0].prompt.upper(), "Rome")
+    earlier = earlier_edits(state, SITE, [[again], REQUESTS[2:4], [REQUESTS[3], REQUESTS[1]]])
+    assert earlier is not None
+    assert earlier.hidden.any(-1).tolist() == [[False, True], [True, True], [True, False]]
+    assert torch.equal(earlier.hidden[1], hidden[1])
+    then = remembered(earlier, [[again]] * S, [[states(1, D, seed=2)]] * S)[NUMBERS]
+    assert then[0].tolist() == [0, prompt_number(REQUESTS[1].prompt), prompt_number(again.prompt)]
+
+
+@pytest.mark.parametrize("grow", [0, 4])
+def test_an_edit_of_the_same_prompt_overwrites_the_earlier_one(grow: int) -> None:
+    tiny = engine("llama", torch.float64)
+    few: dict[str, Any] = {"general": 2, "relations": 1, "subjects": 0, "lr": 2e-2, "tolerance": 0.05}
+    method = create("baft", {"layer": 1, "rank": 4, "steps": 60, "grow": grow, "retention": 100.0, **few})
+    again = Request("again", REQUESTS[0].prompt, "Rome", REQUESTS[0].subject)
+    first = method.fit(tiny, [[REQUESTS[0]]], None, Context()).state
+    state = method.fit(tiny, [[again]], first, Context()).state
+    assert probability(tiny, state, again) > probability(tiny, first, again) + 1
+    assert probability(tiny, state, again) > probability(tiny, state, REQUESTS[0])
 
 
 def test_retention_weighs_beside_each_record_of_a_step() -> None:
