@@ -97,8 +97,9 @@ class Baft(Method):
         alone = irrelevant_activations(engine, batches, site, where, settings, context, self._shared(engine, context))
         prompts = [hidden_states(engine, [request.prompt for request in batch], site, where) for batch in batches]
         used = start.used
+        edits = torch.tensor([len(batch) for batch in batches], device=used.device)
         # The cross-entropy is a mean over a step's records: beside one of them the term weighs the same in any step.
-        held = settings.retention / torch.tensor([len(batch) for batch in batches], device=used.device)
+        held = settings.retention / edits
 
         def delta(now: Mapping[str, Tensor]) -> Subspace:
             if not start.kept:
@@ -115,7 +116,7 @@ class Baft(Method):
             total = nll + settings.locality * displacement(trained, alone.select(reading.streams)).to(nll.device)
             if settings.balance:
                 now = mean_gates(trained, [prompts[s] for s in reading.streams.tolist()])
-                usage = chosen(used, reading.streams) + now
+                usage = chosen(used, reading.streams) + chosen(edits, reading.streams)[:, None] * now
                 total = total + settings.balance * imbalance(usage, trained.bases().sum(-1)).to(nll.device)
             if start.earlier is not None:
                 term = disturbance(trained, start.earlier.select(reading.streams))
@@ -124,8 +125,7 @@ class Baft(Method):
 
         rates = {name: settings.gate_lr if name.startswith("gate") else settings.lr for name in start.params}
         trained, fit = fit_subspace(engine, batches, settings, start.params, delta, objective, rates, start.kept)
-        edits = torch.tensor([len(batch) for batch in batches], device=used.device)[:, None]
-        memory = {USAGE: used + edits * mean_gates(trained, prompts)}
+        memory = {USAGE: used + edits[:, None] * mean_gates(trained, prompts)}
         if settings.retention:
             memory |= remembered(start.earlier, batches, prompts)
         return outcome(site, trained, fit, memory)

@@ -217,6 +217,23 @@ def test_earlier_usage_turns_later_edits(tiny_llama: Engine) -> None:
     assert float(later(taken)[0, 0]) < float(later(torch.zeros(1, 4))[0, 0])
 
 
+def test_load_balancing_counts_each_edit_of_a_batch() -> None:
+    # Beside what earlier edits used, the same edit twice counts twice: as it does once beside half of that.
+    tiny = engine("llama", torch.float64)
+    name, settings = METHODS["baft"]
+    method = create(name, {**settings, "balance": 10.0, "locality": 0.0, "retention": 0.0, "tolerance": 0})
+    state = method.fit(tiny, [[REQUESTS[0]]], None, Context()).state
+    used = torch.tensor([[3.0, 0.5, 0.0, 1.0]], dtype=torch.float64)
+
+    def later(edits: int, usage: torch.Tensor) -> torch.Tensor:
+        before = EditState(1, state.deltas, {USAGE: usage})
+        (made,) = method.fit(tiny, [[REQUESTS[1]] * edits], before, Context()).state.deltas.values()
+        return made.tensors()["gate_bias"]
+
+    torch.testing.assert_close(later(2, used), later(1, used / 2), rtol=1e-8, atol=1e-10)
+    assert not torch.allclose(later(2, used), later(1, used), rtol=1e-4)
+
+
 @pytest.mark.parametrize("gate", ["sigmoid", "softmax", "constant"])
 def test_a_stream_grows_by_bases_beside_those_it_has(gate: str, tiny_llama: Engine) -> None:
     name, settings = METHODS["baft growing"]
