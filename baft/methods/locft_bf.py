@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -45,15 +46,28 @@ class LocFtBf(Method):
         return [forced_length(engine, request.prompt, request.target) + 1]
 
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
-        if max(map(len, batches)) > self.settings.batch:
-            streams = range(len(batches))
-            begun = [state.select([s]) if state is not None else None for s in streams]
-            return Outcome.join([self._in_mini_batches(engine, batches[s], begun[s], context) for s in streams])
-        # One mini-batch an epoch: all streams side by side, each with its own end.
-        own, rows = (
-            self.settings,
-            [ended_row(engine, s, request) for s, batch in enumerate(batches) for request in batch],
-        )
+        def begun(streams: Sequence[int]) -> EditState | None:
+            return state.select(streams) if state is not None else None
+
+        def whole(stream: int) -> bool:
+            return len(batches[stream]) <= self.settings.batch
+
+        # Each stream is trained as its own batch asks, whichever stand beside it.
+        if all(map(whole, range(len(batches)))):
+            return self._side_by_side(engine, batches, state)
+        outcomes = []
+        for together, run in groupby(range(len(batches)), whole):
+            streams = list(run)
+            if together:
+                outcomes.append(self._side_by_side(engine, [batches[s] for s in streams], begun(streams)))
+            else:
+                outcomes += [self._in_mini_batches(engine, batches[s], begun([s]), context) for s in streams]
+        return Outcome.join(outcomes)
+
+    def _side_by_side(self, engine: Engine, batches: Batches, state: EditState | None) -> Outcome:
+        """Streams with one mini-batch an epoch, each with its own end."""
+        own = self.settings
+        rows = [ended_row(engine, s, request) for s, batch in enumerate(batches) for request in batch]
         schedule = Schedule(own.epochs, own.lr, own.tolerance)
         return tune(engine, engine.model.mlp_output(own.layer), rows, len(batches), state, schedule)
 

@@ -82,6 +82,21 @@ def test_mini_batches_that_fit_are_skipped_and_an_epoch_that_fits_is_the_last(ti
     torch.testing.assert_close(outcome.state.deltas[SITE].tensors()["change"][0], change, atol=1e-8, rtol=1e-6)
 
 
+def test_a_stream_is_trained_and_reported_as_alone_whichever_stand_beside_it(tiny: Engine) -> None:
+    method = create("locft_bf", {**SETTINGS, "batch": 3})
+    batches = [REQUESTS[:1], REQUESTS[1:3], REQUESTS, REQUESTS[3:4]]
+    first = method.fit(tiny, batches, None, Context())
+    second = method.fit(tiny, batches[::-1], first.state, Context())
+    for s in range(4):
+        alone = method.fit(tiny, [batches[s]], None, Context())
+        later = method.fit(tiny, [batches[3 - s]], alone.state, Context())
+        for found, expected in ((first, alone), (second, later)):
+            assert found.trainings[s].steps == expected.trainings[0].steps
+            assert found.trainings[s].loss == pytest.approx(expected.trainings[0].loss, abs=1e-8)
+            change, own = (outcome.state.deltas[SITE].tensors()["change"] for outcome in (found, expected))
+            torch.testing.assert_close(change[s], own[0], atol=1e-8, rtol=1e-6)
+
+
 def test_every_row_ends_in_the_end_token(tiny: Engine) -> None:
     row = ended_row(tiny, 0, REQUESTS[0])
     answer = tiny.text.answer(REQUESTS[0].prompt, REQUESTS[0].target)
