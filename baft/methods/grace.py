@@ -51,6 +51,10 @@ class Codebook(Routed):
     radii: Tensor
     there: Tensor
 
+    def stored(self) -> list[Tensor]:
+        """All but what tells which entries there are."""
+        return [self.keys, self.values, self.radii]
+
     def places(self, batch: Batch) -> Tensor | None:
         if self.anew and isinstance(self.where, PromptEnds):
             columns = torch.arange(batch.ids.shape[1], device=batch.ids.device)

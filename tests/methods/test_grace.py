@@ -186,6 +186,14 @@ def test_a_later_edit_of_the_same_prompt_is_the_one_that_is_found() -> None:
     assert new > old
 
 
+def test_numbers_are_counted() -> None:
+    tiny = engine("llama")
+    outcome = create("grace", {"layer": 1, "steps": 2, "radius": 1e-3}).fit(tiny, [REQUESTS[:3]], None, Context())
+    assert (outcome.trained, outcome.changed) == (32, 0)
+    # Of three edits a key, a value and a radius each.
+    assert outcome.state.stored() == [3 * (48 + 32 + 1)]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_an_edit_that_widens_a_radius_is_found_though_rounding_moves_its_key(dtype: torch.dtype) -> None:
     tiny = engine("llama", dtype)
