@@ -28,7 +28,8 @@ class Everywhere:
 class PromptEnds:
     """The first ``head`` and the last ``tail`` tokens of the prompt, each clipped to half of it (pyreft's f+l).
 
-    With ``head`` 0 the tail may take the whole prompt. Tokens after the prompt are never touched.
+    With ``head`` 0 the tail may take the whole prompt. The only token of a prompt of one is both of its ends, where pyreft
+    leaves it out. Tokens after the prompt are never touched.
     """
 
     head: int = 0
@@ -39,7 +40,7 @@ class PromptEnds:
             raise ValueError(f"head and tail are numbers of tokens, not {self.head!r} and {self.tail!r}")
 
     def _counts(self, prompt: Tensor) -> tuple[Tensor, Tensor]:
-        half = prompt // 2 if self.head and self.tail else prompt
+        half = torch.maximum(prompt // 2, prompt.clamp(max=1)) if self.head and self.tail else prompt
         return half.clamp(max=self.head), half.clamp(max=self.tail)
 
     def mask(self, batch: Batch) -> Tensor:

@@ -165,6 +165,12 @@ class Grace(Method):
     def check(self, engine: Engine, context: Context) -> None:
         engine.model.layer(self.settings.layer)
 
+    def refusal(self, engine: Engine, request: Request, context: Context) -> str | None:
+        refused = super().refusal(engine, request, context)
+        if refused is None and self.settings.replace == "before" and len(engine.text.prompt(request.prompt)) < 2:
+            refused = "its prompt is one token, and 'replace: before' replaces what is before the last"
+        return refused
+
     def edit(self, engine: Engine, batches: Batches, state: EditState | None, context: Context) -> Outcome:
         site = engine.model.mlp_output(self.settings.layer)
         books = self._books(engine, state, site, len(batches))

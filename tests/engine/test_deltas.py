@@ -35,6 +35,13 @@ def test_edited_positions(where: PromptEnds | AtMark, expected: list[str]) -> No
             assert where.first(row) == line.index("1")
 
 
+@pytest.mark.parametrize("where", [PromptEnds(0, 1), PromptEnds(1, 1), PromptEnds(3, 2)])
+def test_the_token_of_a_prompt_of_one_is_both_its_ends(where: PromptEnds) -> None:
+    row = Row(0, (1, 2, 3), 1)
+    assert where.mask(collate([row], CPU, 0)).tolist() == [[True, False, False]]
+    assert where.first(row) == 0
+
+
 def test_left_padding_moves_the_edited_columns_along() -> None:
     mask = PromptEnds(0, 1).mask(collate(rows(), CPU, 0, [0, -3]))
     assert mask.long().tolist() == [[0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0]]

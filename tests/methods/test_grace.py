@@ -159,6 +159,14 @@ def test_edits_are_learnt_and_far_prompts_are_left_alone_bit_for_bit(replace: st
     assert tiny.ask(state, questions, Decoding(0)) == tiny.ask(None, questions, Decoding(0))
 
 
+def test_a_prompt_with_nothing_before_its_last_token_is_refused() -> None:
+    tiny = engine("llama")
+    method = create("grace", {"layer": 1, "steps": 2, "replace": "before"})
+    (report,) = method.fit(tiny, [[Request("short", "a", "Rome"), REQUESTS[0]]], None, Context()).trainings
+    assert report.error is None
+    assert report.failed == {"short": "its prompt is one token, and 'replace: before' replaces what is before the last"}
+
+
 def test_the_trained_value_is_what_is_used() -> None:
     # The loss at the last step is the negative log-probability that the edited model gives.
     tiny = engine("llama", torch.float64)

@@ -37,8 +37,11 @@ def peer(pyreft, delta: Subspace, stream: int):
 
 
 def edited(length: int, head: int, tail: int) -> list[int]:
-    """The positions of pyreft's 'f{head}+l{tail}': each end at most half of the prompt, if there are two."""
-    most = length // 2 if head and tail else length
+    """The positions of pyreft's 'f{head}+l{tail}': each end at most half of the prompt, if there are two.
+
+    Of a prompt of one token pyreft has none then, and this project that one.
+    """
+    most = max(length // 2, 1) if head and tail else length
     return sorted({*range(min(head, most)), *range(length - min(tail, most), length)})
 
 

@@ -3,13 +3,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from baft.engine.asking import Decoding, Question
 from baft.engine.deltas import Subspace
 from baft.engine.engine import Engine
 from baft.engine.state import EditState
-from baft.methods.base import Context
+from baft.methods.base import Context, Request
 from baft.methods.registry import create
 from baft.methods.subspace import orthonormal
 from tests.engine.test_fitting import METHODS, REQUESTS
+
+SHORT = Request("short", "a", "Rome")
 
 
 @pytest.mark.parametrize("label", ["reft", "reft ends", "baft"])
@@ -25,6 +28,18 @@ def test_bases_are_orthonormal_after_training(label: str, tiny_llama: Engine) ->
         assert delta.rotation.dtype == torch.float32
         gram = delta.rotation.double() @ delta.rotation.double().mT
         assert float((gram - torch.eye(4, dtype=torch.float64)).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("label", ["reft", "baft", "baft growing"])
+def test_a_prompt_of_one_token_is_edited_at_both_ends(label: str, tiny_llama: Engine) -> None:
+    name, settings = METHODS[label]
+    method = create(name, {**settings, "head": 1, "tail": 1})
+    for batches in ([[SHORT]], [[SHORT], [REQUESTS[0]]]):
+        outcome = method.fit(tiny_llama, batches, None, Context())
+        assert [report.error for report in outcome.trainings] == [None] * len(batches)
+        question = Question(0, tuple(tiny_llama.text.prompt(SHORT.prompt)), ((5, 6),))
+        after, before = (tiny_llama.ask(state, [question], Decoding(0)) for state in (outcome.state, None))
+        assert after != before
 
 
 def test_an_orthonormal_basis_spans_the_same_space() -> None:
