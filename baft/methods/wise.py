@@ -8,7 +8,7 @@ for edited prompts and small for others, and a prompt whose distance is large en
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -175,8 +175,6 @@ class Shelf:
     thresholds: list[float]
     edits: int = 0
     mask: int = 0
-    merged: int = field(default=0, kw_only=True)
-    """Of the full memories the first so many are what was merged."""
 
     def keep(self, change: Tensor, distance: float, settings: Settings) -> None:
         """Takes an edit's training into the memory in use; a full one is put aside, and full ones are merged in time."""
