@@ -78,6 +78,7 @@ def test_unknown_methods_and_settings_are_named() -> None:
     assert "'nonesuch' is not a known method" in complaint("nonesuch", {})
     assert "'rnak' is not a known setting in settings; did you mean 'rank'?" in complaint("reft", {"rnak": 3})
     assert "settings: head and tail are both 0" in complaint("reft", {"head": 0, "tail": 0})
+    assert "settings: down, gate and up are all empty" in complaint("ultraedit", {"down": []})
 
 
 @pytest.mark.parametrize("name", shipped_methods())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from baft.methods.settings import AmongBlocks, Layer, MethodSettings, Times
 
@@ -50,6 +50,12 @@ class Settings(MethodSettings):
     warmup: int = Field(
         50, ge=0, description="Pieces of general text that the normalisation begins with; 0: none, as published."
     )
+
+    @model_validator(mode="after")
+    def _edits_something(self) -> Self:
+        if not (self.down or self.gate or self.up):
+            raise ValueError("down, gate and up are all empty, and no layer would be edited")
+        return self
 
     @classmethod
     def tiny(cls) -> Self:
