@@ -27,7 +27,9 @@ class AdapterSettings(MethodSettings):
     steps: int = Field(70, ge=1, description="Optimiser steps at most.")
     lr: float = Field(5e-3, gt=0, description="Adam's learning rate.")
     tolerance: float = Field(
-        1e-2, ge=0, description="A stream ends once its cross-entropy is below this, in nats a token."
+        1e-2,
+        ge=0,
+        description="A stream ends once its cross-entropy is below this, in nats a token; 0: after all steps.",
     )
 
     @classmethod
