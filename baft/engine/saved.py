@@ -23,7 +23,7 @@ from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.files import replacing
 
-FORMAT = 3
+FORMAT = 4
 """Version of what is written; no other one is read."""
 
 TEXT, TENSORS = "edit.json", "edit.safetensors"

@@ -93,7 +93,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "no digest": ("tensors in edit.json is None", lambda f: edit_text(f, lambda t: t.pop("tensors"))),
     "a list": ("holds no keys", lambda f: (f / TEXT).write_text("[]")),
-    "format": ("format 1, and this version reads format 3", lambda f: edit_text(f, lambda t: t.update(format=1))),
+    "format": ("format 1, and this version reads format 4", lambda f: edit_text(f, lambda t: t.update(format=1))),
     "streams": ("true or false for each of 2", lambda f: edit_text(f, lambda t: t.update(streams=2))),
     "edited": ("edited in edit.json is 'yes'", lambda f: edit_text(f, lambda t: t.update(edited="yes"))),
     "site": ("edits at '7'", lambda f: edit_text(f, lambda t: t["deltas"].update({"7": t["deltas"].pop("1")}))),
