@@ -177,6 +177,29 @@ def test_the_table_of_the_stream_has_its_means(everything: Cells) -> None:
             assert row[5] == shown(math.prod(forced for forced, _ in own)), method
 
 
+def test_the_table_of_batches_has_their_means_and_the_single_edits(everything: Cells) -> None:
+    found = table("### Ten edits at once")
+    kinds = {kind: everything.one("smollm2-135m", kind).values for kind in ("batched-10", "single")}
+    rows = {kind: v[v["group"].eq("*") & v["benchmark"].eq("wiki_counterfact")] for kind, v in kinds.items()}
+    means = {kind: own.groupby(["method", "metric"])["value"].mean() for kind, own in rows.items()}
+    assert {label(method) for method in rows["batched-10"]["method"]} == set(found)
+    for method in rows["batched-10"]["method"].unique():
+        batch, alone = (means[kind][method] for kind in ("batched-10", "single"))
+        row = found[label(method)]
+        assert row[:4] == [f"{shown(batch[name])} ({shown(batch[f'{name}_decoded'])})" for name in MEASURES], method
+        if method != "none":
+            assert row[4] == ", ".join(shown(alone[name]) for name in MEASURES), method
+            assert row[5:7] == [shown(math.prod(own[name] for name in MEASURES)) for own in (batch, alone)], method
+
+
+def test_the_readme_has_the_success_of_batches(everything: Cells) -> None:
+    values = everything.one("smollm2-135m", "batched-10").values
+    final = values[values["metric"].eq("edit_success") & values["group"].eq("*")]
+    made = final.groupby("method")["value"].mean()
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"of ten edits at once it makes {100 * made['baft']:.1f} %, and ReFT {100 * made[REFERENCE]:.1f}" in text
+
+
 def test_the_readme_has_the_success_along_the_stream(everything: Cells) -> None:
     values = everything.one("smollm2-135m", "continual-100").values
     final = values[values["metric"].eq("edit_success") & values["moment"].eq("final") & values["edits"].eq(100)]
