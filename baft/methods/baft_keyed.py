@@ -22,19 +22,9 @@ from baft.engine.rows import Batch, Grouping
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import (
-    PROMPTS,
-    Batches,
-    Context,
-    Method,
-    Outcome,
-    Remembered,
-    Request,
-    deltas_of,
-    prompt_number,
-)
+from baft.methods.apart import Apart, kept_apart, prompts_of, with_edit
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, prompt_number
 from baft.methods.late_interaction import best_matches, token_keys, weighed
-from baft.methods.padding import padded_numbers
 from baft.methods.prompt_keys import NARROW, SAID, Background, PromptKeys, keys_of, read_background
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
@@ -179,14 +169,6 @@ OF_A_STREAM = ("mean", "statements", "stated")
 _OF_AN_EDIT = tuple(name for name in KeyedSubspace.shapes if name not in OF_A_STREAM)
 
 
-@dataclass(frozen=True)
-class _Edit:
-    """One edit of a stream: what the delta has of it, by name and without the stream, and the number of its prompt."""
-
-    parts: Mapping[str, Tensor]
-    prompt: float
-
-
 @register
 class BaftKeyed(Method):
     """ReFT edits, each with its own bases, behind the keys of their prompts."""
@@ -224,18 +206,15 @@ class BaftKeyed(Method):
         streams = _edits(state, site, len(batches))
         for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
-                new = _edit(trained, n, keys[n], prompt_number(request.prompt))
-                # By content nobody could tell a fact told again from another one about the same subject.
-                streams[s] = [earlier for earlier in streams[s] if earlier.prompt != new.prompt] + [new]
+                streams[s] = with_edit(streams[s], _edit(trained, n, keys[n], prompt_number(request.prompt)))
         if not any(streams):
             return Outcome(EditState(len(streams)), turns.trainings())
         parts = {name: _stacked(streams, name, trained.weight) for name in _OF_AN_EDIT}
         shared = {name: getattr(known, name).to(trained.weight) for name in OF_A_STREAM}
         parts |= {name: part.repeat(len(streams), *[1] * part.dim()) for name, part in shared.items()}
         delta = KeyedSubspace(where, read, settings.width, **parts)
-        prompts = padded_numbers([[edit.prompt for edit in edits] for edits in streams], torch.float64)
         numbers = sum(p[0].numel() for p in fit.params.values())
-        return Outcome(EditState(len(streams), {site: delta}, {PROMPTS: prompts}), turns.trainings(), trained=numbers)
+        return Outcome(EditState(len(streams), {site: delta}, prompts_of(streams)), turns.trainings(), trained=numbers)
 
     def _known(self, engine: Engine, context: Context) -> Background:
         read, withheld = Site(engine.model.layer(self.settings.key_layer)), context.withheld
@@ -248,31 +227,23 @@ def _where(settings: Settings) -> Where:
     return Onwards(settings.head, settings.tail) if settings.follow else where_of(settings)
 
 
-def _edit(bases: Subspace, n: int, key: PromptKeys, prompt: float) -> _Edit:
+def _edit(bases: Subspace, n: int, key: PromptKeys, prompt: float) -> Apart:
     """The edit with the bases of stream ``n``."""
     parts = {field.name: torch.as_tensor(getattr(key, field.name)) for field in fields(key)}
     parts |= {name: part[n] for name, part in bases.tensors().items()}
-    return _Edit({name: part.to(bases.weight) for name, part in parts.items()}, prompt)
+    return Apart({name: part.to(bases.weight) for name, part in parts.items()}, prompt)
 
 
-def _edits(state: EditState | None, site: Site, streams: int) -> list[list[_Edit]]:
+def _edits(state: EditState | None, site: Site, streams: int) -> list[list[Apart]]:
     """The edits that each stream has."""
     delta = deltas_of(state).get(site)
     if state is None or not isinstance(delta, KeyedSubspace):
         return [[] for _ in range(streams)]
-    tensors, prompts = delta.tensors(), state.memory[PROMPTS].tolist()
-    there = (delta.relation > 0).any(-1).tolist()
-    return [
-        [
-            _Edit({name: tensors[name][s, n] for name in _OF_AN_EDIT}, prompts[s][n])
-            for n, real in enumerate(there[s])
-            if real
-        ]
-        for s in range(streams)
-    ]
+    tensors = delta.tensors()
+    return kept_apart({name: tensors[name] for name in _OF_AN_EDIT}, (delta.relation > 0).any(-1), state)
 
 
-def _stacked(streams: Sequence[Sequence[_Edit]], name: str, like: Tensor) -> Tensor:
+def _stacked(streams: Sequence[Sequence[Apart]], name: str, like: Tensor) -> Tensor:
     """What each edit of each stream has of one kind (S, n, …), zeros where there are fewer edits or tokens."""
     own = [[edit.parts[name] for edit in edits] for edits in streams]
     shapes = [part.shape for parts in own for part in parts]

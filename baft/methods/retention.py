@@ -17,14 +17,13 @@ from baft.engine.deltas import Delta
 from baft.engine.rows import chosen
 from baft.engine.sites import Site
 from baft.engine.state import EditState
-from baft.methods.base import Batches, Request, prompt_number
+from baft.methods.base import PROMPTS, Batches, Request, prompt_number
 from baft.methods.padding import padded_numbers
 
-PROMPTS = "prompts"
-"""Memory of a stream: the hidden states (S, n, d) at the edited positions of its edits' prompts; rows of zeros are none."""
+STATES = "states"
+"""Memory of a stream: the hidden states (S, n, d) at the edited positions of its edits' prompts; rows of zeros are none.
 
-NUMBERS = "prompt numbers"
-"""Memory of a stream: the number (S, n) of the prompt that each of these states is of; 0 where there is none."""
+:data:`~baft.methods.base.PROMPTS` has the number (S, n) of the prompt that each is of; 0 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,11 @@ def earlier_edits(state: EditState | None, site: Site, batches: Batches) -> Earl
 
     Those whose prompt a stream's request of ``batches`` edits again are left out: they must not hold what is to change.
     """
-    if state is None or PROMPTS not in state.memory:
+    if state is None or STATES not in state.memory:
         return None
     delta = state.deltas[site]
     (device,) = {tensor.device for tensor in delta.tensors().values()}
-    hidden, numbers = state.memory[PROMPTS].to(device), state.memory[NUMBERS].to(device)
+    hidden, numbers = state.memory[STATES].to(device), state.memory[PROMPTS].to(device)
     now = padded_numbers([_numbers(batch) for batch in batches], numbers.dtype, device)
     again = (numbers[:, :, None] == now[:, None]).any(-1)
     hidden, numbers = hidden.masked_fill(again[..., None], 0), numbers.masked_fill(again, 0)
@@ -67,7 +66,7 @@ def remembered(earlier: Earlier | None, batches: Batches, prompts: Sequence[Sequ
     numbers = padded_numbers(counted, torch.float64, states.device)
     if earlier is not None:
         states, numbers = torch.cat([earlier.hidden, states], 1), torch.cat([earlier.numbers, numbers], 1)
-    return {PROMPTS: states, NUMBERS: numbers}
+    return {STATES: states, PROMPTS: numbers}
 
 
 def disturbance(delta: Delta, earlier: Earlier) -> Tensor:

@@ -14,7 +14,6 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
-from torch.nn.utils.rnn import pad_sequence
 
 from baft.engine.deltas import Choosing, Seen
 from baft.engine.engine import Engine
@@ -23,19 +22,10 @@ from baft.engine.rows import Batch, mean_over
 from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.errors import UserError
-from baft.methods.base import (
-    PROMPTS,
-    Batches,
-    Context,
-    Method,
-    Outcome,
-    Remembered,
-    Request,
-    deltas_of,
-    prompt_number,
-)
+from baft.methods.apart import Apart, kept_apart, prompts_of, with_edit
+from baft.methods.base import Batches, Context, Method, Outcome, Remembered, Request, deltas_of, prompt_number
 from baft.methods.irrelevant import WHOLE, hidden_states, unrelated_prompts
-from baft.methods.padding import padded_numbers
+from baft.methods.padding import padded_vectors
 from baft.methods.registry import register
 from baft.methods.rows import row_lengths
 from baft.methods.settings.rilke import Settings
@@ -95,14 +85,6 @@ def pooled(states: Tensor, batch: Batch, pooling: str) -> Tensor:
     return mean_over(states, batch.prompts)
 
 
-@dataclass(frozen=True)
-class _Fact:
-    """One fact of a stream: its key and its module by name, without the stream, and the number of its prompt."""
-
-    parts: Mapping[str, Tensor]
-    prompt: float
-
-
 @register
 class Rilke(Method):
     """One module a fact; all facts of all streams are trained side by side."""
@@ -137,8 +119,7 @@ class Rilke(Method):
         for n, (s, request, error) in enumerate(zip(owners, requests, fit.errors, strict=True)):
             if error is None:
                 parts = {"keys": keys[n], **{name: t[n] for name, t in trained.tensors().items()}}
-                new = _Fact(parts, prompt_number(request.prompt))
-                facts[s] = [earlier for earlier in facts[s] if earlier.prompt != new.prompt] + [new]
+                facts[s] = with_edit(facts[s], Apart(parts, prompt_number(request.prompt)))
         numbers = sum(t[0].numel() for t in trained.tensors().values())
         return Outcome(self._state(engine, facts, site), turns.trainings(), trained=numbers)
 
@@ -161,31 +142,21 @@ class Rilke(Method):
 
         return self._centre.of((engine,), make)
 
-    def _facts(self, state: EditState | None, site: Site, count: int) -> list[list[_Fact]]:
-        """The facts of each stream so far."""
+    def _facts(self, state: EditState | None, site: Site, count: int) -> list[list[Apart]]:
+        """The facts of each stream so far: the key and the module of each."""
         known = deltas_of(state).get(site)
         if state is None or not isinstance(known, Modules):
             return [[] for _ in range(count)]
         tensors = {name: t for name, t in known.tensors().items() if name != "centre"}
-        there, prompts = known.keys.any(-1), state.memory[PROMPTS].tolist()
-        return [
-            [
-                _Fact({name: t[s, n] for name, t in tensors.items()}, prompts[s][n])
-                for n in torch.nonzero(there[s])[:, 0].tolist()
-            ]
-            for s in range(count)
-        ]
+        return kept_apart(tensors, known.keys.any(-1), state)
 
-    def _state(self, engine: Engine, facts: Sequence[Sequence[_Fact]], site: Site) -> EditState:
+    def _state(self, engine: Engine, facts: Sequence[Sequence[Apart]], site: Site) -> EditState:
         width, rank = engine.model.hidden_size, self.settings.rank
         sizes = {"keys": (width,), "rotation": (rank, width), "weight": (rank, width), "bias": (rank,)}
         centre = self._centre_of(engine).to(engine.model.device_at(site))
 
         def stacked(name: str) -> Tensor:
-            none = centre.new_zeros(0, *sizes[name])
-            return pad_sequence(
-                [torch.stack([fact.parts[name] for fact in own]) if own else none for own in facts], batch_first=True
-            )
+            return padded_vectors([[fact.parts[name] for fact in own] for own in facts], sizes[name], centre)
 
         delta = Modules(
             where_of(self.settings),
@@ -195,5 +166,4 @@ class Rilke(Method):
             **{name: stacked(name) for name in sizes},
             centre=centre.repeat(len(facts), 1),
         )
-        prompts = padded_numbers([[fact.prompt for fact in own] for own in facts], torch.float64)
-        return EditState(len(facts), {site: delta}, {PROMPTS: prompts})
+        return EditState(len(facts), {site: delta}, prompts_of(facts))

@@ -16,7 +16,7 @@ from baft.methods.baft import USAGE, displacement, imbalance, mean_gates
 from baft.methods.base import Context, Request
 from baft.methods.irrelevant import Activations
 from baft.methods.registry import create
-from baft.methods.retention import PROMPTS
+from baft.methods.retention import STATES
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import engine
 
@@ -298,8 +298,8 @@ def test_growing_streams_with_different_failures_are_those_run_alone(gate: str) 
             assert not one.tensors()[key][:, ~there].any()
         torch.testing.assert_close(state.memory[USAGE][s][there], alone.memory[USAGE][0], atol=1e-8, rtol=1e-8)
         assert not state.memory[USAGE][s][~there].any()
-        remembered = state.memory[PROMPTS][s]
-        assert torch.equal(remembered[remembered.any(-1)], alone.memory[PROMPTS][0])
+        remembered = state.memory[STATES][s]
+        assert torch.equal(remembered[remembered.any(-1)], alone.memory[STATES][0])
         h = states(1, 3, 32, seed=6).double()
         torch.testing.assert_close(
             one.update(h, h, torch.arange(1)), other.update(h, h, torch.arange(1)), atol=1e-8, rtol=1e-8

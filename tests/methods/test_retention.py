@@ -16,7 +16,7 @@ from baft.engine.sites import Site
 from baft.engine.state import EditState
 from baft.methods.base import Context, Request, prompt_number
 from baft.methods.registry import create
-from baft.methods.retention import NUMBERS, PROMPTS, Earlier, disturbance, earlier_edits, remembered
+from baft.methods.retention import PROMPTS, STATES, Earlier, disturbance, earlier_edits, remembered
 from tests.engine.test_fitting import METHODS, REQUESTS
 from tests.engine.tiny import engine
 from tests.methods.test_baft import delta as gated
@@ -33,7 +33,7 @@ def test_the_term_is_the_mean_squared_relative_change_at_the_states_there_are() 
     hidden, lengths = states(S, 4, D, seed=1), (4, 0, 2)
     for s, length in enumerate(lengths):
         hidden[s, length:] = 0
-    state = EditState(S, {SITE: before}, {PROMPTS: hidden, NUMBERS: torch.zeros(S, 4, dtype=torch.float64)})
+    state = EditState(S, {SITE: before}, {STATES: hidden, PROMPTS: torch.zeros(S, 4, dtype=torch.float64)})
     earlier = earlier_edits(state, SITE, NOTHING)
     assert earlier is not None
     expected = np.zeros(S)
@@ -66,7 +66,7 @@ def test_a_state_that_remembers_nothing_holds_nothing() -> None:
 
 def test_a_stream_remembers_the_states_of_its_prompts_in_turn() -> None:
     memory = remembered(None, [REQUESTS[:1], REQUESTS[1:2]], [[states(2, D, seed=1)], [states(1, D, seed=2)]])
-    first, numbers = memory[PROMPTS], memory[NUMBERS]
+    first, numbers = memory[STATES], memory[PROMPTS]
     assert first.shape == (2, 2, D)
     assert not first[1, 1].any()
     then = remembered(
@@ -75,10 +75,10 @@ def test_a_stream_remembers_the_states_of_its_prompts_in_turn() -> None:
         [[states(1, D, seed=3)], [states(1, D, seed=4), states(1, D, seed=5)]],
     )
     known = [prompt_number(request.prompt) for request in REQUESTS]
-    assert then[NUMBERS].tolist() == [[known[0], known[0], known[2], 0], [known[1], 0, known[3], known[4]]]
-    torch.testing.assert_close(then[PROMPTS][:, :2], first)
-    torch.testing.assert_close(then[PROMPTS][0, 2:], torch.cat([states(1, D, seed=3), torch.zeros(1, D)]))
-    torch.testing.assert_close(then[PROMPTS][1, 2:], torch.cat([states(1, D, seed=4), states(1, D, seed=5)]))
+    assert then[PROMPTS].tolist() == [[known[0], known[0], known[2], 0], [known[1], 0, known[3], known[4]]]
+    torch.testing.assert_close(then[STATES][:, :2], first)
+    torch.testing.assert_close(then[STATES][0, 2:], torch.cat([states(1, D, seed=3), torch.zeros(1, D)]))
+    torch.testing.assert_close(then[STATES][1, 2:], torch.cat([states(1, D, seed=4), states(1, D, seed=5)]))
 
 
 @pytest.mark.parametrize("label", ["baft", "baft growing"])
@@ -89,9 +89,9 @@ def test_what_is_remembered_are_the_unedited_states(label: str, tiny_llama: Engi
         state = create(name, settings).fit(tiny_llama, [[request]], state, Context()).state
     assert state is not None
     for n, request in enumerate(REQUESTS[:3]):
-        torch.testing.assert_close(state.memory[PROMPTS][0, n], last_state(tiny_llama, request.prompt))
+        torch.testing.assert_close(state.memory[STATES][0, n], last_state(tiny_llama, request.prompt))
     forgetful = create(name, {**settings, "retention": 0}).fit(tiny_llama, [[REQUESTS[0]]], None, Context())
-    assert PROMPTS not in forgetful.state.memory
+    assert STATES not in forgetful.state.memory
 
 
 def test_an_edit_that_failed_is_not_remembered(tiny_llama: Engine) -> None:
@@ -101,10 +101,10 @@ def test_an_edit_that_failed_is_not_remembered(tiny_llama: Engine) -> None:
     too_long = Request("long", "word " * 5000 + "is", "Rome", "word")
     outcome = method.fit(tiny_llama, [[REQUESTS[2]], [too_long]], state, Context())
     assert [report.error is None for report in outcome.trainings] == [True, False]
-    prompts = outcome.state.memory[PROMPTS]
+    prompts = outcome.state.memory[STATES]
     assert prompts[0, 1].any()
     assert not prompts[1, 1].any()
-    torch.testing.assert_close(prompts[1, 0], state.memory[PROMPTS][1, 0])
+    torch.testing.assert_close(prompts[1, 0], state.memory[STATES][1, 0])
 
 
 @pytest.mark.parametrize("gate", ["sigmoid", "softmax", "constant"])
@@ -138,13 +138,13 @@ def test_retention_keeps_what_earlier_edits_do(gate: str, grow: int) -> None:
 def test_a_prompt_that_is_edited_again_is_not_held_in_its_own_stream() -> None:
     hidden = states(S, 2, D, seed=1)
     known = torch.tensor([[prompt_number(request.prompt) for request in REQUESTS[:2]]] * S, dtype=torch.float64)
-    state = EditState(S, {SITE: gated()}, {PROMPTS: hidden, NUMBERS: known})
+    state = EditState(S, {SITE: gated()}, {STATES: hidden, PROMPTS: known})
     again = Request("again", REQUESTS[0].prompt.upper(), "Rome")
     earlier = earlier_edits(state, SITE, [[again], REQUESTS[2:4], [REQUESTS[3], REQUESTS[1]]])
     assert earlier is not None
     assert earlier.hidden.any(-1).tolist() == [[False, True], [True, True], [True, False]]
     assert torch.equal(earlier.hidden[1], hidden[1])
-    then = remembered(earlier, [[again]] * S, [[states(1, D, seed=2)]] * S)[NUMBERS]
+    then = remembered(earlier, [[again]] * S, [[states(1, D, seed=2)]] * S)[PROMPTS]
     assert then[0].tolist() == [0, prompt_number(REQUESTS[1].prompt), prompt_number(again.prompt)]
 
 
