@@ -32,10 +32,8 @@ _MOST = 50.0
 def unedited_nlls(engine: Engine) -> list[float]:
     """Negative log-probability (nats a token) of each piece under the unedited model; NaN of one that is too long for it."""
     read = _read(engine, None, [(0, piece) for piece in range(POOL)])
-    return [
-        -sum(read[0, piece].logprob) / len(read[0, piece].logprob) if (0, piece) in read else math.nan
-        for piece in range(POOL)
-    ]
+    pieces = (read.get((0, piece)) for piece in range(POOL))
+    return [-sum(own.logprob) / len(own.logprob) if own is not None else math.nan for own in pieces]
 
 
 def perplexity_ratios(

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from baft.config import Cell, Plan, parse_study
+from baft.config.layout import folder_of
 from baft.config.method_files import settings_class
 from baft.config.sections import EvaluationConfig, ProtocolConfig
 from baft.errors import UserError
@@ -37,14 +38,16 @@ def refuse_outdated(records: Iterable[Path], config: Mapping[str, Any]) -> None:
     ``config`` is the study's, with all defaults. Snakemake reruns such cells itself, unless it has no record of how they
     were run: the message says what to do then. Files that are not there, or of no cell of the study, are left out.
     """
-    told = Plan(parse_study(config)).edits.cells()
+    plan = Plan(parse_study(config))
+    told = plan.edits.cells()
     there = {path: told[path] for path in records if path in told and path.is_file()}
     if others := outdated(there, config["benchmarks"]):
+        # With the summary still there, the files of its edits are asked for and made again.
+        first = folder_of(plan.layout.edits, **store.read_partition_values(next(iter(others))))
         more = " and the folders of the others beside it" if len(others) > 1 else ""
         raise UserError(
-            f"{run_otherwise(others, len(there))}, and Snakemake does not know how they were run: remove "
-            f"{_edits(next(iter(others)))}{more} and start the run again, or run all cells again with "
-            "'snakemake --forcerun edit_shard'."
+            f"{run_otherwise(others, len(there))}, and Snakemake does not know how they were run: remove {first}{more} and "
+            "start the run again, or run all cells again with 'snakemake --forcerun edit_shard'."
         )
 
 
@@ -63,13 +66,6 @@ def cell_name(path: Path) -> str:
     """A cell by its labels."""
     values = store.read_partition_values(path)
     return ", ".join(f"{name} {values[name]}" for name in KEYS)
-
-
-def _edits(record: Path) -> Path:
-    """The folder of a cell's edits; with the summary still there, its files are asked for and made again."""
-    depth = len(KEYS) + 1
-    results, cell = record.parents[depth], record.parent.relative_to(record.parents[depth - 1])
-    return results / "edits" / cell
 
 
 def _apart(path: Path, cell: Cell, benchmark: Mapping[str, Any]) -> Iterator[str]:
