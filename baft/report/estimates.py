@@ -24,10 +24,17 @@ SHOWN = tuple(name for name in METRICS if not name.endswith("_exact"))
 CELL = ["model", "protocol", "method", "benchmark"]
 
 
-def means(cells: Cells, *, level: float, metrics: Sequence[str] = (*METRICS, *SCORES)) -> pd.DataFrame:
+def means(
+    cells: Cells,
+    *,
+    level: float,
+    metrics: Sequence[str] = (*METRICS, *SCORES),
+    groups: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Mean over records with interval, one row a model, protocol, method, benchmark, metric and group.
 
-    Only ``metrics`` are estimated, over all groups and by group; scores of a whole cell over all groups.
+    Only ``metrics`` are estimated, in these ``groups`` of probes (None: over all groups and by group); scores of a whole
+    cell over all groups.
 
     Beside ``mean, low, high``: ``records`` used, the independent ``units`` that they are, ``left_out`` (edited, but without
     a value), ``unmeasured`` probes of all seeds, which are left out (where that is all of them the mean is NaN), ``failed``
@@ -35,20 +42,24 @@ def means(cells: Cells, *, level: float, metrics: Sequence[str] = (*METRICS, *SC
     seeds' means (NaN with one seed). The interval is about other records, edited with the seeds that were run. ``low`` and
     ``high`` are NaN where there is none.
     """
+
+    def wanted(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows[rows["metric"].isin(metrics)]
+        return rows if groups is None else rows[rows["group"].isin(groups)]
+
     tables = []
     for model, protocol in cells.settings():
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
-        rows = _scores(at_moment(chosen, moment), metrics, level)
-        values = each_seed_at(chosen, moment)
-        values = values[values["metric"].isin(metrics)]
+        rows = _scores(chosen, moment, [name for name in SCORES if name in metrics], level)
+        values = wanted(each_seed_at(chosen, moment))
         for keys, group in values.groupby([*CELL, "metric", "group"], sort=True):
             names = dict(zip([*CELL, "metric", "group"], map(str, keys), strict=True))
             found = statistics.mean_interval(
                 group["value"].to_numpy(), group["unit_id"].to_numpy(str), METRICS[names["metric"]].range, level=level
             )
             rows.append({**names, **_interval(found), "records": group["record_id"].nunique()})
-        table = _with_unmeasured(pd.DataFrame(rows), chosen, moment, metrics).assign(moment=moment)
+        table = _with_unmeasured(pd.DataFrame(rows), wanted(chosen.unmeasured), moment).assign(moment=moment)
         tables.append(table.merge(_counts(chosen), on=CELL).merge(_seed_spread(chosen, moment), how="left"))
     table = pd.concat(tables, ignore_index=True)
     table["left_out"] = table["edited"] - table["records"]
@@ -61,9 +72,9 @@ def means(cells: Cells, *, level: float, metrics: Sequence[str] = (*METRICS, *SC
 _ESTIMATE = [*CELL, "metric", "group", "mean", "low", "high", "records", "units"]
 
 
-def _with_unmeasured(found: pd.DataFrame, cells: Cells, moment: str, metrics: Sequence[str]) -> pd.DataFrame:
+def _with_unmeasured(found: pd.DataFrame, unmeasured: pd.DataFrame, moment: str) -> pd.DataFrame:
     """``found`` with the ``unmeasured`` probes of each row, and a row without a mean where nothing was measured."""
-    lost = cells.unmeasured[cells.unmeasured["moment"].eq(moment) & cells.unmeasured["metric"].isin(metrics)]
+    lost = unmeasured[unmeasured["moment"].eq(moment)]
     counts = lost.groupby([*CELL, "metric", "group"], as_index=False)["unmeasured"].sum()
     table = found.reindex(columns=_ESTIMATE).merge(counts, how="outer", on=[*CELL, "metric", "group"])
     return table.fillna(dict.fromkeys(_COUNTS, 0)).astype(dict.fromkeys(_COUNTS, int))
@@ -76,10 +87,13 @@ def _interval(found: statistics.Interval | statistics.Difference) -> dict[str, A
     return {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records, "units": found.units}
 
 
-def _scores(values: pd.DataFrame, metrics: Sequence[str], level: float) -> list[dict[str, Any]]:
-    """Rows of the scores among ``metrics``, of the cells that have all their parts."""
+def _scores(cells: Cells, moment: str, names: Sequence[str], level: float) -> list[dict[str, Any]]:
+    """Rows of the scores of these ``names``, of the cells that have all their parts."""
+    if not names:
+        return []
+    values = at_moment(cells, moment)
     rows = []
-    for name in (name for name in SCORES if name in metrics):
+    for name in names:
         parts = SCORES[name].parts
         chosen = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(parts)]
         for keys, cell in chosen.groupby(CELL, sort=True):
@@ -108,7 +122,7 @@ def point_means(cells: Cells) -> pd.DataFrame:
         chosen = cells.one(model, protocol)
         moment = shown_moment(chosen)
         found = each_seed_at(chosen, moment).groupby([*CELL, "metric", "group"])["value"].mean().reset_index()
-        found = _with_unmeasured(found.rename(columns={"value": "mean"}), chosen, moment, tuple(METRICS))
+        found = _with_unmeasured(found.rename(columns={"value": "mean"}), chosen.unmeasured, moment)
         split = chosen.facts["conditions"].iloc[0].split
         columns = [*CELL, "metric", "group", "mean", "unmeasured"]
         tables.append(found[columns].assign(moment=moment, split=split))

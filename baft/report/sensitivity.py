@@ -17,8 +17,7 @@ def sensitivity_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFram
 
     ``layer`` is as configured, a block or a share of the depth. ``records`` used.
     """
-    means = estimates.means(cells, level=statistics.level, metrics=MEASURED)
-    means = means[means["group"].eq(ALL_GROUPS)]
+    means = estimates.means(cells, level=statistics.level, metrics=MEASURED, groups=[ALL_GROUPS])
     settings = pd.DataFrame(
         [
             {"model": row.model, "method": row.method, **{key: row.conditions.method[key] for key in ("layer", "rank")}}

@@ -34,12 +34,12 @@ def tradeoff_frame(cells: Cells, statistics: StatisticsConfig, score: str = "suc
     two sides, as where all its edits failed, or on a benchmark without locality probes, has NaN for it.
     """
     wanted = [f"{part}{ending}" for part in _MEASURES for ending in VARIANTS.values()]
-    means = estimates.means(cells, level=statistics.level, metrics=wanted)
-    means = means[means["group"].eq(ALL_GROUPS)]
+    means = estimates.means(cells, level=statistics.level, metrics=wanted, groups=[ALL_GROUPS])
+    values = _shown_values(cells)
     pieces = []
     for variant, ending in VARIANTS.items():
         locality = means[means["metric"].eq(f"locality{ending}")].set_index(estimates.CELL)[_SIDE]
-        upward = _upward(cells, means, [f"{part}{ending}" for part in SCORES[score]], statistics)
+        upward = _upward(values, means, [f"{part}{ending}" for part in SCORES[score]], statistics)
         both = locality.add_prefix("locality_").join(upward.add_prefix(f"{score}_"), how="outer").reset_index()
         counts = [f"{side}_{count}" for side in ("locality", score) for count in _COUNTS]
         both[counts] = both[counts].fillna(0).astype(int)
@@ -55,13 +55,27 @@ _COUNTS = ["records", "units", "unmeasured"]
 _SIDE = ["mean", "low", "high", *_COUNTS]
 
 
-def _upward(cells: Cells, means: pd.DataFrame, metrics: Sequence[str], statistics: StatisticsConfig) -> pd.DataFrame:
+def _shown_values(cells: Cells) -> pd.DataFrame:
+    """The records' values over all groups of probes, each model and protocol at the moment that its tables show."""
+    pieces = []
+    for setting in cells.settings():
+        chosen = cells.one(*setting)
+        pieces.append(at_moment(chosen, shown_moment(chosen)))
+    values = pd.concat(pieces, ignore_index=True)
+    return values[values["group"].eq(ALL_GROUPS)]
+
+
+def _upward(
+    values: pd.DataFrame, means: pd.DataFrame, metrics: Sequence[str], statistics: StatisticsConfig
+) -> pd.DataFrame:
     """The harmonic mean of ``metrics`` by cell: of those that the benchmark has, all of which must have been measured.
 
     A metric that no method has on a benchmark is left out of the mean for all of them. Where a method lacks one that
     others have, or none of it could be measured, its mean is NaN. It is 0 where a mean that was measured is.
     """
     rows = []
+    values = values[values["metric"].isin(metrics)]
+    by_cell = {tuple(map(str, keys)): own for keys, own in values.groupby(estimates.CELL)}
     for keys, panel in means[means["metric"].isin(metrics)].groupby(["model", "protocol", "benchmark"]):
         parts = [metric for metric in metrics if panel["metric"].eq(metric).any()]
         for method, own in panel.groupby("method"):
@@ -75,18 +89,15 @@ def _upward(cells: Cells, means: pd.DataFrame, metrics: Sequence[str], statistic
                 none = {"mean": math.nan, "low": math.nan, "high": math.nan, "records": 0, "units": 0}
                 rows.append({**known, **none, **lost})
             else:
-                rows.append({**known, **_harmonic(cells, known, parts, statistics), **lost})
+                own_values = by_cell[tuple(known[name] for name in estimates.CELL)]
+                rows.append({**known, **_harmonic(own_values, parts, statistics), **lost})
     return pd.DataFrame(rows, columns=[*estimates.CELL, *_SIDE, "parts"]).set_index(estimates.CELL)
 
 
-def _harmonic(
-    cells: Cells, cell: Mapping[str, str], parts: Sequence[str], statistics: StatisticsConfig
-) -> dict[str, Any]:
-    chosen = cells.one(cell["model"], cell["protocol"])
-    values = at_moment(chosen.of(parts), shown_moment(chosen))
-    own = values[values["benchmark"].eq(cell["benchmark"]) & values["method"].eq(cell["method"])]
-    table = own.pivot(index="record_id", columns="metric", values="value").reindex(columns=list(parts))
-    units = estimates.units_of(own, "metric")
+def _harmonic(values: pd.DataFrame, parts: Sequence[str], statistics: StatisticsConfig) -> dict[str, Any]:
+    """Of the records' ``values`` of one cell."""
+    table = values.pivot(index="record_id", columns="metric", values="value").reindex(columns=list(parts))
+    units = estimates.units_of(values, "metric")
     found = harmonic_interval(table.to_numpy().T, units, level=statistics.level)
     return {"mean": found.mean, "low": found.low, "high": found.high, "records": found.records, "units": found.units}
 
@@ -132,12 +143,10 @@ def areas_frame(cells: Cells, statistics: StatisticsConfig) -> pd.DataFrame:
 def _panels(cells: Cells) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """Of each model, protocol and benchmark the records' values, each with its place on a curve; edited models alone."""
     curves = _curves(cells).sort_values("place", kind="stable")
-    for model, protocol in cells.settings():
-        chosen = cells.one(model, protocol)
-        values = at_moment(chosen, shown_moment(chosen))
-        values = values[values["group"].eq(ALL_GROUPS)].merge(curves[curves["model"].eq(model)], on=["model", "method"])
-        for benchmark, group in values[~values["line"].isin(FLOORS)].groupby("benchmark", sort=True):
-            yield {"model": model, "protocol": protocol, "benchmark": str(benchmark)}, group
+    values = _shown_values(cells).merge(curves, on=["model", "method"])
+    keys = ["model", "protocol", "benchmark"]
+    for names, group in values[~values["line"].isin(FLOORS)].groupby(keys, sort=True):
+        yield dict(zip(keys, map(str, names), strict=True)), group
 
 
 _NO_AREA: dict[str, Any] = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,27 @@ def mean_interval(values: npt.ArrayLike, units: Names, ends: tuple[float, float]
     the method, may depend on each other in any way; the interval is about further units. Raises ``ValueError`` without
     values, or if one is outside ``ends``.
     """
-    sums, sizes = _by_unit(values, units, ends)
+    return _mean_interval(*map(_Known, _by_unit(values, units, ends)), ends, level)
+
+
+class _Known:
+    """An array as a key of a cache."""
+
+    def __init__(self, array: Floats):
+        self.array = array
+        self._bytes = array.tobytes()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and self._bytes == other._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+
+# The tables and figures of a report ask for many intervals again.
+@lru_cache(maxsize=100_000)
+def _mean_interval(known_sums: _Known, known_sizes: _Known, ends: tuple[float, float], level: float) -> Interval:
+    sums, sizes = known_sums.array, known_sizes.array
     mean, low, high = float(sums.sum() / sizes.sum()), math.nan, math.nan
     if len(sums) >= LEAST_UNITS:
         if math.isinf(ends[0]) or math.isinf(ends[1]):

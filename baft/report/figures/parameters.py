@@ -85,8 +85,8 @@ def _lines(shown: pd.DataFrame) -> list[list[str]]:
 def parameters_frame(cells: Cells, edits: Sequence[Path], statistics: StatisticsConfig) -> pd.DataFrame:
     """One row a model, protocol, method and benchmark: what is trained, changed and stored, edit success with
     intervals."""
-    means = estimates.means(cells, level=statistics.level, metrics=_SUCCESS)
-    means = means[means["group"].eq(ALL_GROUPS) & ~means["method"].isin(FLOORS)]
+    means = estimates.means(cells, level=statistics.level, metrics=_SUCCESS, groups=[ALL_GROUPS])
+    means = means[~means["method"].isin(FLOORS)]
     columns = [*estimates.CELL, *_BARS, "stream_edits"]
     frame = estimates.costs(edits, level=statistics.level)[columns]
     frame = frame[~frame["method"].isin(FLOORS)]

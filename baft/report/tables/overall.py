@@ -54,8 +54,7 @@ def tabulate_overall(
 def overall_frame(pool: Pool, statistics: StatisticsConfig) -> pd.DataFrame:
     """The estimates of one pool, as the CSV has them."""
     metrics = [f"{name}{ending}" for name in HEADS for ending in VARIANTS.values()]
-    own = estimates.means(pool.cells, level=statistics.level, metrics=metrics)
-    own = own[own["group"].eq(ALL_GROUPS)].assign(other="")
+    own = estimates.means(pool.cells, level=statistics.level, metrics=metrics, groups=[ALL_GROUPS]).assign(other="")
     paired = estimates.differences(pool.cells, statistics.reference, level=statistics.level)
     paired = paired[paired["metric"].isin(metrics)].assign(other=paired["reference"])
     volumes = volumes_frame(pool.cells, statistics).rename(columns={"line": "method", "volume": "mean"})
