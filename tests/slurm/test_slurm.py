@@ -60,7 +60,7 @@ def profile() -> dict[str, object]:
     return content | {
         "slurm-no-account": True,
         "slurm-status-command": "squeue",
-        "slurm-init-seconds-before-status-checks": 3,
+        "slurm-init-seconds-before-status-checks": 1,
         "slurm-keep-successful-logs": True,
     }
 
