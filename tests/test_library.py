@@ -259,7 +259,7 @@ def test_the_command_refuses_a_subject_before_it_loads_a_model(tmp_path: Path) -
 def test_what_a_method_needs_is_collected_and_kept_for_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from baft.evaluation import needed
+    from baft.evaluation import covariances, needed
     from baft.evaluation.covariances import collect, texts_of
 
     tiny = engine("llama")
@@ -269,7 +269,7 @@ def test_what_a_method_needs_is_collected_and_kept_for_the_model(
         collected.append(layer)
         return collect(engine, texts, layer, 2000)
 
-    monkeypatch.setattr(needed, "collect", counted)
+    monkeypatch.setattr(covariances, "collect", counted)
     monkeypatch.setattr(needed, "_REMEMBERED", {})
     settings = METHODS["rome"][1]
 

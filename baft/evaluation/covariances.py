@@ -84,14 +84,20 @@ def tokens_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> int
     return covariances.tokens or TOKENS_A_DIMENSION * engine.model.widths(_site(engine, layer))[0]
 
 
-def check_enough(covariances: CovariancesConfig, wanted: int, count: int) -> None:
-    """Raises UserError if the text had only ``count`` of the ``wanted`` tokens: the origin says that there were as many."""
+def collect_configured(engine: Engine, layer: str, covariances: CovariancesConfig) -> Tensor:
+    """:func:`collect` over the text that the config names.
+
+    Raises UserError if that has too few tokens: the origin says that there were as many as were wanted.
+    """
+    wanted = tokens_of(engine, layer, covariances)
+    covariance, count = collect(engine, texts_of(covariances), layer, wanted)
     if count < wanted:
         why = "" if covariances.tokens else ", ten times the dimensions of a key"
         raise UserError(
             f"covariances.tokens: {wanted} are to be collected{why}, and the text, {_name_of(covariances)}, has only "
             f"{count}: give a longer text, or `tokens: {count}`."
         )
+    return covariance
 
 
 def origin_of(engine: Engine, layer: str, covariances: CovariancesConfig) -> dict[str, str]:

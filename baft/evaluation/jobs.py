@@ -25,15 +25,7 @@ from baft.engine.engine import Engine
 from baft.engine.state import EditState
 from baft.errors import UserError
 from baft.evaluation.checkpoints import Checkpoints
-from baft.evaluation.covariances import (
-    check_enough,
-    collect,
-    origin_of,
-    read_covariances,
-    texts_of,
-    tokens_of,
-    write_covariance,
-)
+from baft.evaluation.covariances import collect_configured, origin_of, read_covariances, write_covariance
 from baft.evaluation.drift import perplexity_ratios, unedited_nlls
 from baft.evaluation.editing import withheld_of
 from baft.evaluation.inputs import JobInputs
@@ -125,9 +117,7 @@ def measure_base(model: ModelConfig, folder: Path, benchmark: Path, evaluation: 
 def collect_covariances(model: ModelConfig, folder: Path, layer: str, text: CovariancesConfig, out: Path) -> None:
     """Collects the covariance of the keys of one block's MLP output layer. Raises UserError if the text is too short."""
     engine = load_engine(model, folder)
-    wanted = tokens_of(engine, layer, text)
-    covariance, count = collect(engine, texts_of(text), layer, wanted)
-    check_enough(text, wanted, count)
+    covariance = collect_configured(engine, layer, text)
     check_still(engine, model, folder)
     write_covariance(covariance, origin_of(engine, layer, text), out)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from baft.config import CovariancesConfig
 from baft.engine.engine import Engine
 from baft.engine.sites import Site
-from baft.evaluation.covariances import collect, origin_of, read_covariances, texts_of, tokens_of, write_covariance
+from baft.evaluation.covariances import collect_configured, origin_of, read_covariances, write_covariance
 from baft.methods.settings import Needs
 from baft.models.identity import identity_of
 
@@ -41,17 +41,13 @@ def covariances_for(engine: Engine, needs: Needs, folder: Path | None) -> dict[S
 
 def _remembered(engine: Engine, identity: str, block: int) -> Mapping[Site, Tensor]:
     if (identity, block) not in _REMEMBERED:
-        _REMEMBERED[identity, block] = _collected(engine, block).float()
+        _REMEMBERED[identity, block] = collect_configured(engine, str(block), CovariancesConfig()).float()
     return {engine.model.mlp_output(block): _REMEMBERED[identity, block]}
 
 
 def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:
     path = folder / f"layer-{block}.safetensors"
     if not path.is_file():
-        write_covariance(_collected(engine, block), origin_of(engine, str(block), CovariancesConfig()), path)
+        covariance = collect_configured(engine, str(block), CovariancesConfig())
+        write_covariance(covariance, origin_of(engine, str(block), CovariancesConfig()), path)
     return read_covariances(engine, [path], CovariancesConfig())
-
-
-def _collected(engine: Engine, block: int) -> Tensor:
-    text = CovariancesConfig()
-    return collect(engine, texts_of(text), str(block), tokens_of(engine, str(block), text))[0]
