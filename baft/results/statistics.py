@@ -8,10 +8,10 @@ give no interval and no test: their limits are NaN.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -62,35 +62,28 @@ def mean_interval(values: npt.ArrayLike, units: Names, ends: tuple[float, float]
     the method, may depend on each other in any way; the interval is about further units. Raises ``ValueError`` without
     values, or if one is outside ``ends``.
     """
-    return _mean_interval(*map(_Known, _by_unit(values, units, ends)), ends, level)
+    sums, sizes = _by_unit(values, units, ends)
+    low, high = _limits_of_mean(sums, sizes, ends, level) if len(sums) >= LEAST_UNITS else (math.nan, math.nan)
+    return Interval(float(sums.sum() / sizes.sum()), low, high, int(sizes.sum()), len(sums))
 
 
-class _Known:
-    """An array as a key of a cache."""
-
-    def __init__(self, array: Floats):
-        self.array = array
-        self._bytes = array.tobytes()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Known) and self._bytes == other._bytes
-
-    def __hash__(self) -> int:
-        return hash(self._bytes)
+# By digest, for the values of a large study would not fit into memory twice.
+_FOUND: dict[bytes, tuple[float, float]] = {}
 
 
-# The tables and figures of a report ask for many intervals again.
-@lru_cache(maxsize=100_000)
-def _mean_interval(known_sums: _Known, known_sizes: _Known, ends: tuple[float, float], level: float) -> Interval:
-    sums, sizes = known_sums.array, known_sizes.array
-    mean, low, high = float(sums.sum() / sizes.sum()), math.nan, math.nan
-    if len(sums) >= LEAST_UNITS:
+def _limits_of_mean(sums: Floats, sizes: Floats, ends: tuple[float, float], level: float) -> tuple[float, float]:
+    """Worked out once in a process: the tables and figures of a report ask for many intervals again."""
+    asked = hashlib.blake2b(repr((ends, level)).encode(), digest_size=16)
+    asked.update(sums.tobytes())
+    asked.update(sizes.tobytes())
+    key = asked.digest()
+    if key not in _FOUND:
         if math.isinf(ends[0]) or math.isinf(ends[1]):
             low, high, _ = studentised.limits_and_p(sums, sizes, level)
-            low, high = (float(np.clip(limit, *ends)) for limit in (low, high))
+            _FOUND[key] = float(np.clip(low, *ends)), float(np.clip(high, *ends))
         else:
-            low, high = dirichlet.limits(sums, sizes, ends, level)
-    return Interval(mean, low, high, int(sizes.sum()), len(sums))
+            _FOUND[key] = dirichlet.limits(sums, sizes, ends, level)
+    return _FOUND[key]
 
 
 def paired_difference(
