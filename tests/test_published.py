@@ -160,21 +160,46 @@ def test_the_table_of_a_benchmark_has_the_intervals_of_the_report(
             assert found[label(method)][column : column + 2] == volume_texts(rows), method
 
 
-def test_the_table_of_the_stream_has_its_means(everything: Cells) -> None:
-    values = everything.one("smollm2-135m", "continual-100").values
-    rows, found = values[values["group"].eq("*") & values["edits"].eq(100)], table("### One edit after another")
-    means = rows.groupby(["method", "moment", "metric"])["value"].mean()
+def rows_of(everything: Cells, protocol: str, benchmark: str) -> pd.DataFrame:
+    values = everything.one("smollm2-135m", protocol).values
+    return values[values["group"].eq("*") & values["benchmark"].eq(benchmark)]
+
+
+THREE = ("edit_success", "generality", "locality")
+
+
+def means_of(rows: pd.DataFrame) -> pd.Series[float]:
+    return rows.groupby(["method", "metric"])["value"].mean()
+
+
+@pytest.mark.parametrize(
+    ("length", "benchmark", "alone", "after"),
+    [
+        (100, "zsre_100", None, "### One edit after another"),
+        (20, "wiki_counterfact_20", "wiki_counterfact", "### Twenty edits of wiki_counterfact"),
+    ],
+)
+def test_the_table_of_a_stream_has_its_means(
+    everything: Cells, length: int, benchmark: str, alone: str | None, after: str
+) -> None:
+    values, found = rows_of(everything, f"continual-{length}", benchmark), table(after)
+    rows = values[values["edits"].eq(length) | values["moment"].eq("before")]
+    assert rows["record_id"].nunique() == length
+    last, at_once = means_of(rows[~rows["moment"].eq("immediate")]), means_of(values[values["moment"].eq("immediate")])
     assert {label(method) for method in rows["method"]} == set(found)
     for method in rows["method"].unique():
-        after = means[method, "final"]
-        own = [(after[name], after[f"{name}_decoded"]) for name in MEASURES]
+        own = [(last[method, name], last[method, f"{name}_decoded"]) for name in MEASURES]
         row = found[label(method)]
         assert row[:4] == [f"{shown(forced)} ({shown(decoded)})" for forced, decoded in own], method
-        if method != "none":
-            immediate = values[values["method"].eq(method) & values["moment"].eq("immediate") & values["group"].eq("*")]
-            at_once = immediate.groupby("metric")["value"].mean()
-            assert row[4] == ", ".join(shown(at_once[name]) for name in ("edit_success", "generality", "locality"))
-            assert row[5] == shown(math.prod(forced for forced, _ in own)), method
+        if method == "none":
+            continue
+        expected = [", ".join(shown(at_once[method, name]) for name in THREE)]
+        if alone:
+            single = rows_of(everything, "single", alone)
+            singly = means_of(single[single["record_id"].isin(rows["record_id"])])
+            kind = method.removesuffix("-cache").removesuffix("-no")
+            expected.append(", ".join(shown(singly[kind, name]) for name in THREE))
+        assert row[4 : 5 + len(expected)] == [*expected, shown(math.prod(forced for forced, _ in own))], method
 
 
 def test_the_table_of_batches_has_their_means_and_the_single_edits(everything: Cells) -> None:
@@ -192,25 +217,20 @@ def test_the_table_of_batches_has_their_means_and_the_single_edits(everything: C
             assert row[5:7] == [shown(math.prod(own[name] for name in MEASURES)) for own in (batch, alone)], method
 
 
-def rows_of(everything: Cells, protocol: str, benchmark: str) -> pd.DataFrame:
-    values = everything.one("smollm2-135m", protocol).values
-    return values[values["group"].eq("*") & values["benchmark"].eq(benchmark)]
-
-
 def test_the_table_of_a_batch_of_fifty_has_its_means_and_those_of_the_records_edited_alone(everything: Cells) -> None:
     found = table("### Fifty edits at once")
     batch, alone = (rows_of(everything, *where) for where in (("batched-50", "zsre_50"), ("single", "zsre")))
     both = set(batch["record_id"]) & set(alone["record_id"])
     assert (batch["record_id"].nunique(), len(both)) == (50, 20)
     chosen = (batch, *(rows[rows["record_id"].isin(both)] for rows in (batch, alone)))
-    means = [rows.groupby(["method", "metric"])["value"].mean() for rows in chosen]
+    means = [means_of(rows) for rows in chosen]
     assert {label(method) for method in batch["method"]} == set(found)
     for method in batch["method"].unique():
         whole, *same = (one[method] for one in means)
         row = found[label(method)]
         assert row[:4] == [f"{shown(whole[name])} ({shown(whole[f'{name}_decoded'])})" for name in MEASURES], method
         if method != "none":
-            three = [", ".join(shown(one[name]) for name in ("edit_success", "generality", "locality")) for one in same]
+            three = [", ".join(shown(one[name]) for name in THREE) for one in same]
             assert row[4:7] == [*three, shown(math.prod(whole[name] for name in MEASURES))], method
 
 
