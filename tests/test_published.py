@@ -77,9 +77,9 @@ def volume_texts(rows: pd.DataFrame) -> list[str]:
     return [f"{shown(alone['volume'])} {interval}", f"{apart['low'].gt(0).sum()} / {apart['high'].lt(0).sum()}"]
 
 
-def table(after: str) -> dict[str, list[str]]:
-    """The first table of docs/results.md behind a line that begins so, by the first cell of its rows."""
-    text = (ROOT / "docs/results.md").read_text(encoding="utf-8").partition(f"\n{after}")[2]
+def table(after: str, page: str = "docs/results.md") -> dict[str, list[str]]:
+    """The first table of a page behind a line that begins so, by the first cell of its rows."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"\n{after}")[2]
     rows = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert rows is not None, after
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows.group().splitlines()]
@@ -122,6 +122,11 @@ def test_the_table_of_all_benchmarks_has_the_intervals_of_the_report(together: p
             assert found[label(method)][column : column + 2] == volume_texts(own.rename(columns={"mean": "volume"})), (
                 method
             )
+
+
+def test_the_table_of_the_readme_is_that_of_all_benchmarks() -> None:
+    whole, short = table("**All five together**"), table("**Does the paper's claim hold?**", "README.md")
+    assert short == {method: [*row[:5], row[6]] for method, row in whole.items()} and list(short) == list(whole)
 
 
 BENCHMARKS = pytest.mark.parametrize(
