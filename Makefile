@@ -29,6 +29,9 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 MKDOCS := $(VENV)/.mkdocs
 
+# Containers often forbid bytecode, and every process of a study or a test would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: report test test-slurm bench lint lint-code lint-types lint-workflow lint-schema docs schema format lock install clean
 

@@ -60,14 +60,13 @@ def profile() -> dict[str, object]:
     return content | {
         "slurm-no-account": True,
         "slurm-status-command": "squeue",
-        "slurm-init-seconds-before-status-checks": 1,
         "slurm-keep-successful-logs": True,
     }
 
 
-def snakemake(folder: Path, *arguments: str) -> list[str]:
+def snakemake(folder: Path, *arguments: str, module: str = "snakemake") -> list[str]:
     return [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+        *(sys.executable, "-m", module, "--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(folder), "--configfile", str(folder / "study.yaml"), *arguments),
     ]
 
@@ -85,9 +84,16 @@ class Disturbed:
     def start(self) -> None:
         (self.folder / "slurm").mkdir()
         (self.folder / "slurm/profile.yaml").write_text(yaml.safe_dump(profile()))
-        command = snakemake(self.folder, "--profile", "slurm")
+        command = snakemake(self.folder, "--profile", "slurm", module="tests.slurm.often")
         with (self.folder / "out").open("wb") as out:
-            self.run = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out, start_new_session=True)
+            self.run = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
 
     def finish(self) -> None:
         """Disturb the run until it has ended."""
