@@ -188,7 +188,7 @@ def test_the_table_of_a_stream_has_its_means(
     everything: Cells, length: int, benchmark: str, alone: str | None, after: str
 ) -> None:
     values, found = rows_of(everything, f"continual-{length}", benchmark), table(after)
-    rows = values[values["edits"].eq(length) | values["moment"].eq("before")]
+    rows = values[values["edits"].eq(length)]
     assert rows["record_id"].nunique() == length
     last, at_once = means_of(rows[~rows["moment"].eq("immediate")]), means_of(values[values["moment"].eq("immediate")])
     assert {label(method) for method in rows["method"]} == set(found)
@@ -209,12 +209,11 @@ def test_the_table_of_a_stream_has_its_means(
 
 def test_the_table_of_batches_has_their_means_and_the_single_edits(everything: Cells) -> None:
     found = table("### Ten edits at once")
-    kinds = {kind: everything.one("smollm2-135m", kind).values for kind in ("batched-10", "single")}
-    rows = {kind: v[v["group"].eq("*") & v["benchmark"].eq("wiki_counterfact")] for kind, v in kinds.items()}
-    means = {kind: own.groupby(["method", "metric"])["value"].mean() for kind, own in rows.items()}
-    assert {label(method) for method in rows["batched-10"]["method"]} == set(found)
-    for method in rows["batched-10"]["method"].unique():
-        batch, alone = (means[kind][method] for kind in ("batched-10", "single"))
+    rows = [rows_of(everything, protocol, "wiki_counterfact") for protocol in ("batched-10", "single")]
+    means = [means_of(own) for own in rows]
+    assert {label(method) for method in rows[0]["method"]} == set(found)
+    for method in rows[0]["method"].unique():
+        batch, alone = (own[method] for own in means)
         row = found[label(method)]
         assert row[:4] == [f"{shown(batch[name])} ({shown(batch[f'{name}_decoded'])})" for name in MEASURES], method
         if method != "none":
@@ -242,20 +241,18 @@ def test_the_table_of_a_batch_of_fifty_has_its_means_and_those_of_the_records_ed
 def test_the_readme_has_the_success_of_batches(everything: Cells) -> None:
     text, said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split()), []
     for protocol, benchmark in (("batched-10", "wiki_counterfact"), ("batched-50", "zsre_50")):
-        rows = rows_of(everything, protocol, benchmark)
-        made = rows[rows["metric"].eq("edit_success")].groupby("method")["value"].mean()
-        said += [f"{100 * made[method]:.1f}" for method in ("baft", REFERENCE)]
+        made = means_of(rows_of(everything, protocol, benchmark))
+        said += [f"{100 * made[method, 'edit_success']:.1f}" for method in ("baft", REFERENCE)]
     sentence = "of ten edits at once it makes {} %, and ReFT {} (wiki_counterfact), and of fifty {} and {} (ZsRE)"
     assert sentence.format(*said) in text
 
 
 def test_the_readme_has_the_success_along_the_stream(everything: Cells) -> None:
-    values = everything.one("smollm2-135m", "continual-100").values
-    final = values[values["metric"].eq("edit_success") & values["moment"].eq("final") & values["edits"].eq(100)]
-    kept = final[final["group"].eq("*")].groupby("method")["value"].mean()
+    rows = rows_of(everything, "continual-100", "zsre_100")
+    kept = means_of(rows[rows["moment"].eq("final") & rows["edits"].eq(100)])
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     said = "BaFT keeps {} % of its edits where ReFT at its block and rank keeps {} %"
-    assert said.format(shown(kept["baft"]), shown(kept[REFERENCE])) in text
+    assert said.format(*(shown(kept[method, "edit_success"]) for method in ("baft", REFERENCE))) in text
 
 
 def told(number: float) -> str:

@@ -15,6 +15,7 @@ from baft.evaluation.covariances import collect_configured, origin_of, read_cova
 from baft.methods.settings import Needs
 from baft.models.identity import identity_of
 
+_TEXT = CovariancesConfig()
 _REMEMBERED: dict[tuple[str, int], Tensor] = {}
 """Key covariances of this process, by the model's identity and the block."""
 
@@ -41,13 +42,13 @@ def covariances_for(engine: Engine, needs: Needs, folder: Path | None) -> dict[S
 
 def _remembered(engine: Engine, identity: str, block: int) -> Mapping[Site, Tensor]:
     if (identity, block) not in _REMEMBERED:
-        _REMEMBERED[identity, block] = collect_configured(engine, str(block), CovariancesConfig()).float()
+        _REMEMBERED[identity, block] = collect_configured(engine, str(block), _TEXT).float()
     return {engine.model.mlp_output(block): _REMEMBERED[identity, block]}
 
 
 def _kept(engine: Engine, folder: Path, block: int) -> Mapping[Site, Tensor]:
     path = folder / f"layer-{block}.safetensors"
     if not path.is_file():
-        covariance = collect_configured(engine, str(block), CovariancesConfig())
-        write_covariance(covariance, origin_of(engine, str(block), CovariancesConfig()), path)
-    return read_covariances(engine, [path], CovariancesConfig())
+        covariance = collect_configured(engine, str(block), _TEXT)
+        write_covariance(covariance, origin_of(engine, str(block), _TEXT), path)
+    return read_covariances(engine, [path], _TEXT)

@@ -14,7 +14,7 @@ from baft.config.sweeps import line_of
 from baft.errors import UserError
 from baft.results import provenance, store
 from baft.results.provenance import Conditions, differences
-from baft.results.schema import ALL_GROUPS, RECORDS
+from baft.results.schema import RECORDS
 
 # What must agree among all cells of one model and protocol, those of one benchmark, and those of one method.
 _ALWAYS = ("model", "protocol", "prompt_format", "template_date", "dtype", "split", "evaluation", "bos", "attention")
@@ -52,15 +52,6 @@ class Cells:
             for frame in (self.values, self.facts, self.unmeasured)
         )
         return Cells(values, facts, unmeasured, self.origins)
-
-    def of(self, metrics: Sequence[str]) -> Cells:
-        """The same cells with only these metrics, over all groups of probes."""
-        chosen = (
-            frame[frame["metric"].isin(list(metrics)) & frame["group"].eq(ALL_GROUPS)]
-            for frame in (self.values, self.unmeasured)
-        )
-        values, unmeasured = chosen
-        return Cells(values, self.facts, unmeasured, self.origins)
 
     def methods(self) -> dict[str, str]:
         """The name of the method behind each label, and behind the line that a swept label belongs to."""

@@ -154,16 +154,16 @@ def _seed_spread(cells: Cells, moment: str) -> pd.DataFrame:
     return spread.rename(columns={"value": "seed_sd"})
 
 
-def differences(cells: Cells, reference: str | None, *, level: float) -> pd.DataFrame:
+def differences(cells: Cells, reference: str | None, *, level: float, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
     """Each method's mean minus the reference method's, on records and seeds both have, one row a metric and benchmark.
 
-    With the interval, the ``records`` and the independent ``units`` that they are. ``p`` is the test of
-    :func:`~baft.results.statistics.paired_difference`, NaN where the units are too few for one. ``p_holm`` is corrected
-    within a family: the tests of one model, protocol and metric, which are a column of a table. The unedited model is not
-    compared. Empty where the reference was not run.
+    Of these ``metrics``, over all groups of probes. With the interval, the ``records`` and the independent ``units`` that
+    they are. ``p`` is the test of :func:`~baft.results.statistics.paired_difference`, NaN where the units are too few for
+    one. ``p_holm`` is corrected within a family: the tests of one model, protocol and metric, which are a column of a
+    table. The unedited model is not compared. Empty where the reference was not run.
     """
     found = pd.concat(
-        [_compared(cells.one(*setting), reference, level) for setting in cells.settings()], ignore_index=True
+        [_compared(cells.one(*setting), reference, level, metrics) for setting in cells.settings()], ignore_index=True
     )
     corrected = [
         family.assign(p_holm=statistics.holm(family["p"].to_numpy(float))) for _, family in found.groupby(FAMILY)
@@ -177,10 +177,10 @@ FAMILY = ["model", "protocol", "metric"]
 _DIFFERENCE = [*CELL, "reference", "moment", "metric", "mean", "low", "high", "p", "records", "units"]
 
 
-def _compared(cells: Cells, reference: str | None, level: float) -> pd.DataFrame:
+def _compared(cells: Cells, reference: str | None, level: float, metrics: Sequence[str]) -> pd.DataFrame:
     moment = shown_moment(cells)
     values = each_seed_at(cells, moment)
-    values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(SHOWN)]
+    values = values[values["group"].eq(ALL_GROUPS) & values["metric"].isin(metrics)]
     keys = ["model", "protocol", "benchmark", "metric", "record_id", "seed"]
     theirs = values[values["method"].isin([reference])][[*keys, "unit_id", "value"]]
     ours = values[~values["method"].isin([reference, *FLOORS])]

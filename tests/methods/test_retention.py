@@ -101,10 +101,10 @@ def test_an_edit_that_failed_is_not_remembered(tiny_llama: Engine) -> None:
     too_long = Request("long", "word " * 5000 + "is", "Rome", "word")
     outcome = method.fit(tiny_llama, [[REQUESTS[2]], [too_long]], state, Context())
     assert [report.error is None for report in outcome.trainings] == [True, False]
-    prompts = outcome.state.memory[STATES]
-    assert prompts[0, 1].any()
-    assert not prompts[1, 1].any()
-    torch.testing.assert_close(prompts[1, 0], state.memory[STATES][1, 0])
+    held = outcome.state.memory[STATES]
+    assert held[0, 1].any()
+    assert not held[1, 1].any()
+    torch.testing.assert_close(held[1, 0], state.memory[STATES][1, 0])
 
 
 @pytest.mark.parametrize("gate", ["sigmoid", "softmax", "constant"])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,9 +64,9 @@ def profile() -> dict[str, object]:
     }
 
 
-def snakemake(folder: Path, *arguments: str, module: str = "snakemake") -> list[str]:
+def snakemake(folder: Path, *arguments: str, program: Sequence[str] = ("-m", "snakemake")) -> list[str]:
     return [
-        *(sys.executable, "-m", module, "--snakefile", str(ROOT / "Snakefile")),
+        *(sys.executable, *program, "--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(folder), "--configfile", str(folder / "study.yaml"), *arguments),
     ]
 
@@ -84,16 +84,9 @@ class Disturbed:
     def start(self) -> None:
         (self.folder / "slurm").mkdir()
         (self.folder / "slurm/profile.yaml").write_text(yaml.safe_dump(profile()))
-        command = snakemake(self.folder, "--profile", "slurm", module="tests.slurm.often")
+        command = snakemake(self.folder, "--profile", "slurm", program=[str(Path(__file__).with_name("often.py"))])
         with (self.folder / "out").open("wb") as out:
-            self.run = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
+            self.run = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=out, start_new_session=True)
 
     def finish(self) -> None:
         """Disturb the run until it has ended."""

@@ -20,6 +20,7 @@ from baft.report.labels import HEADS, method_name, ordered_benchmarks
 from baft.report.notes import interval_note, record_notes, significance_mark, significance_notes, unit_notes
 from baft.report.rendering import HOLE, Table, percent
 from baft.report.writing import write_table
+from baft.results.schema import ALL_GROUPS
 
 PRODUCT = TableProduct(cells="ablations", label="ablations", place=40)
 
@@ -36,9 +37,9 @@ def ablation_frame(cells: Cells, method: str, statistics: StatisticsConfig) -> p
     they were run. ``p`` and ``p_holm`` are those of :func:`~baft.report.estimates.differences`, corrected across the
     variants and benchmarks of a metric; a row of ``method`` itself has no difference.
     """
-    chosen = cells.of(tuple(HEADS))
-    means = estimates.means(chosen, level=statistics.level, metrics=tuple(HEADS))
-    paired = estimates.differences(chosen, method, level=statistics.level)
+    metrics = tuple(HEADS)
+    means = estimates.means(cells, level=statistics.level, metrics=metrics, groups=[ALL_GROUPS])
+    paired = estimates.differences(cells, method, level=statistics.level, metrics=metrics)
     apart = {"mean": "difference", "low": "difference_low", "high": "difference_high"}
     paired = paired.rename(columns=apart)[[*CELL, "metric", *apart.values(), "p", "p_holm"]]
     changed = _changed(cells, method)

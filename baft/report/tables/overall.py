@@ -55,8 +55,8 @@ def overall_frame(pool: Pool, statistics: StatisticsConfig) -> pd.DataFrame:
     """The estimates of one pool, as the CSV has them."""
     metrics = [f"{name}{ending}" for name in HEADS for ending in VARIANTS.values()]
     own = estimates.means(pool.cells, level=statistics.level, metrics=metrics, groups=[ALL_GROUPS]).assign(other="")
-    paired = estimates.differences(pool.cells, statistics.reference, level=statistics.level)
-    paired = paired[paired["metric"].isin(metrics)].assign(other=paired["reference"])
+    paired = estimates.differences(pool.cells, statistics.reference, level=statistics.level, metrics=metrics)
+    paired = paired.assign(other=paired["reference"])
     volumes = volumes_frame(pool.cells, statistics).rename(columns={"line": "method", "volume": "mean"})
     volumes["metric"] = "volume" + volumes["variant"].map(VARIANTS)
     return pd.concat([own, paired, volumes], ignore_index=True).reindex(columns=_COLUMNS)
